@@ -1,0 +1,76 @@
+//! Exit codes, and how an error is told.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// What a shell learns (design: "Exit codes").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Something failed.
+    Failed = 1,
+    /// The user asked for something that cannot be asked for.
+    Usage = 2,
+    /// No set of packages satisfies the specs.
+    NoSolution = 3,
+    /// Bytes are not those that were promised.
+    Integrity = 4,
+}
+
+/// An error of a command, and the code that it ends with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) error: anyhow::Error,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { exit, error: error.into() }
+    }
+}
+
+impl From<installer::Error> for Failure {
+    fn from(error: installer::Error) -> Failure {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_unsolvable() {
+            Exit::NoSolution
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<fetch::Error> for Failure {
+    fn from(error: fetch::Error) -> Failure {
+        let exit = if error.is_integrity() { Exit::Integrity } else { Exit::Failed };
+        Failure::new(exit, error)
+    }
+}
+
+/// Tells the error, the causes below it, and turns both into an exit code.
+pub(crate) fn finish(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let mut text = format!("error: {}\n", failure.error);
+            for cause in failure.error.chain().skip(1) {
+                text += &format!("  caused by: {}\n", cause.to_string().replace('\n', "\n    "));
+            }
+            // Nobody is left to tell if standard error is closed.
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `build-installer`: reads the spec, builds, and says what was built.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+
+use crate::arguments::Installer;
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use installer::{Built, LockMode, Options};
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
+    let name = arguments.spec.display().to_string();
+    let text = std::fs::read_to_string(&arguments.spec)
+        .with_context(|| format!("cannot read the spec `{name}`"))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let parsed = spec::Distribution::parse(&text)
+        .map_err(|error| Failure::new(Exit::Usage, anyhow!("{}", error.render(&name))))?;
+    let progress = Progress::new(arguments.quiet);
+    for warning in &parsed.warnings {
+        progress.warn(&warning.render(&name));
+    }
+    let cache_dir = cache_dir(arguments)?;
+    let client = fetch::Client::new(fetch::Options {
+        cache_dir: cache_dir.clone(),
+        offline: arguments.offline,
+        channel_alias: arguments.channel_alias.clone(),
+        ..fetch::Options::default()
+    })?;
+    let options = Options {
+        spec: arguments.spec.clone(),
+        output_dir: arguments.output_dir.clone(),
+        cache_dir,
+        platforms: arguments.platform.clone(),
+        runtimes: runtimes(arguments)?,
+        lock: match (arguments.locked, arguments.update) {
+            (true, _) => LockMode::Locked,
+            (_, true) => LockMode::Update,
+            _ => LockMode::Auto,
+        },
+        dry_run: arguments.dry_run,
+        threads: arguments.threads,
+        source_date_epoch: source_date_epoch()?,
+    };
+    let report = |event: installer::Event<'_>| progress.show(&event);
+    let built = installer::build(&parsed.distribution, &client, &options, &report);
+    progress.finish();
+    let text = describe(&built?, arguments.json);
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write the result")
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Exit::Done)
+}
+
+fn describe(built: &[Built], as_json: bool) -> String {
+    if as_json {
+        return format!("{:#}\n", json!({ "installers": built }));
+    }
+    let mut text = String::new();
+    for one in built {
+        match (&one.file, one.size, &one.sha256) {
+            (Some(file), Some(size), Some(sha256)) => {
+                let seconds: f64 = one.seconds.values().sum();
+                text += &format!(
+                    "{}\n  {} packages, {} files, {:.1} MB, {seconds:.1} s\n  sha256 {sha256}\n",
+                    file.display(),
+                    one.packages.len(),
+                    one.files.unwrap_or(0),
+                    megabytes(size),
+                );
+            }
+            _ => {
+                text += &format!("{} ({} packages)\n", one.platform, one.packages.len());
+                for package in &one.packages {
+                    text += &format!("  {package}\n");
+                }
+            }
+        }
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure with one decimal for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// The user's cache folder by the XDG base directory specification.
+fn cache_dir(arguments: &Installer) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &arguments.cache_dir {
+        return Ok(folder.clone());
+    }
+    let variable = |name| std::env::var_os(name).filter(|value| Path::new(value).is_absolute());
+    let caches = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
+        variable("HOME").map(|home| Path::new(&home).join(".cache"))
+    });
+    caches.map(|caches| caches.join("archiconda")).ok_or_else(|| {
+        let error = anyhow!("there is no HOME to keep downloads in: name a folder with --cache-dir");
+        Failure::new(Exit::Usage, error)
+    })
+}
+
+fn runtimes(arguments: &Installer) -> Result<Vec<PathBuf>, Failure> {
+    if let Some(folder) = &arguments.runtimes {
+        return Ok(vec![folder.clone()]);
+    }
+    let executable = std::env::current_exe()
+        .context("cannot tell where this executable lies: name the runtimes' folder with --runtimes")
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(installer::beside(&executable))
+}
+
+/// <https://reproducible-builds.org/specs/source-date-epoch/>
+fn source_date_epoch() -> Result<Option<i64>, Failure> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    text.trim().parse().map(Some).map_err(|_| {
+        let error = anyhow!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds");
+        Failure::new(Exit::Usage, error)
+    })
+}

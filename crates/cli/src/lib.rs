@@ -1,0 +1,11 @@
+//! The command line: arguments, progress bars, words, exit codes. Every decision that a caller of
+//! the libraries would miss is made below; here is only what a person sees and a shell reads.
+
+mod arguments;
+mod exit;
+mod index;
+mod installer;
+mod progress;
+mod run;
+
+pub use run::{archiconda, build_installer};

@@ -1,0 +1,27 @@
+//! The network and the caches: channels become records, package URLs become verified files.
+//! `Client` owns the connections and one asynchronous runtime; its calls block. The only crate
+//! that speaks HTTP as a client and the only one that names rattler's gateway. What the records
+//! mean, which packages are wanted and where a file goes next is for others.
+//!
+//! Invariant: no byte leaves the package store unless its digest was checked on the way in, and no
+//! error or event shows a credential.
+
+mod channel;
+mod client;
+mod credentials;
+mod digest;
+mod download;
+mod error;
+mod event;
+mod http;
+mod local;
+mod packages;
+mod partial;
+mod repodata;
+mod retry;
+mod store;
+
+pub use client::{Client, Options};
+pub use error::{Cause, Error};
+pub use event::Event;
+pub use packages::{Package, Wanted};

@@ -1,0 +1,96 @@
+//! What planning a package costs, kept: scans by the package's digest, and recompressed streams
+//! by their own. Everything in it can be thrown away at any time; a damaged entry is made again.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use tempfile::NamedTempFile;
+
+use archive::digest::Sha256;
+
+use crate::Error;
+use crate::scan::{self, Part, Scan};
+
+/// A folder that several builds may use at once: every file in it appears by rename.
+#[derive(Debug, Clone)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Uses `folder`, which is made when something is stored.
+    pub(crate) fn new(folder: &Path) -> Cache {
+        Cache { folder: folder.to_owned() }
+    }
+
+    /// The scan stored under `key`, if all its recompressed streams are still there.
+    pub(crate) fn scan(&self, key: &str) -> Option<Scan> {
+        let bytes = fs::read(self.scan_path(key)).ok()?;
+        let text = zstd::stream::decode_all(&bytes[..]).ok()?;
+        let scan: Scan = serde_json::from_slice(&text).ok()?;
+        let sound = |part: &Part| {
+            part.cached.as_ref().is_none_or(|name| {
+                fs::metadata(self.stream_path(name))
+                    .is_ok_and(|file| file.len() == part.offset + part.length)
+            })
+        };
+        scan.parts.iter().all(sound).then_some(scan)
+    }
+
+    /// Stores a scan under `key`.
+    pub(crate) fn store_scan(&self, key: &str, scan: &Scan) -> Result<(), Error> {
+        let path = self.scan_path(key);
+        let text = serde_json::to_vec(scan)
+            .map_err(|error| Error::Write { path: path.clone(), source: error.into() })?;
+        let write = |source| Error::Write { path: path.clone(), source };
+        let bytes = zstd::bulk::compress(&text, 3).map_err(write)?;
+        let mut file = self.temporary(&path)?;
+        file.write_all(&bytes).map_err(write)?;
+        persist(file, &path)
+    }
+
+    /// A file for a recompressed stream, to be handed to [`Cache::store_stream`].
+    pub(crate) fn new_stream(&self) -> Result<NamedTempFile, Error> {
+        self.temporary(&self.stream_path("new"))
+    }
+
+    /// Stores a recompressed stream and returns its name.
+    pub(crate) fn store_stream(
+        &self,
+        file: NamedTempFile,
+        sha256: Sha256,
+    ) -> Result<String, Error> {
+        let name = format!("{sha256}.zst");
+        persist(file, &self.stream_path(&name))?;
+        Ok(name)
+    }
+
+    /// Where the stream with this name lies.
+    pub(crate) fn stream_path(&self, name: &str) -> PathBuf {
+        self.folder.join("streams").join(name)
+    }
+
+    fn scan_path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("scans-{}", scan::VERSION)).join(format!("{key}.json.zst"))
+    }
+
+    fn temporary(&self, path: &Path) -> Result<NamedTempFile, Error> {
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)
+            .and_then(|()| NamedTempFile::with_prefix_in(".new-", folder))
+            .map_err(|source| Error::Write { path: folder.to_owned(), source })
+    }
+}
+
+/// Puts a finished temporary file in its place, readable as any new file is.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
+    let write = |source: io::Error| Error::Write { path: path.to_owned(), source };
+    use std::os::unix::fs::PermissionsExt as _;
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(0o644))
+        .and_then(|()| file.as_file().sync_data())
+        .map_err(write)?;
+    file.persist(path).map_err(|error| write(error.error))?;
+    Ok(())
+}

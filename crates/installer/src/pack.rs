@@ -1,0 +1,141 @@
+//! Writes the installer: header, runtime, frames, the packages' plans, the plan.
+
+use std::collections::HashMap;
+use std::io::{BufWriter, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rayon::prelude::*;
+use tempfile::NamedTempFile;
+
+use archive::digest::{HashingWriter, Sha256};
+use archive::payload::{self, Writer, compress_json};
+
+use crate::cache::{Cache, persist};
+use crate::event::Event;
+use crate::plan::Planned;
+use crate::scan::Part;
+use crate::{Error, Report, output};
+
+/// All frames of an installer in their order, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    sources: Vec<(PathBuf, Part)>,
+    numbers: HashMap<(PathBuf, u64), usize>,
+}
+
+/// A finished installer.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    pub(crate) size: u64,
+    pub(crate) sha256: Sha256,
+}
+
+impl Frames {
+    /// Adds the parts of one package, which lies at `package`, and returns their frame numbers.
+    pub(crate) fn add(&mut self, parts: &[Part], package: &Path, cache: &Cache) -> Vec<usize> {
+        parts
+            .iter()
+            .map(|part| {
+                let path = match &part.cached {
+                    Some(name) => cache.stream_path(name),
+                    None => package.to_owned(),
+                };
+                let sources = &mut self.sources;
+                *self.numbers.entry((path.clone(), part.offset)).or_insert_with(|| {
+                    sources.push((path, part.clone()));
+                    sources.len() - 1
+                })
+            })
+            .collect()
+    }
+
+    /// Decoded sizes in bytes.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        self.sources.iter().map(|(_, part)| part.size).collect()
+    }
+
+    /// Compressed length of all, in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.sources.iter().map(|(_, part)| part.length).sum()
+    }
+}
+
+/// Writes the installer to `path`, executable, by rename.
+pub(crate) fn pack(
+    path: &Path,
+    header: &[u8],
+    runtime: &[u8],
+    frames: &Frames,
+    mut planned: Planned,
+    report: Report<'_>,
+) -> Result<Packed, Error> {
+    let payload = |source| Error::Payload { path: path.to_owned(), source };
+    report(Event::Packing { total: frames.length() });
+    let sink = HashingWriter::new(BufWriter::with_capacity(1 << 20, output::beside(path)?));
+    let mut writer = Writer::new(sink, header, runtime).map_err(payload)?;
+    for (source, part) in &frames.sources {
+        frame(&mut writer, source, part).map_err(|error| error.named(path))?;
+        report(Event::Packed { bytes: part.length });
+    }
+    let plans: Vec<_> = planned
+        .packages
+        .par_iter()
+        .map(|package| compress_json(package))
+        .collect::<Result<_, _>>()
+        .map_err(payload)?;
+    for (head, (stream, size)) in planned.plan.packages.iter_mut().zip(plans) {
+        let length = stream.len() as u64;
+        head.plan = writer.frame(&mut &stream[..], length, size, None).map_err(payload)?;
+    }
+    let plan = writer.json(&planned.plan).map_err(payload)?;
+    let written = writer.finish(plan).map_err(payload)?;
+    let (sink, sha256, size) = written.sink.finish();
+    let file = sink
+        .into_inner()
+        .map_err(|error| Error::Write { path: path.to_owned(), source: error.into_error() })?;
+    persist(file, path)?;
+    executable(path)?;
+    Ok(Packed { size, sha256 })
+}
+
+fn frame(
+    writer: &mut Writer<HashingWriter<BufWriter<NamedTempFile>>>,
+    source: &Path,
+    part: &Part,
+) -> Result<usize, Failure> {
+    let read = |error| Failure::Read(source.to_owned(), error);
+    let mut file = fs::File::open(source).map_err(read)?;
+    file.seek(SeekFrom::Start(part.offset)).map_err(read)?;
+    writer
+        .frame(&mut file.take(part.length), part.length, part.size, Some(part.sha256))
+        .map_err(|error| match error {
+            payload::Error::Digest { .. } => Failure::Changed(source.to_owned()),
+            other => Failure::Payload(other),
+        })
+}
+
+enum Failure {
+    Read(PathBuf, std::io::Error),
+    Changed(PathBuf),
+    Payload(payload::Error),
+}
+
+impl Failure {
+    fn named(self, path: &Path) -> Error {
+        match self {
+            Failure::Read(path, source) => Error::Read { path, source },
+            Failure::Changed(path) => {
+                // What is wrong in the cache is made again by the next run.
+                Error::Changed { path }
+            }
+            Failure::Payload(source) => Error::Payload { path: path.to_owned(), source },
+        }
+    }
+}
+
+fn executable(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,141 @@
+//! From what a spec says to the exact packages of each platform: through the lock, an explicit
+//! list, or the solver.
+
+mod explicit;
+mod locked;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use conda::{Channel, GenericVirtualPackage, MatchSpec, RepoDataRecord, Subdir};
+use spec::{Distribution, Target};
+
+use crate::event::{Event, Stage, Warning};
+use crate::{Error, Options, Report};
+
+/// What a platform's installer holds, in dependency order.
+#[derive(Debug)]
+pub(crate) struct Resolution {
+    /// The packages.
+    pub(crate) records: Vec<RepoDataRecord>,
+}
+
+/// A platform of the spec while it is resolved.
+struct Wanted<'a> {
+    platform: Subdir,
+    target: &'a Target,
+    specs: Vec<MatchSpec>,
+    virtual_packages: Vec<GenericVirtualPackage>,
+}
+
+/// Resolves `platforms`, and with them all platforms of the spec where a lock is written.
+pub(crate) fn resolve(
+    distribution: &Distribution,
+    targets: &BTreeMap<Subdir, Target>,
+    client: &fetch::Client,
+    options: &Options,
+    report: Report<'_>,
+) -> Result<BTreeMap<Subdir, Resolution>, Error> {
+    report(Event::Stage(Stage::Resolve));
+    let mut resolved = BTreeMap::new();
+    let mut to_solve = BTreeMap::new();
+    for (&platform, target) in targets {
+        let wanted = Wanted::new(platform, target);
+        if let Some(list) = &target.environment_file {
+            let path = options.folder().join(list);
+            let records = explicit::read(&path, &wanted, client, report)?;
+            resolved.insert(platform, Resolution { records });
+        } else {
+            to_solve.insert(platform, wanted);
+        }
+    }
+    if !to_solve.is_empty() {
+        resolved.extend(locked::resolve(distribution, &to_solve, client, options, report)?);
+    }
+    for (platform, resolution) in &mut resolved {
+        let target = &targets[platform];
+        remap(target, resolution, options, client)?;
+    }
+    Ok(resolved)
+}
+
+impl<'a> Wanted<'a> {
+    fn new(platform: Subdir, target: &'a Target) -> Wanted<'a> {
+        let overrides: Vec<MatchSpec> =
+            target.virtual_specs.iter().map(|spec| spec.match_spec.clone()).collect();
+        Wanted {
+            platform,
+            target,
+            specs: target.specs.iter().map(|spec| spec.match_spec.clone()).collect(),
+            virtual_packages: solve::virtual_packages(platform, &overrides),
+        }
+    }
+}
+
+/// The channels of a target, in its order.
+fn channels(
+    target: &Target,
+    client: &fetch::Client,
+    folder: &Path,
+) -> Result<Vec<Channel>, Error> {
+    target.channels.iter().map(|text| Ok(client.channel(text, folder)?)).collect()
+}
+
+/// Takes the packages of `exclude` out, and warns of names that take nothing out and of packages
+/// whose dependencies are now missing.
+fn exclude(
+    wanted: &Wanted<'_>,
+    records: Vec<RepoDataRecord>,
+    report: Report<'_>,
+) -> Result<Vec<RepoDataRecord>, solve::Error> {
+    let excluded = &wanted.target.exclude;
+    for name in excluded {
+        if !records.iter().any(|record| record.package_record.name == *name) {
+            let name = name.as_normalized();
+            report(Event::Warning(Warning::ExcludedNothing { name }));
+        }
+    }
+    let kept = records
+        .into_iter()
+        .filter(|record| !excluded.contains(&record.package_record.name))
+        .collect();
+    let (records, missing) = solve::order(kept, &wanted.virtual_packages)?;
+    for missing in missing {
+        let (package, dependency) = (&missing.package, &missing.dependency);
+        report(Event::Warning(Warning::MissingDependency { package, dependency }));
+    }
+    Ok(records)
+}
+
+/// Gives records the channel that the prefix shall know (`channels_remap`).
+fn remap(
+    target: &Target,
+    resolution: &mut Resolution,
+    options: &Options,
+    client: &fetch::Client,
+) -> Result<(), Error> {
+    for remap in &target.channels_remap {
+        let source = client.channel(&remap.src, &options.folder())?.base_url.url().clone();
+        let destination = client.channel(&remap.dest, &options.folder())?.base_url.url().clone();
+        for record in &mut resolution.records {
+            let Some(rest) = below(record.url.as_str(), source.as_str()) else { continue };
+            if let Ok(url) = destination.join(rest) {
+                record.url = url;
+                record.channel = Some(destination.to_string());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What follows `base` in `url`; http and https are the same, as in constructor.
+fn below<'a>(url: &'a str, base: &str) -> Option<&'a str> {
+    let bare = |text: &'a str| text.strip_prefix("http://").or(text.strip_prefix("https://")).unwrap_or(text);
+    let base = base.strip_prefix("http://").or(base.strip_prefix("https://")).unwrap_or(base);
+    bare(url).strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/')
+}
+
+/// The lock that belongs to a spec: `archiconda3.toml` has `archiconda3.lock`.
+pub(crate) fn lock_path(spec: &Path) -> PathBuf {
+    spec.with_extension("lock")
+}

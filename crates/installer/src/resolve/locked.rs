@@ -1,0 +1,111 @@
+//! The lock beside the spec: used while it fits, written when it is missing or `--update` is
+//! given, required with `--locked`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err as fs;
+
+use conda::{Channel, MatchSpec, Subdir, credentials};
+use solve::lock::Lock;
+use spec::Distribution;
+use url::Url;
+
+use super::{Resolution, Wanted, channels, exclude, lock_path};
+use crate::event::Event;
+use crate::{Error, LockMode, Options, Report};
+
+/// Resolves all of `wanted` together, so that one lock holds them.
+pub(super) fn resolve(
+    distribution: &Distribution,
+    wanted: &BTreeMap<Subdir, Wanted<'_>>,
+    client: &fetch::Client,
+    options: &Options,
+    report: Report<'_>,
+) -> Result<BTreeMap<Subdir, Resolution>, Error> {
+    let path = lock_path(&options.spec);
+    let old = read(&path)?;
+    let mut new = Lock { channels: Vec::new(), platforms: BTreeMap::new() };
+    let mut channels_of = BTreeMap::new();
+    for (&platform, wanted) in wanted {
+        let channels = channels(wanted.target, client, &options.folder())?;
+        for channel in &channels {
+            let url = credentials::without(channel.base_url.url());
+            if !new.channels.contains(&url) {
+                new.channels.push(url);
+            }
+        }
+        channels_of.insert(platform, channels);
+    }
+    let mut resolved = BTreeMap::new();
+    let mut solved = false;
+    for (&platform, wanted) in wanted {
+        let unfit = match &old {
+            None => Some("there is none".to_owned()),
+            Some(_) if options.lock == LockMode::Update => Some("an update is asked for".to_owned()),
+            Some(lock) => fit(lock, wanted, &new.channels).err(),
+        };
+        let records = match (unfit, &old) {
+            (None, Some(lock)) => lock.platforms.get(&platform).cloned().unwrap_or_default(),
+            (Some(reason), _) if options.lock == LockMode::Locked => {
+                return Err(Error::Lock { path, platform, reason });
+            }
+            _ => {
+                solved = true;
+                let channels = channels_of.remove(&platform).unwrap_or_default();
+                let failed = |source| unsolved(distribution, platform, source);
+                let records = solve(distribution, wanted, &channels, client, report)?;
+                exclude(wanted, records, report).map_err(failed)?
+            }
+        };
+        new.platforms.insert(platform, records.clone());
+        resolved.insert(platform, Resolution { records });
+    }
+    if solved && !options.dry_run {
+        let text = new
+            .to_string()
+            .map_err(|source| Error::List { path: path.clone(), source })?;
+        crate::output::replace(&path, text.as_bytes())?;
+        report(Event::Wrote(&path));
+    }
+    Ok(resolved)
+}
+
+fn read(path: &Path) -> Result<Option<Lock>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => solve::lock::parse(&text)
+            .map(Some)
+            .map_err(|source| Error::List { path: path.to_owned(), source }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn fit(lock: &Lock, wanted: &Wanted<'_>, channels: &[Url]) -> Result<(), String> {
+    let virtual_specs = wanted.target.virtual_specs.iter().map(|spec| &spec.match_spec);
+    let specs: Vec<MatchSpec> = wanted.specs.iter().chain(virtual_specs).cloned().collect();
+    lock.satisfies(wanted.platform, &specs, channels, &wanted.target.exclude)
+}
+
+fn solve(
+    distribution: &Distribution,
+    wanted: &Wanted<'_>,
+    channels: &[Channel],
+    client: &fetch::Client,
+    report: Report<'_>,
+) -> Result<Vec<conda::RepoDataRecord>, Error> {
+    let platforms = [wanted.platform, Subdir::NoArch];
+    let records = client.records(channels, &platforms, &wanted.specs, &|event| report(Event::Fetch(event)))?;
+    solve::solve(&solve::Request {
+        records: &records,
+        specs: wanted.specs.clone(),
+        virtual_packages: wanted.virtual_packages.clone(),
+        locked: Vec::new(),
+        mix_channels: false,
+    })
+    .map_err(|source| unsolved(distribution, wanted.platform, source))
+}
+
+fn unsolved(distribution: &Distribution, platform: Subdir, source: solve::Error) -> Error {
+    Error::Solve { name: distribution.name.clone(), platform, source }
+}

@@ -1,0 +1,185 @@
+//! What a spec says, with its files read and constructor's defaults filled in, as the planner
+//! wants it.
+
+use std::io::Read;
+use std::path::Path;
+
+use fs_err as fs;
+use serde_json::json;
+
+use archive::digest::Hasher;
+use conda::{RepoDataRecord, VersionSpec, credentials};
+use runtime::plan::{Dialogue, Initialize, Scripts, Text};
+use spec::{Distribution, Target};
+
+use crate::cache::Cache;
+use crate::plan::{Extra, Settings};
+use crate::repack::{self, Repacker};
+use crate::scan::{Bytes, Part};
+use crate::{Error, Options};
+
+/// What the installer says at the end, if the spec has no `conclusion_text` (constructor's text).
+const CONCLUSION: &str = "installation finished.";
+
+/// The settings, and the streams that hold the extra files. Their parts are numbers in that list.
+pub(crate) fn read(
+    distribution: &Distribution,
+    target: &Target,
+    records: &[RepoDataRecord],
+    options: &Options,
+    cache: &Cache,
+) -> Result<(Settings, Vec<Part>), Error> {
+    let folder = options.folder();
+    let text = |key, file: &Option<String>| {
+        file.as_ref().map(|file| read_text(key, &folder.join(file))).transpose()
+    };
+    let conda = records.iter().any(|record| record.package_record.name.as_normalized() == "conda");
+    let licence = text("license_file", &target.license_file)?;
+    let (extra, parts) = extra_files(target, records, &folder, options, cache)?;
+    let settings = Settings {
+        name: distribution.name.clone(),
+        version: distribution.version.clone(),
+        platform: target.platform,
+        default_prefix: target.prefix(&distribution.name),
+        check_path_spaces: target.check_path_spaces,
+        texts: texts(distribution, target, records, licence.as_ref()),
+        dialogue: Dialogue {
+            licence,
+            conclusion: target.conclusion_text.clone().unwrap_or_else(|| CONCLUSION.to_owned()),
+            initialize: initialize(target, conda)?,
+            initialize_by_default: target.initialize_by_default,
+        },
+        update_specs: target.requested().into_iter().map(str::to_owned).collect(),
+        scripts: Scripts {
+            pre_install: text("pre_install", &target.pre_install)?,
+            post_install: text("post_install", &target.post_install)?,
+            environment: target.script_env_variables.clone(),
+        },
+        keep_packages: target.keep_pkgs,
+        glibc: glibc(target),
+        extra,
+    };
+    Ok((settings, parts))
+}
+
+fn initialize(target: &Target, conda: bool) -> Result<Initialize, Error> {
+    let wanted = match target.initialize_conda {
+        spec::Initialize::Classic => Initialize::Classic,
+        spec::Initialize::Condabin => Initialize::Condabin,
+        spec::Initialize::No => Initialize::No,
+    };
+    if wanted != Initialize::No && !conda {
+        if target.initialize_conda_is_explicit {
+            let problem = "conda is not among the packages, so no shell can be initialised".into();
+            return Err(Error::Spec { key: "initialize_conda", problem });
+        }
+        return Ok(Initialize::No);
+    }
+    Ok(wanted)
+}
+
+/// The lower bound that `virtual_specs` set for glibc.
+fn glibc(target: &Target) -> Option<String> {
+    let spec = target
+        .virtual_specs
+        .iter()
+        .find(|spec| spec.name().is_some_and(|name| name.as_normalized() == "__glibc"))?;
+    match spec.match_spec.version.as_ref()? {
+        VersionSpec::Range(_, version) => Some(version.to_string()),
+        VersionSpec::StrictRange(_, version) => Some(version.to_string()),
+        VersionSpec::Exact(_, version) => Some(version.to_string()),
+        _ => None,
+    }
+}
+
+/// Small files that conda and people look for in a prefix, named as constructor names them.
+fn texts(
+    distribution: &Distribution,
+    target: &Target,
+    records: &[RepoDataRecord],
+    licence: Option<&String>,
+) -> Vec<Text> {
+    let text = |path: &str, text: String| Text { path: path.to_owned(), text };
+    let info = json!({
+        "name": distribution.name,
+        "version": distribution.version,
+        "platform": target.platform.to_string(),
+        "type": "sh",
+    });
+    let mut texts = vec![
+        text(".installer.info", format!("{info:#}\n")),
+        text("conda-meta/initial-state.explicit.txt", explicit(records)),
+    ];
+    texts.extend(licence.map(|licence| text("LICENSE.txt", licence.clone())));
+    texts.extend(target.condarc_yaml().map(|condarc| text(".condarc", condarc)));
+    texts
+}
+
+/// The list from which the same environment can be made again, in conda's `@EXPLICIT` form. md5
+/// where there is one, since conda before 4.13 reads no other digest.
+pub(crate) fn explicit(records: &[RepoDataRecord]) -> String {
+    let mut text = "@EXPLICIT\n".to_owned();
+    for record in records {
+        text += credentials::without(&record.url).as_str();
+        if let Some(md5) = &record.package_record.md5 {
+            text += &format!("#{}", archive::digest::Md5((*md5).into()));
+        } else if let Some(sha256) = &record.package_record.sha256 {
+            text += &format!("#sha256:{}", archive::digest::Sha256((*sha256).into()));
+        }
+        text += "\n";
+    }
+    text
+}
+
+fn read_text(key: &'static str, path: &Path) -> Result<String, Error> {
+    let bytes =
+        fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    String::from_utf8(bytes).map_err(|_| Error::NotText { key, path: path.to_owned() })
+}
+
+fn extra_files(
+    target: &Target,
+    records: &[RepoDataRecord],
+    folder: &Path,
+    options: &Options,
+    cache: &Cache,
+) -> Result<(Vec<Extra>, Vec<Part>), Error> {
+    let modified = options.source_date_epoch.unwrap_or_else(|| newest(records));
+    let mut repacker = Repacker::new(cache, repack::PACKAGE, false);
+    let mut extra = Vec::new();
+    for file in &target.extra_files {
+        let path = folder.join(&file.source);
+        let read = |source| Error::Read { path: path.clone(), source };
+        let mut source = fs::File::open(&path).map_err(read)?;
+        let metadata = source.metadata().map_err(read)?;
+        if !metadata.is_file() {
+            let problem = format!("`{}` is not a regular file", path.display());
+            return Err(Error::Spec { key: "extra_files", problem });
+        }
+        let (part, offset) = repacker.begin()?;
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 1 << 17];
+        let mut size = 0;
+        loop {
+            let count = source.read(&mut buffer).map_err(read)?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            repacker.write(&buffer[..count])?;
+            size += count as u64;
+        }
+        let sha256 = hasher.finish().sha256;
+        let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100;
+        let mode = if executable == 0 { 0o644 } else { 0o755 };
+        let bytes = Bytes { part, offset, size, mode, modified, sha256, placeholder: None };
+        extra.push(Extra { path: file.destination.clone(), bytes });
+    }
+    Ok((extra, repacker.finish()?))
+}
+
+/// The time of the newest package: the same for everybody who builds from one lock.
+fn newest(records: &[RepoDataRecord]) -> i64 {
+    let times = records.iter().filter_map(|record| record.package_record.timestamp.as_ref());
+    times.map(|time| time.datetime().timestamp()).max().unwrap_or(0)
+}

@@ -1,0 +1,1 @@
+//! Plans laid into a folder.

@@ -1,0 +1,35 @@
+//! The TOML languages that users write: text in, typed values or errors with a line and a caret
+//! out. At present one language, the distribution: what an installer holds.
+//!
+//! `text → toml (spanned tree) → Settings per platform → Target`, see [`Distribution::parse`]:
+//!
+//! ```
+//! let parsed = spec::Distribution::parse(r#"
+//!     name = "Example"
+//!     version = "1.0"
+//!     channels = ["conda-forge"]
+//!     specs = ["python 3.12.*", "conda"]
+//! "#)?;
+//! let target = parsed.distribution.target(conda::Subdir::LinuxAarch64);
+//! assert_eq!(target.specs[1].raw, "conda");
+//! # Ok::<(), spec::Error>(())
+//! ```
+//!
+//! The keys are those of constructor's `construct.yaml` (`constructor/_schema.py`), at the same
+//! level and with the same meaning; `docs/spec.md` lists them. The crate opens no file: a path in a
+//! specification stays the text that the user wrote, and whoever reads it decides what it is
+//! relative to.
+
+mod condarc;
+mod distribution;
+mod error;
+mod keys;
+mod outputs;
+mod requirement;
+mod source;
+
+pub use condarc::{Condarc, Node};
+pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
+pub use error::{Diagnostic, Error, Warning};
+pub use outputs::{BuildOutput, HashAlgorithm, TextErrors};
+pub use requirement::PackageSpec;

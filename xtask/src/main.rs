@@ -1,0 +1,46 @@
+//! The project's own chores, as `cargo xtask COMMAND`. This file only reads arguments; each
+//! command is a module. Nothing here is part of what users get.
+
+mod apt;
+mod elf;
+mod oracles;
+mod place;
+mod process;
+mod python;
+mod runtime;
+mod test;
+mod toolchain;
+mod userland;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the Archiconda build tools")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Make the static executables that go into installers
+    Runtime(runtime::Options),
+    /// Set the machine up, build what the tests run, and run all tests
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let done = place::Workspace::find().and_then(|workspace| match Arguments::parse().chore {
+        Chore::Runtime(options) => runtime::make(&workspace, &options),
+        Chore::Test(options) => test::run(&workspace, &options),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
