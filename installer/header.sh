@@ -96,14 +96,18 @@ line=
 [ "$line" = '#!/bin/sh' ] ||
     fail 'the installer cannot be piped into a shell: download it first, then run: sh FILE'
 
-# The nearest folder above the prefix that exists.
+# The nearest folder above the prefix that exists. A loop that would end by its own condition could
+# be damaged into one that does not.
 case $prefix in
 '' | /*) parent=$prefix ;;
 *) parent=./$prefix ;;
 esac
-while [ "$parent" ] && [ ! -d "$parent" ]; do parent=${parent%/*}; done
+for _ in 1 2 3 4 5 6 7 8 9; do
+    [ -d "$parent/" ] || parent=${parent%/*}
+done
 
-trap 'remove; exit "$failed"' HUP INT TERM
+trap remove EXIT
+trap 'exit "$failed"' HUP INT TERM
 tried=
 for place in "${TMPDIR:-/tmp}" /var/tmp "${prefix:+$parent/}" "${HOME:-}"; do
     case $place in
@@ -118,7 +122,6 @@ for place in "${TMPDIR:-/tmp}" /var/tmp "${prefix:+$parent/}" "${HOME:-}"; do
         skip="$runtime_start" count="$runtime_blocks" 2>/dev/null; then
         reason='there is no room'
     elif found=$(cksum <"$new/runtime"); [ "${found% }" != "$runtime_cksum" ]; then
-        remove
         fail "$file is damaged or cut off, download it again: cksum of its program is $found, expected $runtime_cksum"
     elif ! chmod 700 "$new/runtime" || ! "$new/runtime" --probe </dev/null >/dev/null 2>&1; then
         reason='programs cannot be started there'

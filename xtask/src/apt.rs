@@ -9,11 +9,20 @@ use fs_err as fs;
 
 use crate::process;
 
-/// Whether dpkg knows the package as installed.
-pub(crate) fn is_installed(package: &str) -> bool {
-    let mut query = Command::new("dpkg-query");
-    query.args(["--show", "--showformat=${db:Status-Status}", package]);
-    process::output(&mut query).is_ok_and(|status| status == "installed")
+/// Those of `packages` that dpkg does not know as installed.
+pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
+    let installed = |package: &&str| {
+        let mut query = Command::new("dpkg-query");
+        query.args(["--show", "--showformat=${db:Status-Status} ", package]);
+        // One word for each architecture of the package.
+        process::output(&mut query)
+            .is_ok_and(|states| states.split_whitespace().any(|state| state == "installed"))
+    };
+    packages
+        .iter()
+        .copied()
+        .filter(|package| !installed(package))
+        .collect()
 }
 
 /// Installs packages; root only.
@@ -92,7 +101,11 @@ pub(crate) fn download(packages: &[String], folder: &Path) -> Result<Vec<PathBuf
     }
     files.sort();
     if files.len() != packages.len() {
-        bail!("apt downloaded {} of {} packages", files.len(), packages.len());
+        bail!(
+            "apt downloaded {} of {} packages",
+            files.len(),
+            packages.len()
+        );
     }
     Ok(files)
 }

@@ -37,7 +37,11 @@ impl Header {
         let table = number(bytes, 32, 8)?;
         let size = number(bytes, 54, 2)?;
         let count = number(bytes, 56, 2)?;
-        let mut header = Self { machine, interpreter: false, alignment: u64::MAX };
+        let mut header = Self {
+            machine,
+            interpreter: false,
+            alignment: u64::MAX,
+        };
         for index in 0..count {
             let entry = index
                 .checked_mul(size)
@@ -46,7 +50,10 @@ impl Header {
             let kind = number(bytes, entry, 4)?;
             header.interpreter |= kind == u64::from(INTERPRETER);
             if kind == u64::from(LOAD) {
-                header.alignment = header.alignment.min(number(bytes, entry.saturating_add(48), 8)?);
+                header.alignment =
+                    header
+                        .alignment
+                        .min(number(bytes, entry.saturating_add(48), 8)?);
             }
         }
         Ok(header)
@@ -57,7 +64,10 @@ fn number(bytes: &[u8], offset: u64, width: u64) -> Result<u64> {
     let start = usize::try_from(offset)?;
     let end = usize::try_from(offset.saturating_add(width))?;
     let field = bytes.get(start..end).context("truncated ELF file")?;
-    Ok(field.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    Ok(field
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
 #[cfg(test)]
@@ -68,7 +78,11 @@ mod tests {
     fn this_very_test_is_recognised() {
         let bytes = std::fs::read("/proc/self/exe").unwrap();
         let header = Header::read(&bytes).unwrap();
-        let expected = if cfg!(target_arch = "aarch64") { Machine::Aarch64 } else { Machine::X86_64 };
+        let expected = if cfg!(target_arch = "aarch64") {
+            Machine::Aarch64
+        } else {
+            Machine::X86_64
+        };
         assert_eq!(header.machine, Some(expected));
         assert!(header.interpreter);
         assert!(header.alignment >= 4096);

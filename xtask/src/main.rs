@@ -3,6 +3,7 @@
 
 mod apt;
 mod elf;
+mod machine;
 mod oracles;
 mod place;
 mod process;
@@ -27,6 +28,8 @@ struct Arguments {
 enum Chore {
     /// Make the static executables that go into installers
     Runtime(runtime::Options),
+    /// Set the machine up for the tests: as root through apt, otherwise say what is missing
+    Machine,
     /// Set the machine up, build what the tests run, and run all tests
     Test(test::Options),
 }
@@ -34,6 +37,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = place::Workspace::find().and_then(|workspace| match Arguments::parse().chore {
         Chore::Runtime(options) => runtime::make(&workspace, &options),
+        Chore::Machine => machine::prepare(),
         Chore::Test(options) => test::run(&workspace, &options),
     });
     match done {

@@ -52,16 +52,17 @@ impl Workspace {
     }
 }
 
-/// A folder that is either absent or complete: `fill` works on a sibling, which is renamed at the
-/// end, so that an interrupted chore starts this piece again.
-pub(crate) fn once(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if folder.join(".complete").exists() {
+/// Fills a folder once for each `key` (what it is made from). The mark of completion is written
+/// last, so that an interrupted chore starts this piece again.
+pub(crate) fn once(folder: &Path, key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mark = folder.join(".complete");
+    if fs::read_to_string(&mark).is_ok_and(|found| found == key) {
         return Ok(());
     }
     remove(folder)?;
     fs::create_dir_all(folder)?;
     fill(folder)?;
-    fs::write(folder.join(".complete"), "")?;
+    fs::write(mark, key)?;
     Ok(())
 }
 

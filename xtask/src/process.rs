@@ -17,7 +17,10 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn timed<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let result = work().with_context(|| what.to_owned())?;
-    say(&format!("xtask: {what}: {:.1} s", start.elapsed().as_secs_f64()));
+    say(&format!(
+        "xtask: {what}: {:.1} s",
+        start.elapsed().as_secs_f64()
+    ));
     Ok(result)
 }
 
@@ -91,7 +94,8 @@ pub(crate) fn is_root() -> bool {
 
 /// The text of a path that must be Unicode because it ends up in a script or a variable.
 pub(crate) fn text(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))
+    path.to_str()
+        .with_context(|| format!("{} is no UTF-8", path.display()))
 }
 
 fn name(command: &Command) -> String {

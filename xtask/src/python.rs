@@ -10,11 +10,21 @@ use crate::process;
 
 /// Makes a virtual environment and installs packages into it.
 pub(crate) fn environment(folder: &Path, packages: &[&str]) -> Result<()> {
-    process::quietly(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))
-        .context("cannot make a Python environment (Debian: apt-get install python3-venv)")?;
+    process::quietly(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(folder),
+    )
+    .context("cannot make a Python environment (Debian: apt-get install python3-venv)")?;
     process::quietly(
         Command::new(executable(folder))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
             .args(packages),
     )
 }

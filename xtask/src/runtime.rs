@@ -31,7 +31,10 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { targets: Vec::new(), profile: "runtime".to_owned() }
+        Self {
+            targets: Vec::new(),
+            profile: "runtime".to_owned(),
+        }
     }
 }
 
@@ -97,7 +100,9 @@ pub(crate) fn make(workspace: &Workspace, options: &Options) -> Result<()> {
     for target in targets {
         let built = folder.join(target.triple()).join(profile).join("runtime");
         let size = check(&built, target)?;
-        let place = workspace.runtimes().join(format!("runtime-{}", target.platform()));
+        let place = workspace
+            .runtimes()
+            .join(format!("runtime-{}", target.platform()));
         install(&built, &place)?;
         process::say(&format!("xtask: {}: {size} bytes, static", place.display()));
     }
@@ -120,7 +125,11 @@ fn check(file: &Path, target: Target) -> Result<u64> {
         elf::Machine::X86_64 => 0x1000,
     };
     if found.alignment < page {
-        bail!("{} has segments aligned to {} bytes, not {page}", file.display(), found.alignment);
+        bail!(
+            "{} has segments aligned to {} bytes, not {page}",
+            file.display(),
+            found.alignment
+        );
     }
     let size = bytes.len() as u64;
     if size > LARGEST {

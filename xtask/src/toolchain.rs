@@ -55,10 +55,16 @@ pub(crate) fn prepare(workspace: &Workspace, targets: &[&str]) -> Result<Toolcha
     for variable in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
         variables.push((variable.to_owned(), process::text(&cache)?.to_owned()));
     }
-    let archiver = script(&folder.join("bin/zig-ar"), &format!("exec {zig} ar \"$@\"\n"))?;
+    let archiver = script(
+        &folder.join("bin/zig-ar"),
+        &format!("exec {zig} ar \"$@\"\n"),
+    )?;
     for target in targets {
         arguments.extend(["--target".to_owned(), (*target).to_owned()]);
-        let compiler = script(&folder.join("bin/cc").with_extension(target), &c_compiler(&zig, target))?;
+        let compiler = script(
+            &folder.join("bin/cc").with_extension(target),
+            &c_compiler(&zig, target),
+        )?;
         let lower = target.replace('-', "_");
         let upper = lower.to_uppercase();
         variables.extend([
@@ -72,7 +78,10 @@ pub(crate) fn prepare(workspace: &Workspace, targets: &[&str]) -> Result<Toolcha
             ),
         ]);
     }
-    Ok(Toolchain { variables, arguments })
+    Ok(Toolchain {
+        variables,
+        arguments,
+    })
 }
 
 fn rustup_has(target: &str) -> bool {
@@ -84,16 +93,20 @@ fn rustup_has(target: &str) -> bool {
 /// Unpacks Debian's compiler and returns a script that runs it.
 fn debian(folder: &Path) -> Result<PathBuf> {
     let root = folder.join("rustc-web");
-    place::once(&root, |root| {
+    place::once(&root, "rustc-web", |root| {
         apt::refresh()?;
         let version = apt::candidate("rustc-web")?;
         let library = dependency("libstd-rust-web-dev", &version, "libstd-rust-web-")?;
         let llvm = dependency(&library, &version, "libllvm")?;
-        let mut packages: Vec<String> =
-            ["rustc-web", "libstd-rust-web-dev", library.as_str(), "rust-web-src"]
-                .iter()
-                .map(|package| format!("{package}={version}"))
-                .collect();
+        let mut packages: Vec<String> = [
+            "rustc-web",
+            "libstd-rust-web-dev",
+            library.as_str(),
+            "rust-web-src",
+        ]
+        .iter()
+        .map(|package| format!("{package}={version}"))
+        .collect();
         packages.push(llvm);
         let downloads = root.join("downloads");
         fs::create_dir_all(&downloads)?;
@@ -149,7 +162,7 @@ fn dependency(package: &str, version: &str, prefix: &str) -> Result<String> {
 /// Installs zig and returns its path.
 fn zig(folder: &Path) -> Result<String> {
     let environment = folder.join("zig");
-    place::once(&environment, |environment| {
+    place::once(&environment, ZIG, |environment| {
         python::environment(environment, &[ZIG])
     })?;
     let zig = python::packages(&environment)?.join("ziglang/zig");

@@ -1,1 +1,72 @@
-//! userland
+//! The arm64 userland in which the tests run installers: Debian 12's required packages, unpacked
+//! and configured just enough (no package scripts run, which would take minutes under emulation).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+
+use crate::place::{self, Workspace};
+use crate::{machine, process};
+
+const SUITE: &str = "bookworm";
+
+/// What package scripts would have made.
+const ACCOUNTS: &[(&str, &str)] = &[
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    ),
+    ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+];
+
+/// Makes the userland, once for a checkout, and returns its root. Needs root.
+pub(crate) fn make(workspace: &Workspace) -> Result<PathBuf> {
+    if !machine::runs_aarch64() {
+        bail!("this machine runs no programs for aarch64");
+    }
+    let root = workspace.work("userland-arm64")?;
+    place::once(&root, SUITE, |root| {
+        if !process::is_root() {
+            bail!("only root can unpack the arm64 userland");
+        }
+        let tool = process::find("debootstrap")
+            .context("no debootstrap (as root: apt-get install debootstrap)")?;
+        process::quietly(
+            Command::new(tool)
+                .args(["--arch=arm64", "--variant=minbase", "--foreign", SUITE])
+                .arg(root),
+        )?;
+        configure(root)
+    })?;
+    Ok(root)
+}
+
+fn configure(root: &Path) -> Result<()> {
+    place::remove(&root.join("debootstrap"))?;
+    place::remove(&root.join("var/cache/apt/archives"))?;
+    for (file, text) in ACCOUNTS {
+        fs::write(root.join(file), text)?;
+    }
+    // debootstrap links to the host's where it takes the machine for a container.
+    let processes = root.join("proc");
+    if processes.is_symlink() {
+        fs::remove_file(&processes)?;
+        fs::create_dir(&processes)?;
+    }
+    let awk = root.join("usr/bin/awk");
+    if !awk.is_symlink() {
+        fs::os::unix::fs::symlink("mawk", awk)?;
+    }
+    process::quietly(Command::new("chroot").arg(root).arg("/sbin/ldconfig"))?;
+    let machine = process::output(
+        Command::new("chroot")
+            .arg(root)
+            .args(["/bin/sh", "-c", "uname -m"]),
+    )?;
+    if machine.trim() != "aarch64" {
+        bail!("the userland says that it runs on {}", machine.trim());
+    }
+    Ok(())
+}

@@ -28,7 +28,12 @@ Examples:
 
 /// Makes and serves conda distributions, for any CPU from any host.
 #[derive(Debug, Parser)]
-#[command(name = "archiconda", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "archiconda",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub(crate) struct Archiconda {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -70,8 +75,15 @@ pub(crate) struct Installer {
     #[arg(long, value_name = "DIR", env = "ARCHICONDA_RUNTIMES")]
     pub(crate) runtimes: Option<PathBuf>,
     /// The URL under which channels without one are found.
-    #[arg(long, value_name = "URL", default_value = "https://conda.anaconda.org/")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "https://conda.anaconda.org/"
+    )]
     pub(crate) channel_alias: Url,
+    /// How long a server may be silent before it is given up [default: 30].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: Option<u64>,
     /// Use only what is in the cache or in local folders.
     #[arg(long)]
     pub(crate) offline: bool,
@@ -88,9 +100,15 @@ pub(crate) struct Installer {
     #[arg(long)]
     pub(crate) json: bool,
     /// Threads that read packages [default: one for each processor].
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) threads: usize,
-    /// Say nothing but errors.
+    /// Say nothing but warnings and errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -101,7 +119,13 @@ pub(crate) struct Index {
     /// The channel's folder, which holds one folder for each platform.
     pub(crate) dir: PathBuf,
     /// Threads that read packages [default: one for each processor].
-    #[arg(short = 'j', long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) threads: usize,
     /// Print the result as JSON.
     #[arg(long)]

@@ -33,7 +33,10 @@ impl From<Exit> for ExitCode {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { exit, error: error.into() }
+        Failure {
+            exit,
+            error: error.into(),
+        }
     }
 }
 
@@ -54,7 +57,11 @@ impl From<installer::Error> for Failure {
 
 impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
-        let exit = if error.is_integrity() { Exit::Integrity } else { Exit::Failed };
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else {
+            Exit::Failed
+        };
         Failure::new(exit, error)
     }
 }
@@ -66,7 +73,10 @@ pub(crate) fn finish(result: Result<Exit, Failure>) -> ExitCode {
         Err(failure) => {
             let mut text = format!("error: {}\n", failure.error);
             for cause in failure.error.chain().skip(1) {
-                text += &format!("  caused by: {}\n", cause.to_string().replace('\n', "\n    "));
+                text += &format!(
+                    "  caused by: {}\n",
+                    cause.to_string().replace('\n', "\n    ")
+                );
             }
             // Nobody is left to tell if standard error is closed.
             let _ = std::io::stderr().write_all(text.as_bytes());

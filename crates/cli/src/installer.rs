@@ -1,7 +1,8 @@
 //! `build-installer`: reads the spec, builds, and says what was built.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
@@ -23,12 +24,20 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
     for warning in &parsed.warnings {
         progress.warn(&warning.render(&name));
     }
-    let cache_dir = cache_dir(arguments)?;
+    let mut defaults = fetch::Options::default();
+    if let Some(seconds) = arguments.timeout {
+        let timeout = Duration::from_secs(seconds);
+        (defaults.connect_timeout, defaults.idle_timeout) = (timeout, timeout);
+    }
+    let cache_dir = arguments
+        .cache_dir
+        .clone()
+        .unwrap_or(defaults.cache_dir.clone());
     let client = fetch::Client::new(fetch::Options {
         cache_dir: cache_dir.clone(),
         offline: arguments.offline,
         channel_alias: arguments.channel_alias.clone(),
-        ..fetch::Options::default()
+        ..defaults
     })?;
     let options = Options {
         spec: arguments.spec.clone(),
@@ -84,24 +93,12 @@ fn describe(built: &[Built], as_json: bool) -> String {
     text
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure with one decimal for people")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure with one decimal for people"
+)]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-/// The user's cache folder by the XDG base directory specification.
-fn cache_dir(arguments: &Installer) -> Result<PathBuf, Failure> {
-    if let Some(folder) = &arguments.cache_dir {
-        return Ok(folder.clone());
-    }
-    let variable = |name| std::env::var_os(name).filter(|value| Path::new(value).is_absolute());
-    let caches = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
-        variable("HOME").map(|home| Path::new(&home).join(".cache"))
-    });
-    caches.map(|caches| caches.join("archiconda")).ok_or_else(|| {
-        let error = anyhow!("there is no HOME to keep downloads in: name a folder with --cache-dir");
-        Failure::new(Exit::Usage, error)
-    })
 }
 
 fn runtimes(arguments: &Installer) -> Result<Vec<PathBuf>, Failure> {
@@ -109,7 +106,9 @@ fn runtimes(arguments: &Installer) -> Result<Vec<PathBuf>, Failure> {
         return Ok(vec![folder.clone()]);
     }
     let executable = std::env::current_exe()
-        .context("cannot tell where this executable lies: name the runtimes' folder with --runtimes")
+        .context(
+            "cannot tell where this executable lies: name the runtimes' folder with --runtimes",
+        )
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(installer::beside(&executable))
 }

@@ -11,12 +11,12 @@ use crate::{index, installer};
 /// The `archiconda` executable.
 pub fn archiconda() -> ExitCode {
     match parse::<Archiconda>() {
-        Ok(Archiconda { command: Command::Installer(arguments) }) => {
-            exit::finish(installer::run(&arguments))
-        }
-        Ok(Archiconda { command: Command::Index(arguments) }) => {
-            exit::finish(index::run(&arguments))
-        }
+        Ok(Archiconda {
+            command: Command::Installer(arguments),
+        }) => exit::finish(installer::run(&arguments)),
+        Ok(Archiconda {
+            command: Command::Index(arguments),
+        }) => exit::finish(index::run(&arguments)),
         Err(code) => code,
     }
 }
@@ -34,6 +34,10 @@ fn parse<T: Parser>() -> Result<T, ExitCode> {
     T::try_parse().map_err(|error| {
         // Nobody is left to tell if the terminal is gone.
         let _ = error.print();
-        if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS }
+        if error.use_stderr() {
+            Exit::Usage.into()
+        } else {
+            ExitCode::SUCCESS
+        }
     })
 }

@@ -46,11 +46,17 @@ pub(crate) fn resolve(text: &str, base: &Path, alias: &Url) -> Result<Url, Error
             "conda's `defaults` stands for several channels, name them by their URLs",
         ));
     }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control() || "\\:[]{}<>\"'|^`?#%".contains(c)) {
+    if text
+        .chars()
+        .any(|c| c.is_whitespace() || c.is_control() || "\\:[]{}<>\"'|^`?#%".contains(c))
+    {
         return Err(refuse("a name holds no such characters"));
     }
     let name = text.trim_matches('/');
-    if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+    if name
+        .split('/')
+        .any(|segment| matches!(segment, "" | "." | ".."))
+    {
         return Err(refuse("a name has no empty parts and no dots alone"));
     }
     let alias = ChannelUrl::from(alias.clone());
@@ -83,14 +89,21 @@ mod tests {
         let root = fs_err::canonicalize(base.path()).expect("a path");
         fs_err::create_dir_all(root.join("local/linux-64")).expect("a folder");
         fs_err::write(root.join("file"), "").expect("a file");
-        let folder = |path: &str| Url::from_directory_path(root.join(path)).expect("a URL").to_string();
+        let folder = |path: &str| {
+            Url::from_directory_path(root.join(path))
+                .expect("a URL")
+                .to_string()
+        };
         let alias = Url::parse("https://conda.example/base").expect("a URL");
         let absolute = root.join("local").display().to_string();
         let file_url = format!("file://{absolute}");
         let local = folder("local");
         for (text, expect) in [
             ("conda-forge", "https://conda.example/base/conda-forge/"),
-            ("conda-forge/label/main", "https://conda.example/base/conda-forge/label/main/"),
+            (
+                "conda-forge/label/main",
+                "https://conda.example/base/conda-forge/label/main/",
+            ),
             ("t/token/mine", "https://conda.example/base/t/token/mine/"),
             ("https://example.org/c", "https://example.org/c"),
             ("local", local.as_str()),
@@ -101,7 +114,9 @@ mod tests {
             assert_eq!(resolve(text, &root, &alias).expect(text).as_str(), expect);
         }
         assert_eq!(
-            resolve("../", &root.join("local"), &alias).expect("a folder").as_str(),
+            resolve("../", &root.join("local"), &alias)
+                .expect("a folder")
+                .as_str(),
             folder("")
         );
     }
@@ -126,7 +141,9 @@ mod tests {
             "c:\\windows",
             "name[linux-64]",
         ] {
-            let error = resolve(text, base.path(), &alias).expect_err(text).to_string();
+            let error = resolve(text, base.path(), &alias)
+                .expect_err(text)
+                .to_string();
             assert!(error.contains("not a channel"), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }

@@ -194,7 +194,10 @@ pub struct Cause {
 
 impl Cause {
     /// The chain of `error`. `hide` takes further secrets out of each message.
-    pub(crate) fn new(error: &(dyn std::error::Error + 'static), hide: &dyn Fn(&str) -> String) -> Self {
+    pub(crate) fn new(
+        error: &(dyn std::error::Error + 'static),
+        hide: &dyn Fn(&str) -> String,
+    ) -> Self {
         let mut messages: Vec<String> = Vec::new();
         let mut next = Some(error);
         while let Some(error) = next {

@@ -84,7 +84,11 @@ mod tests {
         assert!((200..=250).contains(&milliseconds(3, None).expect("a pause")));
         assert_eq!(milliseconds(4, None), None);
         assert!((200..=250).contains(&milliseconds(1, Some(200)).expect("a pause")));
-        assert_eq!(milliseconds(1, Some(3_600_000)), Some(250), "a server's wish has a bound");
+        assert_eq!(
+            milliseconds(1, Some(3_600_000)),
+            Some(250),
+            "a server's wish has a bound"
+        );
         assert!(milliseconds(u32::MAX, None).is_none());
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use archive::digest::Sha256;
 use conda::{RepoDataRecord, Subdir};
 use spec::{Compression, Distribution, Target};
+use url::Url;
 
 use crate::cache::Cache;
 use crate::event::{Event, Stage, Warning};
@@ -98,14 +99,23 @@ pub fn build(
     for &platform in wanted {
         runtimes::names(platform)?;
     }
+    for &platform in wanted {
+        let target = distribution.target(platform);
+        if target.specs.is_empty() && target.environment_file.is_none() {
+            let problem = format!("neither `specs` nor `environment_file` is set for {platform}");
+            return Err(Error::Spec {
+                key: "specs",
+                problem,
+            });
+        }
+    }
     // One lock holds all platforms of the spec, whichever are built today.
     let mut targets: BTreeMap<Subdir, Target> = BTreeMap::new();
     for &platform in distribution.platforms.iter().chain(wanted) {
         targets.insert(platform, distribution.target(platform));
     }
-    targets.retain(|platform, target| {
-        wanted.contains(platform) || target.environment_file.is_none()
-    });
+    targets
+        .retain(|platform, target| wanted.contains(platform) || target.environment_file.is_none());
     let start = Instant::now();
     let mut resolved = resolve::resolve(distribution, &targets, client, options, report)?;
     let resolving = start.elapsed().as_secs_f64();
@@ -113,14 +123,23 @@ pub fn build(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
-        .map_err(|error| Error::Spec { key: "threads", problem: error.to_string() })?;
+        .map_err(|error| Error::Spec {
+            key: "threads",
+            problem: error.to_string(),
+        })?;
     let mut built = Vec::new();
     for &platform in wanted {
         let (Some(target), Some(resolution)) = (targets.get(&platform), resolved.remove(&platform))
         else {
             continue;
         };
-        let job = Job { distribution, target, client, options, report };
+        let job = Job {
+            distribution,
+            target,
+            client,
+            options,
+            report,
+        };
         let mut one = if options.dry_run {
             job.dry(&resolution)
         } else {
@@ -155,14 +174,17 @@ impl Job<'_> {
     }
 
     fn build(&self, resolution: Resolution) -> Result<Built, Error> {
-        let Resolution { mut records } = resolution;
+        let Resolution {
+            mut records,
+            sources,
+        } = resolution;
         let platform = self.target.platform;
         let names = runtimes::names(platform)?;
         let runtime = runtimes::read(platform, &self.options.runtimes)?;
         let mut clock = Clock::new();
 
         (self.report)(Event::Stage(Stage::Fetch));
-        let packages = self.fetch(&records)?;
+        let packages = self.fetch(&records, &sources)?;
         for (record, package) in records.iter_mut().zip(&packages) {
             record.package_record.sha256 = Some(package.sha256.into());
             record.package_record.md5 = Some(package.md5.into());
@@ -177,7 +199,12 @@ impl Job<'_> {
 
         (self.report)(Event::Stage(Stage::Pack));
         let (planned, frames) = self.plan(&records, &packages, &scans, &cache)?;
-        let files = planned.plan.packages.iter().map(|package| package.entries).sum::<u64>()
+        let files = planned
+            .plan
+            .packages
+            .iter()
+            .map(|package| package.entries)
+            .sum::<u64>()
             + planned.plan.extra.len() as u64;
         let path = self.output_path(names.file);
         let header = header::render(&header::Fields {
@@ -212,18 +239,25 @@ impl Job<'_> {
         })
     }
 
-    fn fetch(&self, records: &[RepoDataRecord]) -> Result<Vec<fetch::Package>, Error> {
+    fn fetch(
+        &self,
+        records: &[RepoDataRecord],
+        sources: &[Url],
+    ) -> Result<Vec<fetch::Package>, Error> {
         let wanted: Vec<fetch::Wanted> = records
             .iter()
-            .map(|record| fetch::Wanted {
-                url: record.url.clone(),
+            .zip(sources)
+            .map(|(record, source)| fetch::Wanted {
+                url: source.clone(),
                 file_name: record.identifier.to_file_name(),
                 sha256: record.package_record.sha256.map(Into::into),
                 md5: record.package_record.md5.map(Into::into),
                 size: record.package_record.size,
             })
             .collect();
-        Ok(self.client.packages(&wanted, &|event| (self.report)(Event::Fetch(event)))?)
+        Ok(self
+            .client
+            .packages(&wanted, &|event| (self.report)(Event::Fetch(event)))?)
     }
 
     /// Scans all packages; then again those that would make the tail of an installation.
@@ -233,7 +267,9 @@ impl Job<'_> {
         packages: &[fetch::Package],
         cache: &Cache,
     ) -> Result<Vec<Scan>, Error> {
-        (self.report)(Event::Scanning { packages: records.len() });
+        (self.report)(Event::Scanning {
+            packages: records.len(),
+        });
         let names = file_names(records);
         let request = |position: usize, mode| Request {
             package: &names[position],
@@ -244,14 +280,23 @@ impl Job<'_> {
         let all = 0..records.len();
         let one = |position| {
             let (scan, cached) = scan::scan(&request(position, Mode::Take), cache)?;
-            (self.report)(Event::Scanned { package: &names[position], cached });
+            (self.report)(Event::Scanned {
+                package: &names[position],
+                cached,
+            });
             Ok(scan)
         };
-        let mut scans: Vec<Scan> =
-            all.clone().into_par_iter().map(one).collect::<Result<_, Error>>()?;
+        let mut scans: Vec<Scan> = all
+            .clone()
+            .into_par_iter()
+            .map(one)
+            .collect::<Result<_, Error>>()?;
         for (scan, name) in scans.iter().zip(&names) {
             for file in &scan.mismatches {
-                (self.report)(Event::Warning(Warning::Mismatch { package: name, file }));
+                (self.report)(Event::Warning(Warning::Mismatch {
+                    package: name,
+                    file,
+                }));
             }
         }
         if self.target.compression == Compression::Solid {
@@ -260,12 +305,15 @@ impl Job<'_> {
             return Ok(scans);
         }
         let total: u64 = scans.iter().map(Scan::content_size).sum();
-        scans.par_iter_mut().enumerate().try_for_each(|(position, scan)| {
-            if makes_a_tail(scan, total) {
-                *scan = scan::scan(&request(position, Mode::Split), cache)?.0;
-            }
-            Ok::<_, Error>(())
-        })?;
+        scans
+            .par_iter_mut()
+            .enumerate()
+            .try_for_each(|(position, scan)| {
+                if makes_a_tail(scan, total) {
+                    *scan = scan::scan(&request(position, Mode::Split), cache)?.0;
+                }
+                Ok::<_, Error>(())
+            })?;
         Ok(scans)
     }
 
@@ -286,13 +334,20 @@ impl Job<'_> {
             .collect();
         let extra_numbers = frames.add(&extra_parts, Path::new(""), cache);
         for extra in &mut settings.extra {
-            extra.bytes.part = extra_numbers.get(extra.bytes.part).copied().unwrap_or(usize::MAX);
+            extra.bytes.part = extra_numbers
+                .get(extra.bytes.part)
+                .copied()
+                .unwrap_or(usize::MAX);
         }
         let inputs: Vec<Input<'_>> = records
             .iter()
             .zip(scans)
             .zip(&numbers)
-            .map(|((record, scan), frames)| Input { record, scan, frames })
+            .map(|((record, scan), frames)| Input {
+                record,
+                scan,
+                frames,
+            })
             .collect();
         let planned = plan::plan(&settings, &inputs, &frames.sizes())
             .map_err(|source| Error::Plan { source })?;
@@ -321,7 +376,11 @@ impl Job<'_> {
     fn output_path(&self, platform: &str) -> PathBuf {
         let Distribution { name, version, .. } = self.distribution;
         let default = || format!("{name}-{version}-{platform}.sh");
-        let file = self.target.installer_filename.clone().unwrap_or_else(default);
+        let file = self
+            .target
+            .installer_filename
+            .clone()
+            .unwrap_or_else(default);
         self.options.output_dir.join(file)
     }
 }
@@ -334,12 +393,16 @@ struct Clock {
 
 impl Clock {
     fn new() -> Clock {
-        Clock { last: Instant::now(), seconds: BTreeMap::new() }
+        Clock {
+            last: Instant::now(),
+            seconds: BTreeMap::new(),
+        }
     }
 
     fn lap(&mut self, stage: Stage) {
         let now = Instant::now();
-        self.seconds.insert(stage, now.duration_since(self.last).as_secs_f64());
+        self.seconds
+            .insert(stage, now.duration_since(self.last).as_secs_f64());
         self.last = now;
     }
 }
@@ -347,10 +410,18 @@ impl Clock {
 /// A stream is decoded by one thread from its start to its end: one with more than an eighth of
 /// all bytes would still be decoded when all other threads are done.
 fn makes_a_tail(scan: &Scan, total: u64) -> bool {
-    let largest = scan.parts.iter().filter(|part| !part.info).map(|part| part.size).max();
+    let largest = scan
+        .parts
+        .iter()
+        .filter(|part| !part.info)
+        .map(|part| part.size)
+        .max();
     largest.is_some_and(|size| size > 32 << 20 && size > total / 8)
 }
 
 fn file_names(records: &[RepoDataRecord]) -> Vec<String> {
-    records.iter().map(|record| record.identifier.to_file_name()).collect()
+    records
+        .iter()
+        .map(|record| record.identifier.to_file_name())
+        .collect()
 }

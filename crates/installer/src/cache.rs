@@ -21,7 +21,9 @@ pub(crate) struct Cache {
 impl Cache {
     /// Uses `folder`, which is made when something is stored.
     pub(crate) fn new(folder: &Path) -> Cache {
-        Cache { folder: folder.to_owned() }
+        Cache {
+            folder: folder.to_owned(),
+        }
     }
 
     /// The scan stored under `key`, if all its recompressed streams are still there.
@@ -41,9 +43,14 @@ impl Cache {
     /// Stores a scan under `key`.
     pub(crate) fn store_scan(&self, key: &str, scan: &Scan) -> Result<(), Error> {
         let path = self.scan_path(key);
-        let text = serde_json::to_vec(scan)
-            .map_err(|error| Error::Write { path: path.clone(), source: error.into() })?;
-        let write = |source| Error::Write { path: path.clone(), source };
+        let text = serde_json::to_vec(scan).map_err(|error| Error::Write {
+            path: path.clone(),
+            source: error.into(),
+        })?;
+        let write = |source| Error::Write {
+            path: path.clone(),
+            source,
+        };
         let bytes = zstd::bulk::compress(&text, 3).map_err(write)?;
         let mut file = self.temporary(&path)?;
         file.write_all(&bytes).map_err(write)?;
@@ -72,20 +79,28 @@ impl Cache {
     }
 
     fn scan_path(&self, key: &str) -> PathBuf {
-        self.folder.join(format!("scans-{}", scan::VERSION)).join(format!("{key}.json.zst"))
+        self.folder
+            .join(format!("scans-{}", scan::VERSION))
+            .join(format!("{key}.json.zst"))
     }
 
     fn temporary(&self, path: &Path) -> Result<NamedTempFile, Error> {
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)
             .and_then(|()| NamedTempFile::with_prefix_in(".new-", folder))
-            .map_err(|source| Error::Write { path: folder.to_owned(), source })
+            .map_err(|source| Error::Write {
+                path: folder.to_owned(),
+                source,
+            })
     }
 }
 
 /// Puts a finished temporary file in its place, readable as any new file is.
 pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
-    let write = |source: io::Error| Error::Write { path: path.to_owned(), source };
+    let write = |source: io::Error| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
     use std::os::unix::fs::PermissionsExt as _;
     file.as_file()
         .set_permissions(std::fs::Permissions::from_mode(0o644))

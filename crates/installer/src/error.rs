@@ -48,7 +48,7 @@ pub enum Error {
     /// No runtime for a platform was found.
     #[error(
         "no runtime for {platform}: looked for `{name}` in {}; `cargo xtask runtime` makes it, or name its folder with --runtimes",
-        searched(.searched)
+        quoted(.searched)
     )]
     NoRuntime {
         /// The platform.
@@ -88,7 +88,9 @@ pub enum Error {
         source: solve::Error,
     },
     /// `--locked`, but there is no lock or it does not fit the spec.
-    #[error("the lock `{path}` does not fit the spec for {platform}: {reason}; run again with --update instead of --locked")]
+    #[error(
+        "the lock `{path}` does not fit the spec for {platform}: {reason}; run again with --update instead of --locked"
+    )]
     Lock {
         /// The lock.
         path: PathBuf,
@@ -154,7 +156,9 @@ pub enum Error {
         source: EntryError,
     },
     /// Several packages have one path, and `ignore_duplicate_files` is false.
-    #[error("`{path}` is in {winner} and in {loser} ({count} such paths in all; `ignore_duplicate_files = true` makes this a warning)")]
+    #[error(
+        "`{path}` is in {winner} and in {loser} ({count} such paths in all; `ignore_duplicate_files = true` makes this a warning)"
+    )]
     Clobber {
         /// The first such path.
         path: String,
@@ -200,7 +204,10 @@ impl Error {
                 archive::package::Error::Read { .. } | archive::package::Error::Write { .. }
             ),
             Error::Plan { source } => {
-                matches!(source, EntryError::Outside { .. } | EntryError::EntryPoint { .. })
+                matches!(
+                    source,
+                    EntryError::Outside { .. } | EntryError::EntryPoint { .. }
+                )
             }
             Error::PackageDigest { .. }
             | Error::Metadata { .. }
@@ -221,7 +228,14 @@ impl Error {
     }
 }
 
-fn searched(folders: &[PathBuf]) -> String {
-    let names: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
-    if names.is_empty() { "no folder".to_owned() } else { names.join(", ") }
+fn quoted(folders: &[PathBuf]) -> String {
+    let names: Vec<String> = folders
+        .iter()
+        .map(|folder| format!("`{}`", folder.display()))
+        .collect();
+    if names.is_empty() {
+        "no folder".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

@@ -81,10 +81,4 @@ pub enum Warning<'a> {
         /// The file.
         file: &'a str,
     },
-    /// A package of an explicit list came without a digest.
-    #[error("`{package}` has no digest in the list: what was downloaded is taken as it is")]
-    NoDigest {
-        /// The package.
-        package: &'a str,
-    },
 }

@@ -103,7 +103,9 @@ fn substitute(template: &str, values: &[(&'static str, String)]) -> Result<Strin
         };
         let value = values.iter().find(|(known, _)| *known == token);
         let Some((known, value)) = value else {
-            return Err(Error::Unknown { token: token.to_owned() });
+            return Err(Error::Unknown {
+                token: token.to_owned(),
+            });
         };
         if value.contains('\0') {
             return Err(Error::Nul { token: known });
@@ -120,7 +122,10 @@ fn substitute(template: &str, values: &[(&'static str, String)]) -> Result<Strin
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 /// One word of a POSIX shell, whatever is in it.

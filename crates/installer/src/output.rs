@@ -16,13 +16,24 @@ pub(crate) fn beside(path: &Path) -> Result<NamedTempFile, Error> {
         _ => Path::new("."),
     };
     fs::create_dir_all(folder)
-        .and_then(|()| Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder))
-        .map_err(|source| Error::Write { path: folder.to_owned(), source })
+        .and_then(|()| {
+            Builder::new()
+                .prefix(".")
+                .suffix(".tmp")
+                .tempfile_in(folder)
+        })
+        .map_err(|source| Error::Write {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 /// Writes a small file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut file = beside(path)?;
-    file.write_all(bytes).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    file.write_all(bytes).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })?;
     persist(file, path)
 }

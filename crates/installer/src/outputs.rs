@@ -6,7 +6,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use md5::Digest as _;
 use serde_json::{Map, Value, json};
 
 use archive::package::{Kind, Package};
@@ -35,9 +34,16 @@ pub(crate) fn write(subject: &Subject<'_>, report: Report<'_>) -> Result<(), Err
         report(Event::Wrote(&path));
         Ok::<_, Error>(())
     };
-    let name = subject.installer.file_name().unwrap_or_default().to_string_lossy();
+    let name = subject
+        .installer
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let digest_file = |algorithm: &str| with_ending(subject.installer, algorithm);
-    write(digest_file("sha256"), format!("{}  {name}\n", subject.packed.sha256))?;
+    write(
+        digest_file("sha256"),
+        format!("{}  {name}\n", subject.packed.sha256),
+    )?;
     for output in &subject.target.build_outputs {
         match output {
             BuildOutput::Hash { algorithms } => {
@@ -47,9 +53,15 @@ pub(crate) fn write(subject: &Subject<'_>, report: Report<'_>) -> Result<(), Err
                 }
             }
             BuildOutput::Info => {
-                write(beside(subject, "info.json"), format!("{:#}\n", info(subject)))?;
+                write(
+                    beside(subject, "info.json"),
+                    format!("{:#}\n", info(subject)),
+                )?;
             }
-            BuildOutput::Licenses { include_text, text_errors } => {
+            BuildOutput::Licenses {
+                include_text,
+                text_errors,
+            } => {
                 let licences = licences(subject, *include_text, *text_errors)?;
                 write(beside(subject, "licenses.json"), format!("{licences:#}\n"))?;
             }
@@ -86,7 +98,10 @@ fn hash(path: &Path, algorithm: HashAlgorithm) -> Result<String, Error> {
 }
 
 fn digest<D: md5::Digest>(path: &Path) -> Result<String, Error> {
-    let read = |source| Error::Read { path: path.to_owned(), source };
+    let read = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = fs::File::open(path).map_err(read)?;
     let mut hasher = D::new();
     let mut buffer = vec![0; 1 << 17];
@@ -140,7 +155,10 @@ fn licences(
             }
             let mut file = Map::from_iter([("path".to_owned(), Value::from(path.clone()))]);
             if include_text {
-                file.insert("text".to_owned(), text(&name, &path, &bytes, text_errors)?.into());
+                file.insert(
+                    "text".to_owned(),
+                    text(&name, &path, &bytes, text_errors)?.into(),
+                );
             }
             files.push(Value::from(file));
         }
@@ -154,14 +172,19 @@ fn info_files(
     name: &str,
     path: &Path,
 ) -> Result<std::collections::BTreeMap<String, Vec<u8>>, Error> {
-    let file =
-        fs::File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let file = fs::File::open(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let Some(kind) = Kind::from_file_name(name) else {
         return Ok(std::collections::BTreeMap::new());
     };
     Package::open(file, kind)
         .and_then(|mut package| package.info())
-        .map_err(|source| Error::Package { package: name.to_owned(), source })
+        .map_err(|source| Error::Package {
+            package: name.to_owned(),
+            source,
+        })
 }
 
 fn text(package: &str, path: &str, bytes: &[u8], errors: TextErrors) -> Result<String, Error> {
@@ -200,5 +223,8 @@ fn packages_list(subject: &Subject<'_>) -> String {
 }
 
 fn file_names<'a>(subject: &Subject<'a>) -> impl Iterator<Item = String> + use<'a> {
-    subject.records.iter().map(|record| record.identifier.to_file_name())
+    subject
+        .records
+        .iter()
+        .map(|record| record.identifier.to_file_name())
 }

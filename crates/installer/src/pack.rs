@@ -42,10 +42,13 @@ impl Frames {
                     None => package.to_owned(),
                 };
                 let sources = &mut self.sources;
-                *self.numbers.entry((path.clone(), part.offset)).or_insert_with(|| {
-                    sources.push((path, part.clone()));
-                    sources.len() - 1
-                })
+                *self
+                    .numbers
+                    .entry((path.clone(), part.offset))
+                    .or_insert_with(|| {
+                        sources.push((path, part.clone()));
+                        sources.len() - 1
+                    })
             })
             .collect()
     }
@@ -70,8 +73,13 @@ pub(crate) fn pack(
     mut planned: Planned,
     report: Report<'_>,
 ) -> Result<Packed, Error> {
-    let payload = |source| Error::Payload { path: path.to_owned(), source };
-    report(Event::Packing { total: frames.length() });
+    let payload = |source| Error::Payload {
+        path: path.to_owned(),
+        source,
+    };
+    report(Event::Packing {
+        total: frames.length(),
+    });
     let sink = HashingWriter::new(BufWriter::with_capacity(1 << 20, output::beside(path)?));
     let mut writer = Writer::new(sink, header, runtime).map_err(payload)?;
     for (source, part) in &frames.sources {
@@ -86,14 +94,17 @@ pub(crate) fn pack(
         .map_err(payload)?;
     for (head, (stream, size)) in planned.plan.packages.iter_mut().zip(plans) {
         let length = stream.len() as u64;
-        head.plan = writer.frame(&mut &stream[..], length, size, None).map_err(payload)?;
+        head.plan = writer
+            .frame(&mut &stream[..], length, size, None)
+            .map_err(payload)?;
     }
     let plan = writer.json(&planned.plan).map_err(payload)?;
     let written = writer.finish(plan).map_err(payload)?;
     let (sink, sha256, size) = written.sink.finish();
-    let file = sink
-        .into_inner()
-        .map_err(|error| Error::Write { path: path.to_owned(), source: error.into_error() })?;
+    let file = sink.into_inner().map_err(|error| Error::Write {
+        path: path.to_owned(),
+        source: error.into_error(),
+    })?;
     persist(file, path)?;
     executable(path)?;
     Ok(Packed { size, sha256 })
@@ -108,7 +119,12 @@ fn frame(
     let mut file = fs::File::open(source).map_err(read)?;
     file.seek(SeekFrom::Start(part.offset)).map_err(read)?;
     writer
-        .frame(&mut file.take(part.length), part.length, part.size, Some(part.sha256))
+        .frame(
+            &mut file.take(part.length),
+            part.length,
+            part.size,
+            Some(part.sha256),
+        )
         .map_err(|error| match error {
             payload::Error::Digest { .. } => Failure::Changed(source.to_owned()),
             other => Failure::Payload(other),
@@ -129,13 +145,20 @@ impl Failure {
                 // What is wrong in the cache is made again by the next run.
                 Error::Changed { path }
             }
-            Failure::Payload(source) => Error::Payload { path: path.to_owned(), source },
+            Failure::Payload(source) => Error::Payload {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 }
 
 fn executable(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-        .map_err(|source| Error::Write { path: path.to_owned(), source })
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).map_err(|source| {
+        Error::Write {
+            path: path.to_owned(),
+            source,
+        }
+    })
 }

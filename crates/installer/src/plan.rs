@@ -130,7 +130,11 @@ pub fn plan(
         environments: Vec::new(),
         signatures: Vec::new(),
     };
-    Ok(Planned { plan, packages, clobbers })
+    Ok(Planned {
+        plan,
+        packages,
+        clobbers,
+    })
 }
 
 /// The layout of the Python among the packages, by rattler's rule.
@@ -140,7 +144,10 @@ fn python(platform: Subdir, inputs: &[Input<'_>]) -> Result<Option<PythonInfo>, 
     };
     PythonInfo::from_python_record(&input.record.package_record, platform)
         .map(Some)
-        .map_err(|source| EntryError::PythonVersion { source })
+        .map_err(|error| EntryError::PythonVersion {
+            package: record::dist(input.record),
+            reason: error.to_string(),
+        })
 }
 
 fn package(
@@ -161,7 +168,10 @@ fn package(
     let package_name = name(input.record);
     let script = |kind: &str| {
         let path = format!("bin/.{package_name}-{kind}.sh");
-        entries.iter().any(|entry| entry.path == path).then_some(path)
+        entries
+            .iter()
+            .any(|entry| entry.path == path)
+            .then_some(path)
     };
     Ok(Package {
         dist: record::dist(input.record),
@@ -182,7 +192,11 @@ fn work(inputs: &[Input<'_>], extra: &[Entry], frame_sizes: &[u64]) -> Vec<Work>
     let mut work: Vec<Work> = Vec::new();
     let mut add = |frame: usize, package: Option<usize>, info: bool| {
         if work.len() <= frame {
-            work.resize_with(frame + 1, || Work { frame: 0, packages: Vec::new(), info: true });
+            work.resize_with(frame + 1, || Work {
+                frame: 0,
+                packages: Vec::new(),
+                info: true,
+            });
         }
         let item = &mut work[frame];
         item.frame = frame;

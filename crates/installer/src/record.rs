@@ -14,8 +14,15 @@ pub(crate) fn of_package(
     file: &fetch::Package,
 ) -> Result<RepoDataRecord, Error> {
     let package = || wanted.file_name.clone();
-    let damaged = |source| Error::Package { package: package(), source };
-    let metadata = |source| Error::Metadata { package: package(), file: "info/index.json".into(), source };
+    let damaged = |source| Error::Package {
+        package: package(),
+        source,
+    };
+    let metadata = |source| Error::Metadata {
+        package: package(),
+        file: "info/index.json".into(),
+        source,
+    };
     let content = |problem: &str| Error::Content {
         package: package(),
         file: "the file name".into(),
@@ -23,9 +30,13 @@ pub(crate) fn of_package(
     };
     let kind = Kind::from_file_name(&wanted.file_name)
         .ok_or_else(|| content("ends neither in .conda nor in .tar.bz2"))?;
-    let source = fs::File::open(&file.path)
-        .map_err(|source| Error::Read { path: file.path.clone(), source })?;
-    let index = Package::open(source, kind).and_then(|mut open| open.index_json()).map_err(damaged)?;
+    let source = fs::File::open(&file.path).map_err(|source| Error::Read {
+        path: file.path.clone(),
+        source,
+    })?;
+    let index = Package::open(source, kind)
+        .and_then(|mut open| open.index_json())
+        .map_err(damaged)?;
     let index = IndexJson::from_slice(&index).map_err(metadata)?;
     let package_record = PackageRecord::from_index_json(
         index,
@@ -38,5 +49,10 @@ pub(crate) fn of_package(
         .ok_or_else(|| content("is not NAME-VERSION-BUILD with a package's ending"))?;
     // CHANNEL/SUBDIR/FILE: the channel is two levels above the package.
     let channel = wanted.url.join("../").ok().map(String::from);
-    Ok(RepoDataRecord { package_record, identifier, url: wanted.url.clone(), channel })
+    Ok(RepoDataRecord {
+        package_record,
+        identifier,
+        url: wanted.url.clone(),
+        channel,
+    })
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use conda::{Channel, GenericVirtualPackage, MatchSpec, RepoDataRecord, Subdir};
 use spec::{Distribution, Target};
+use url::Url;
 
 use crate::event::{Event, Stage, Warning};
 use crate::{Error, Options, Report};
@@ -16,8 +17,10 @@ use crate::{Error, Options, Report};
 /// What a platform's installer holds, in dependency order.
 #[derive(Debug)]
 pub(crate) struct Resolution {
-    /// The packages.
+    /// The packages, with the channels that the prefix shall know.
     pub(crate) records: Vec<RepoDataRecord>,
+    /// Where each of them is fetched from.
+    pub(crate) sources: Vec<Url>,
 }
 
 /// A platform of the spec while it is resolved.
@@ -44,13 +47,19 @@ pub(crate) fn resolve(
         if let Some(list) = &target.environment_file {
             let path = options.folder().join(list);
             let records = explicit::read(&path, &wanted, client, report)?;
-            resolved.insert(platform, Resolution { records });
+            resolved.insert(platform, Resolution::new(records));
         } else {
             to_solve.insert(platform, wanted);
         }
     }
     if !to_solve.is_empty() {
-        resolved.extend(locked::resolve(distribution, &to_solve, client, options, report)?);
+        resolved.extend(locked::resolve(
+            distribution,
+            &to_solve,
+            client,
+            options,
+            report,
+        )?);
     }
     for (platform, resolution) in &mut resolved {
         let target = &targets[platform];
@@ -59,26 +68,44 @@ pub(crate) fn resolve(
     Ok(resolved)
 }
 
+impl Resolution {
+    fn new(records: Vec<RepoDataRecord>) -> Resolution {
+        let sources = records.iter().map(|record| record.url.clone()).collect();
+        Resolution { records, sources }
+    }
+}
+
 impl<'a> Wanted<'a> {
     fn new(platform: Subdir, target: &'a Target) -> Wanted<'a> {
-        let overrides: Vec<MatchSpec> =
-            target.virtual_specs.iter().map(|spec| spec.match_spec.clone()).collect();
+        let overrides: Vec<MatchSpec> = target
+            .virtual_specs
+            .iter()
+            .map(|spec| spec.match_spec.clone())
+            .collect();
         Wanted {
             platform,
             target,
-            specs: target.specs.iter().map(|spec| spec.match_spec.clone()).collect(),
+            specs: target
+                .specs
+                .iter()
+                .map(|spec| spec.match_spec.clone())
+                .collect(),
             virtual_packages: solve::virtual_packages(platform, &overrides),
         }
     }
 }
 
-/// The channels of a target, in its order.
-fn channels(
-    target: &Target,
-    client: &fetch::Client,
-    folder: &Path,
-) -> Result<Vec<Channel>, Error> {
-    target.channels.iter().map(|text| Ok(client.channel(text, folder)?)).collect()
+/// The channels of a target, in its order, then those that `channels_remap` takes packages from.
+fn channels(target: &Target, client: &fetch::Client, folder: &Path) -> Result<Vec<Channel>, Error> {
+    let remapped = target.channels_remap.iter().map(|remap| &remap.src);
+    let mut channels: Vec<Channel> = Vec::new();
+    for text in target.channels.iter().chain(remapped) {
+        let channel = client.channel(text, folder)?;
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+    }
+    Ok(channels)
 }
 
 /// Takes the packages of `exclude` out, and warns of names that take nothing out and of packages
@@ -90,7 +117,10 @@ fn exclude(
 ) -> Result<Vec<RepoDataRecord>, solve::Error> {
     let excluded = &wanted.target.exclude;
     for name in excluded {
-        if !records.iter().any(|record| record.package_record.name == *name) {
+        if !records
+            .iter()
+            .any(|record| record.package_record.name == *name)
+        {
             let name = name.as_normalized();
             report(Event::Warning(Warning::ExcludedNothing { name }));
         }
@@ -102,7 +132,10 @@ fn exclude(
     let (records, missing) = solve::order(kept, &wanted.virtual_packages)?;
     for missing in missing {
         let (package, dependency) = (&missing.package, &missing.dependency);
-        report(Event::Warning(Warning::MissingDependency { package, dependency }));
+        report(Event::Warning(Warning::MissingDependency {
+            package,
+            dependency,
+        }));
     }
     Ok(records)
 }
@@ -115,10 +148,20 @@ fn remap(
     client: &fetch::Client,
 ) -> Result<(), Error> {
     for remap in &target.channels_remap {
-        let source = client.channel(&remap.src, &options.folder())?.base_url.url().clone();
-        let destination = client.channel(&remap.dest, &options.folder())?.base_url.url().clone();
+        let source = client
+            .channel(&remap.src, &options.folder())?
+            .base_url
+            .url()
+            .clone();
+        let destination = client
+            .channel(&remap.dest, &options.folder())?
+            .base_url
+            .url()
+            .clone();
         for record in &mut resolution.records {
-            let Some(rest) = below(record.url.as_str(), source.as_str()) else { continue };
+            let Some(rest) = below(record.url.as_str(), source.as_str()) else {
+                continue;
+            };
             if let Ok(url) = destination.join(rest) {
                 record.url = url;
                 record.channel = Some(destination.to_string());
@@ -130,9 +173,18 @@ fn remap(
 
 /// What follows `base` in `url`; http and https are the same, as in constructor.
 fn below<'a>(url: &'a str, base: &str) -> Option<&'a str> {
-    let bare = |text: &'a str| text.strip_prefix("http://").or(text.strip_prefix("https://")).unwrap_or(text);
-    let base = base.strip_prefix("http://").or(base.strip_prefix("https://")).unwrap_or(base);
-    bare(url).strip_prefix(base.trim_end_matches('/'))?.strip_prefix('/')
+    let bare = |text: &'a str| {
+        text.strip_prefix("http://")
+            .or(text.strip_prefix("https://"))
+            .unwrap_or(text)
+    };
+    let base = base
+        .strip_prefix("http://")
+        .or(base.strip_prefix("https://"))
+        .unwrap_or(base);
+    bare(url)
+        .strip_prefix(base.trim_end_matches('/'))?
+        .strip_prefix('/')
 }
 
 /// The lock that belongs to a spec: `archiconda3.toml` has `archiconda3.lock`.

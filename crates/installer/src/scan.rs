@@ -15,7 +15,7 @@ use runtime::plan::Placeholder;
 pub(crate) use read::{Mode, Request, scan};
 
 /// Changes when [`Scan`] or what is found changes: older cache entries are then not used.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A package, read once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,6 +108,10 @@ pub struct Part {
 impl Scan {
     /// Decoded length of all content, in bytes.
     pub fn content_size(&self) -> u64 {
-        self.parts.iter().filter(|part| !part.info).map(|part| part.size).sum()
+        self.parts
+            .iter()
+            .filter(|part| !part.info)
+            .map(|part| part.size)
+            .sum()
     }
 }

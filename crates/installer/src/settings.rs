@@ -31,9 +31,13 @@ pub(crate) fn read(
 ) -> Result<(Settings, Vec<Part>), Error> {
     let folder = options.folder();
     let text = |key, file: &Option<String>| {
-        file.as_ref().map(|file| read_text(key, &folder.join(file))).transpose()
+        file.as_ref()
+            .map(|file| read_text(key, &folder.join(file)))
+            .transpose()
     };
-    let conda = records.iter().any(|record| record.package_record.name.as_normalized() == "conda");
+    let conda = records
+        .iter()
+        .any(|record| record.package_record.name.as_normalized() == "conda");
     let licence = text("license_file", &target.license_file)?;
     let (extra, parts) = extra_files(target, records, &folder, options, cache)?;
     let settings = Settings {
@@ -45,7 +49,10 @@ pub(crate) fn read(
         texts: texts(distribution, target, records, licence.as_ref()),
         dialogue: Dialogue {
             licence,
-            conclusion: target.conclusion_text.clone().unwrap_or_else(|| CONCLUSION.to_owned()),
+            conclusion: target
+                .conclusion_text
+                .clone()
+                .unwrap_or_else(|| CONCLUSION.to_owned()),
             initialize: initialize(target, conda)?,
             initialize_by_default: target.initialize_by_default,
         },
@@ -71,7 +78,10 @@ fn initialize(target: &Target, conda: bool) -> Result<Initialize, Error> {
     if wanted != Initialize::No && !conda {
         if target.initialize_conda_is_explicit {
             let problem = "conda is not among the packages, so no shell can be initialised".into();
-            return Err(Error::Spec { key: "initialize_conda", problem });
+            return Err(Error::Spec {
+                key: "initialize_conda",
+                problem,
+            });
         }
         return Ok(Initialize::No);
     }
@@ -80,10 +90,10 @@ fn initialize(target: &Target, conda: bool) -> Result<Initialize, Error> {
 
 /// The lower bound that `virtual_specs` set for glibc.
 fn glibc(target: &Target) -> Option<String> {
-    let spec = target
-        .virtual_specs
-        .iter()
-        .find(|spec| spec.name().is_some_and(|name| name.as_normalized() == "__glibc"))?;
+    let spec = target.virtual_specs.iter().find(|spec| {
+        spec.name()
+            .is_some_and(|name| name.as_normalized() == "__glibc")
+    })?;
     match spec.match_spec.version.as_ref()? {
         VersionSpec::Range(_, version) => Some(version.to_string()),
         VersionSpec::StrictRange(_, version) => Some(version.to_string()),
@@ -99,7 +109,10 @@ fn texts(
     records: &[RepoDataRecord],
     licence: Option<&String>,
 ) -> Vec<Text> {
-    let text = |path: &str, text: String| Text { path: path.to_owned(), text };
+    let text = |path: &str, text: String| Text {
+        path: path.to_owned(),
+        text,
+    };
     let info = json!({
         "name": distribution.name,
         "version": distribution.version,
@@ -111,7 +124,11 @@ fn texts(
         text("conda-meta/initial-state.explicit.txt", explicit(records)),
     ];
     texts.extend(licence.map(|licence| text("LICENSE.txt", licence.clone())));
-    texts.extend(target.condarc_yaml().map(|condarc| text(".condarc", condarc)));
+    texts.extend(
+        target
+            .condarc_yaml()
+            .map(|condarc| text(".condarc", condarc)),
+    );
     texts
 }
 
@@ -132,9 +149,14 @@ pub(crate) fn explicit(records: &[RepoDataRecord]) -> String {
 }
 
 fn read_text(key: &'static str, path: &Path) -> Result<String, Error> {
-    let bytes =
-        fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    String::from_utf8(bytes).map_err(|_| Error::NotText { key, path: path.to_owned() })
+    let bytes = fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    String::from_utf8(bytes).map_err(|_| Error::NotText {
+        key,
+        path: path.to_owned(),
+    })
 }
 
 fn extra_files(
@@ -149,12 +171,18 @@ fn extra_files(
     let mut extra = Vec::new();
     for file in &target.extra_files {
         let path = folder.join(&file.source);
-        let read = |source| Error::Read { path: path.clone(), source };
+        let read = |source| Error::Read {
+            path: path.clone(),
+            source,
+        };
         let mut source = fs::File::open(&path).map_err(read)?;
         let metadata = source.metadata().map_err(read)?;
         if !metadata.is_file() {
             let problem = format!("`{}` is not a regular file", path.display());
-            return Err(Error::Spec { key: "extra_files", problem });
+            return Err(Error::Spec {
+                key: "extra_files",
+                problem,
+            });
         }
         let (part, offset) = repacker.begin()?;
         let mut hasher = Hasher::new();
@@ -172,14 +200,41 @@ fn extra_files(
         let sha256 = hasher.finish().sha256;
         let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100;
         let mode = if executable == 0 { 0o644 } else { 0o755 };
-        let bytes = Bytes { part, offset, size, mode, modified, sha256, placeholder: None };
-        extra.push(Extra { path: file.destination.clone(), bytes });
+        let bytes = Bytes {
+            part,
+            offset,
+            size,
+            mode,
+            modified,
+            sha256,
+            placeholder: None,
+        };
+        extra.push(Extra {
+            path: file.destination.clone(),
+            bytes,
+        });
     }
     Ok((extra, repacker.finish()?))
 }
 
-/// The time of the newest package: the same for everybody who builds from one lock.
+/// The time of the newest package, in seconds: the same for everybody who builds from one lock.
 fn newest(records: &[RepoDataRecord]) -> i64 {
-    let times = records.iter().filter_map(|record| record.package_record.timestamp.as_ref());
-    times.map(|time| time.datetime().timestamp()).max().unwrap_or(0)
+    let number = |record: &RepoDataRecord| {
+        let written = serde_json::to_value(&record.package_record.timestamp).ok()?;
+        written.as_i64()
+    };
+    // Repodata has both units; conda tells them apart by the year 9999 (`models/records.py`).
+    let seconds = |time| {
+        if time > 253_402_300_799 {
+            time / 1000
+        } else {
+            time
+        }
+    };
+    records
+        .iter()
+        .filter_map(number)
+        .map(seconds)
+        .max()
+        .unwrap_or(0)
 }

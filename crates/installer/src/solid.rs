@@ -2,7 +2,6 @@
 //! reach over the borders of packages. Slow to build, smallest to download.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use rayon::prelude::*;
 
@@ -56,7 +55,12 @@ fn group(requests: &[Request<'_>], scans: &mut [Scan], cache: &Cache) -> Result<
     for (request, scan) in requests.iter().zip(scans.iter_mut()) {
         let places = pack(request, &mut repacker)?;
         for item in &mut scan.content {
-            if let Item { path, kind: ItemKind::File(bytes), .. } = item {
+            if let Item {
+                path,
+                kind: ItemKind::File(bytes),
+                ..
+            } = item
+            {
                 let place = places.get(path).copied();
                 (bytes.part, bytes.offset) = place.ok_or_else(|| changed(request))?;
             }
@@ -71,9 +75,15 @@ fn group(requests: &[Request<'_>], scans: &mut [Scan], cache: &Cache) -> Result<
 
 /// Gives `scan` the parts among `shared` that it uses, and renumbers what refers to them.
 fn adopt(scan: &mut Scan, shared: &[Part]) {
-    let own: Vec<Part> = scan.parts.iter().filter(|part| part.info).cloned().collect();
-    let old_info: Vec<usize> =
-        (0..scan.parts.len()).filter(|&number| scan.parts[number].info).collect();
+    let own: Vec<Part> = scan
+        .parts
+        .iter()
+        .filter(|part| part.info)
+        .cloned()
+        .collect();
+    let old_info: Vec<usize> = (0..scan.parts.len())
+        .filter(|&number| scan.parts[number].info)
+        .collect();
     let mut numbers = BTreeMap::new();
     for item in &mut scan.content {
         if let ItemKind::File(bytes) = &mut item.kind {
@@ -101,9 +111,14 @@ fn pack(
     request: &Request<'_>,
     repacker: &mut Repacker<'_>,
 ) -> Result<BTreeMap<String, (usize, u64)>, Error> {
-    let damaged =
-        |source| Error::Package { package: request.package.to_owned(), source };
-    let unreadable = |source| Error::Read { path: request.path.to_owned(), source };
+    let damaged = |source| Error::Package {
+        package: request.package.to_owned(),
+        source,
+    };
+    let unreadable = |source| Error::Read {
+        path: request.path.to_owned(),
+        source,
+    };
     let kind = Kind::from_file_name(request.package).ok_or_else(|| changed(request))?;
     let file = fs::File::open(request.path).map_err(unreadable)?;
     let mut package = Package::open(file, kind).map_err(damaged)?;
@@ -125,7 +140,9 @@ fn pack(
     let visited = package.entries(&mut |entry| {
         visit(entry).map_err(|error| {
             failure = Some(error);
-            archive::package::Error::Read { source: std::io::ErrorKind::Other.into() }
+            archive::package::Error::Read {
+                source: std::io::ErrorKind::Other.into(),
+            }
         })
     });
     match (visited, failure) {
@@ -136,5 +153,7 @@ fn pack(
 }
 
 fn changed(request: &Request<'_>) -> Error {
-    Error::Changed { path: request.path.to_owned() }
+    Error::Changed {
+        path: request.path.to_owned(),
+    }
 }

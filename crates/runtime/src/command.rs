@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use arguments::{Arguments, Mode};
 use dialogue::Console;
 use error::{Error, chain};
+use progress::Progress;
 
 mod arguments;
 mod check;
@@ -27,6 +28,8 @@ mod prefix;
 mod progress;
 mod shell;
 mod signals;
+#[cfg(test)]
+mod tests;
 pub use arguments::usage;
 
 /// Carries out a command line, the program's own name included, and returns the exit status:
@@ -79,7 +82,12 @@ impl<'a> Invocation<'a> {
             }
             _ => return Err(Error::NotInInstaller),
         };
-        Ok(Invocation::Run(Start { program, installer, copy, options }))
+        Ok(Invocation::Run(Start {
+            program,
+            installer,
+            copy,
+            options,
+        }))
     }
 }
 
@@ -88,13 +96,22 @@ impl Start<'_> {
         self.remove_copy();
         let arguments = arguments::parse(self.options.iter().cloned())?;
         let file = File::open(self.installer).map_err(|source| self.cannot_open(source))?;
-        let length = file.metadata().map_err(|source| self.cannot_open(source))?.len();
+        let length = file
+            .metadata()
+            .map_err(|source| self.cannot_open(source))?
+            .len();
         let payload = Payload::open(&file, length).map_err(|source| self.unusable(source))?;
-        payload.verify_program().map_err(|source| self.unusable(source))?;
-        let plan: Plan =
-            payload.json(payload.index.plan).map_err(|source| self.unusable(source))?;
+        payload
+            .verify_program()
+            .map_err(|source| self.unusable(source))?;
+        let plan: Plan = payload
+            .json(payload.index.plan)
+            .map_err(|source| self.unusable(source))?;
         if let Some(field) = plan.unsupported() {
-            return Err(Error::Unsupported { field, version: env!("CARGO_PKG_VERSION") });
+            return Err(Error::Unsupported {
+                field,
+                version: env!("CARGO_PKG_VERSION"),
+            });
         }
         let mut output = io::stdout();
         match arguments.mode {
@@ -158,7 +175,11 @@ impl Start<'_> {
 
         let terminal = dialogue::on_terminal();
         let (mut input, mut output) = (io::stdin().lock(), io::stdout());
-        let mut console = Console { input: &mut input, output: &mut output, terminal };
+        let mut console = Console {
+            input: &mut input,
+            output: &mut output,
+            terminal,
+        };
         if !arguments.batch {
             console.welcome(plan)?;
         }
@@ -175,25 +196,51 @@ impl Start<'_> {
         console.say(&format!("PREFIX={}\n", prefix.display()));
 
         let signals = signals::catch().map_err(Error::Signals)?;
-        // INTERIM until crate::install exists
-        let _ = (payload, SystemTime::now(), self.command_line(), &signals.cancelled);
-        if signals.let_go.load(Ordering::SeqCst) { return Err(Error::NotInInstaller); }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let options = crate::Options {
+            prefix: prefix.clone(),
+            force: arguments.force,
+            keep_packages,
+            skip_scripts: arguments.skip_scripts,
+            compile: !arguments.no_compile,
+            threads: threads(arguments).get(),
+            unattended: arguments.batch,
+            installer: std::path::absolute(self.installer)
+                .unwrap_or_else(|_| self.installer.into()),
+            command_line: self.command_line(),
+            now: now.map_or(0, |now| now.as_secs()),
+            cancelled: &signals.cancelled,
+        };
+        {
+            let (mut output, mut errors) = (io::stdout(), io::stderr());
+            let on_terminal = io::IsTerminal::is_terminal(&output);
+            let progress = Progress::new(&mut output, &mut errors, on_terminal);
+            crate::install(payload, plan, &options, &|event| progress.report(event))?;
+        }
         signals.let_go.store(true, Ordering::SeqCst);
         conclude(&mut console, arguments, plan, &prefix)
     }
 
     /// As it is noted in `conda-meta/history`: one line, quoted where a shell would need it.
     fn command_line(&self) -> String {
-        let words = std::iter::once(self.installer).chain(self.options.iter().map(OsString::as_os_str));
+        let words =
+            std::iter::once(self.installer).chain(self.options.iter().map(OsString::as_os_str));
         let quoted = words.map(|word| {
             let word = word.to_string_lossy();
-            let plain = |character: char| character.is_alphanumeric() || "-_./=+,:@%".contains(character);
+            let plain =
+                |character: char| character.is_alphanumeric() || "-_./=+,:@%".contains(character);
             if !word.is_empty() && word.chars().all(plain) {
                 return word.into_owned();
             }
             let printable: String = word
                 .chars()
-                .map(|character| if character.is_control() { '?' } else { character })
+                .map(|character| {
+                    if character.is_control() {
+                        '?'
+                    } else {
+                        character
+                    }
+                })
                 .collect();
             format!("'{}'", printable.replace('\'', r"'\''"))
         });
@@ -201,15 +248,22 @@ impl Start<'_> {
     }
 
     fn cannot_open(&self, source: io::Error) -> Error {
-        Error::Open { installer: self.installer.into(), source }
+        Error::Open {
+            installer: self.installer.into(),
+            source,
+        }
     }
 
     fn unusable(&self, source: archive::payload::Error) -> Error {
         match source {
-            archive::payload::Error::Newer { found } => {
-                Error::Newer { found, version: env!("CARGO_PKG_VERSION") }
-            }
-            source => Error::Installer { installer: self.installer.into(), source },
+            archive::payload::Error::Newer { found } => Error::Newer {
+                found,
+                version: env!("CARGO_PKG_VERSION"),
+            },
+            source => Error::Installer {
+                installer: self.installer.into(),
+                source,
+            },
         }
     }
 }
@@ -228,7 +282,9 @@ fn choose_prefix(
     arguments: &Arguments,
     plan: &Plan,
 ) -> Result<Place, Error> {
-    let home = variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = variable("HOME")
+        .filter(|home| !home.is_empty())
+        .map(PathBuf::from);
     let proposal = match &arguments.prefix {
         Some(prefix) => prefix.clone(),
         None => prefix::expand(&plan.prefix.default, &variable)?.into(),
@@ -236,6 +292,12 @@ fn choose_prefix(
     let place = |text: &OsStr| {
         let prefix = prefix::resolve(text)?;
         prefix::check(&prefix, &plan.prefix, home.as_deref())?;
+        if crate::recover(&prefix).map_err(prefix::Error::Recover)? {
+            warn(&format!(
+                "an interrupted installation into `{}` was undone",
+                prefix.display()
+            ));
+        }
         let folder = prefix::examine(&prefix, arguments.force)?;
         Ok(Place { prefix, folder })
     };
@@ -267,11 +329,17 @@ fn conclude(
     }
     let shell = variable("SHELL");
     let initialize = || {
-        shell::initialize(prefix, plan, shell.as_deref())
-            .map_err(|source| Error::Shell { prefix: prefix.to_owned(), source })
+        shell::initialize(prefix, plan, shell.as_deref()).map_err(|source| Error::Shell {
+            prefix: prefix.to_owned(),
+            source,
+        })
     };
     if arguments.batch {
-        return if arguments.initialize { initialize() } else { Ok(()) };
+        return if arguments.initialize {
+            initialize()
+        } else {
+            Ok(())
+        };
     }
     if console.wants_initialisation(&plan.dialogue)? {
         initialize()?;

@@ -119,6 +119,12 @@ pub enum Error {
         /// The prefix.
         prefix: PathBuf,
     },
+    /// A folder with the name that the installation needs belongs to another user.
+    #[error("`{path}` is in the way and belongs to another user")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The notes that a killed installation left cannot be understood.
     #[error("`{path}` was left by an interrupted installation and cannot be understood")]
     Journal {

@@ -6,8 +6,6 @@
 
 mod package;
 mod site;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use std::collections::HashSet;
@@ -68,10 +66,19 @@ pub fn lay<S: ReadAt + ?Sized, T: Tree>(
 ) -> Result<Vec<Laid>, Error> {
     let tasks = tasks(plan, settings.keep_packages)?;
     let site = Site::new(payload, plan, tree, settings, report, &tasks);
-    let frame_size = |frame: usize| payload.index.frames.get(frame).map_or(0, |frame| frame.size);
+    let frame_size = |frame: usize| {
+        payload
+            .index
+            .frames
+            .get(frame)
+            .map_or(0, |frame| frame.size)
+    };
     report(Event::Started {
         packages: plan.packages.len(),
-        bytes: tasks.iter().map(|task| task.frame.map_or(0, frame_size)).sum(),
+        bytes: tasks
+            .iter()
+            .map(|task| task.frame.map_or(0, frame_size))
+            .sum(),
     });
     site.directories("the installer", ["conda-meta/history"].into_iter())?;
     run(&site, &tasks)?;
@@ -110,18 +117,25 @@ fn tasks(plan: &Plan, keep: bool) -> Result<Vec<Task>, Error> {
         packages.sort_unstable();
         packages.dedup();
         for &package in &packages {
-            match untouched.get_mut(package) {
-                Some(flag) => *flag = false,
-                None => {
-                    let problem = format!("there is no package {package}");
-                    return Err(Error::Plan { problem });
-                }
-            }
+            let Some(flag) = untouched.get_mut(package) else {
+                let problem = format!("there is no package {package}");
+                return Err(Error::Plan { problem });
+            };
+            *flag = false;
         }
-        tasks.push(Task { frame: Some(work.frame), packages });
+        tasks.push(Task {
+            frame: Some(work.frame),
+            packages,
+        });
     }
-    let alone = untouched.iter().enumerate().filter(|(_, untouched)| **untouched);
-    tasks.extend(alone.map(|(package, _)| Task { frame: None, packages: vec![package] }));
+    let alone = untouched
+        .iter()
+        .enumerate()
+        .filter(|(_, untouched)| **untouched);
+    tasks.extend(alone.map(|(package, _)| Task {
+        frame: None,
+        packages: vec![package],
+    }));
     Ok(tasks)
 }
 
@@ -154,7 +168,10 @@ fn run<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>, tasks: &[Task]) -> Re
     if site.settings.cancelled.load(Ordering::Relaxed) {
         return Err(Error::Cancelled);
     }
-    match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    match failure
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    {
         Some(error) => Err(error),
         None => Ok(()),
     }
@@ -166,13 +183,19 @@ fn carry_out<S: ReadAt + ?Sized, T: Tree>(
     buffer: &mut Buffer,
 ) -> Result<(), Error> {
     let load = |&package: &usize| site.load(package).map(|loaded| (package, loaded));
-    let packages = task.packages.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let packages = task
+        .packages
+        .iter()
+        .map(load)
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(frame) = task.frame {
-        let jobs = packages.iter().flat_map(|(_, loaded)| loaded.jobs(frame, site.settings));
+        let jobs = packages
+            .iter()
+            .flat_map(|(_, loaded)| loaded.jobs(frame, site.settings));
         work::decode(site, frame, jobs.collect(), buffer)?;
     }
     for (package, loaded) in packages {
-        site.finish_part(package, loaded)?;
+        site.finish_part(package, &loaded)?;
     }
     Ok(())
 }
@@ -182,16 +205,26 @@ fn lay_extra<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>) -> Result<(), E
     if site.plan.extra.is_empty() {
         return Ok(());
     }
-    let settings = Settings { keep_packages: false, ..site.settings };
+    let settings = Settings {
+        keep_packages: false,
+        ..site.settings
+    };
     let loaded = Loaded::extra(&site.plan.extra)?;
     loaded.begin(site, settings)?;
     let mut buffer = Buffer::new();
     for frame in loaded.frames() {
-        work::decode(site, frame, loaded.jobs(frame, settings).collect(), &mut buffer)?;
+        work::decode(
+            site,
+            frame,
+            loaded.jobs(frame, settings).collect(),
+            &mut buffer,
+        )?;
     }
     loaded.end(site, settings)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

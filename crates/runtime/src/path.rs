@@ -13,7 +13,10 @@ pub(crate) fn check(owner: &str, path: &str) -> Result<(), Error> {
     if path.split('/').all(plain) && path.split('/').next() != Some(WORKSHOP) {
         Ok(())
     } else {
-        Err(Error::Outside { owner: owner.to_owned(), path: path.to_owned() })
+        Err(Error::Outside {
+            owner: owner.to_owned(),
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -22,12 +25,18 @@ pub(crate) fn check_package(package: &Package) -> Result<(), Error> {
     let dist = &package.dist;
     check(dist, dist)?;
     if dist.contains('/') || dist.starts_with('.') {
-        return Err(Error::Outside { owner: dist.clone(), path: dist.clone() });
+        return Err(Error::Outside {
+            owner: dist.clone(),
+            path: dist.clone(),
+        });
     }
     check_entries(dist, &package.entries)?;
     check_entries(dist, &package.info)?;
     let scripts = [&package.scripts.pre_link, &package.scripts.post_link];
-    scripts.into_iter().flatten().try_for_each(|path| check(dist, path))
+    scripts
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| check(dist, path))
 }
 
 /// Checks all paths of these entries.
@@ -40,7 +49,10 @@ pub(crate) fn check_entries(owner: &str, entries: &[Entry]) -> Result<(), Error>
         match &entry.kind {
             Kind::HardLink { to } => check(owner, to)?,
             Kind::SymbolicLink { target } if target.is_empty() || target.contains('\0') => {
-                return Err(Error::Outside { owner: owner.to_owned(), path: entry.path.clone() });
+                return Err(Error::Outside {
+                    owner: owner.to_owned(),
+                    path: entry.path.clone(),
+                });
             }
             _ => {}
         }
@@ -50,5 +62,6 @@ pub(crate) fn check_entries(owner: &str, entries: &[Entry]) -> Result<(), Error>
 
 /// All folders above `path`, outermost first.
 pub(crate) fn parents(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').filter_map(|(position, _)| path.get(..position))
+    path.match_indices('/')
+        .filter_map(|(position, _)| path.get(..position))
 }

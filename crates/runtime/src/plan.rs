@@ -388,9 +388,15 @@ pub struct Need {
 impl Plan {
     /// The reserved field that this runtime cannot carry out, if the plan uses one.
     pub fn unsupported(&self) -> Option<&'static str> {
-        let fields =
-            [("menus", &self.menus), ("environments", &self.environments), ("signatures", &self.signatures)];
-        fields.into_iter().find(|(_, values)| !values.is_empty()).map(|(name, _)| name)
+        let fields = [
+            ("menus", &self.menus),
+            ("environments", &self.environments),
+            ("signatures", &self.signatures),
+        ];
+        fields
+            .into_iter()
+            .find(|(_, values)| !values.is_empty())
+            .map(|(name, _)| name)
     }
 }
 
@@ -401,12 +407,21 @@ impl Encoding {
             Encoding::Utf8 => text.as_bytes().to_vec(),
             Encoding::Utf16Le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
             Encoding::Utf16Be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-            Encoding::Utf32Le => text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect(),
-            Encoding::Utf32Be => text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect(),
+            Encoding::Utf32Le => text
+                .chars()
+                .flat_map(|c| u32::from(c).to_le_bytes())
+                .collect(),
+            Encoding::Utf32Be => text
+                .chars()
+                .flat_map(|c| u32::from(c).to_be_bytes())
+                .collect(),
         }
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde calls"
+    )]
     fn is_utf8(&self) -> bool {
         *self == Encoding::Utf8
     }

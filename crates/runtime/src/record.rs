@@ -1,6 +1,6 @@
 //! `conda-meta/NAME-VERSION-BUILD.json`: what conda and rattler know of an installed package. The
 //! fields are those of conda's `PrefixRecord` (conda/models/records.py) and rattler's
-//! (rattler_conda_types, prefix_record.rs).
+//! (`rattler_conda_types::prefix_record`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -36,19 +36,44 @@ impl Record<'_> {
     pub(crate) fn write(&self, sink: &mut dyn Write) -> io::Result<()> {
         let dist = &self.package.dist;
         let folder = format!("{}/pkgs/{dist}", self.prefix);
-        let archive = self.package.record.get("fn").and_then(Value::as_str).unwrap_or(dist);
+        let archive = self
+            .package
+            .record
+            .get("fn")
+            .and_then(Value::as_str)
+            .unwrap_or(dist);
         let paths = self.paths();
         let files = paths.iter().map(|path| path.path).collect();
         let mut fields: BTreeMap<&str, Field<'_>> = BTreeMap::new();
-        fields.extend(self.package.record.iter().map(|(key, value)| (&**key, Field::Value(value))));
+        fields.extend(
+            self.package
+                .record
+                .iter()
+                .map(|(key, value)| (&**key, Field::Value(value))),
+        );
         let archive = Field::Text(format!("{}/pkgs/{archive}", self.prefix));
         fields.insert("package_tarball_full_path", archive);
         fields.insert("extracted_package_dir", Field::Text(folder.clone()));
         let kind = if self.kept { HARD_LINK } else { COPY };
-        fields.insert("link", Field::Link(Link { source: folder, kind }));
-        fields.insert("requested_specs", Field::Specs(&self.package.requested_specs));
+        fields.insert(
+            "link",
+            Field::Link(Link {
+                source: folder,
+                kind,
+            }),
+        );
+        fields.insert(
+            "requested_specs",
+            Field::Specs(&self.package.requested_specs),
+        );
         fields.insert("files", Field::Files(files));
-        fields.insert("paths_data", Field::Paths(PathsData { paths, paths_version: 1 }));
+        fields.insert(
+            "paths_data",
+            Field::Paths(PathsData {
+                paths,
+                paths_version: 1,
+            }),
+        );
         serde_json::to_writer_pretty(&mut *sink, &fields)?;
         sink.write_all(b"\n")
     }
@@ -56,8 +81,9 @@ impl Record<'_> {
     fn paths(&self) -> Vec<PathData<'_>> {
         let entries = self.package.entries.iter().enumerate();
         let entries = entries.filter(|(_, entry)| installed(entry));
-        let mut paths: Vec<PathData<'_>> =
-            entries.map(|(index, entry)| self.path(index, entry)).collect();
+        let mut paths: Vec<PathData<'_>> = entries
+            .map(|(index, entry)| self.path(index, entry))
+            .collect();
         paths.sort_by(|a, b| order(a.path, b.path));
         paths
     }
@@ -102,24 +128,40 @@ pub(crate) fn write_sorted(object: &Map<String, Value>, sink: &mut dyn Write) ->
 
 /// Adds compiled modules to a record that is in its place.
 pub(crate) fn add_compiled(path: &Path, compiled: &[String]) -> Result<(), Error> {
-    let read = |source| Error::Read { path: path.to_owned(), source };
+    let read = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
     let text = std::fs::read(path).map_err(read)?;
     let mut record: BTreeMap<String, Value> =
         serde_json::from_slice(&text).map_err(|error| read(error.into()))?;
     if let Some(Value::Array(files)) = record.get_mut("files") {
         files.extend(compiled.iter().map(|path| Value::from(path.as_str())));
-        files.sort_by(|a, b| order(a.as_str().unwrap_or_default(), b.as_str().unwrap_or_default()));
+        files.sort_by(|a, b| {
+            order(
+                a.as_str().unwrap_or_default(),
+                b.as_str().unwrap_or_default(),
+            )
+        });
     }
-    if let Some(Value::Array(paths)) = record.get_mut("paths_data").and_then(|d| d.get_mut("paths"))
+    if let Some(Value::Array(paths)) = record
+        .get_mut("paths_data")
+        .and_then(|d| d.get_mut("paths"))
     {
         let entry = |path: &String| serde_json::json!({ "_path": path, "path_type": "pyc_file" });
         paths.extend(compiled.iter().map(entry));
-        let key = |value: &Value| value.get("_path").and_then(Value::as_str).map(str::to_owned);
-        paths.sort_by(|a, b| {
-            order(&key(a).unwrap_or_default(), &key(b).unwrap_or_default())
-        });
+        let key = |value: &Value| {
+            value
+                .get("_path")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        paths.sort_by(|a, b| order(&key(a).unwrap_or_default(), &key(b).unwrap_or_default()));
     }
-    let write = |source| Error::Write { path: path.to_owned(), source };
+    let write = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
     let mut text = serde_json::to_vec_pretty(&record).map_err(|error| write(error.into()))?;
     text.push(b'\n');
     std::fs::write(path, text).map_err(write)
@@ -177,8 +219,9 @@ impl<'a> PathData<'a> {
     fn describe(&mut self, file: &'a File, written: Option<&(Sha256, u64)>) {
         self.sha256 = Some(file.sha256);
         self.size_in_bytes = Some(written.map_or(file.size, |(_, size)| *size));
-        self.sha256_in_prefix =
-            written.map(|(sha256, _)| *sha256).filter(|sha256| *sha256 != file.sha256);
+        self.sha256_in_prefix = written
+            .map(|(sha256, _)| *sha256)
+            .filter(|sha256| *sha256 != file.sha256);
         if let Some(placeholder) = &file.placeholder {
             self.prefix_placeholder = Some(&placeholder.prefix);
             self.file_mode = Some(match placeholder.places {

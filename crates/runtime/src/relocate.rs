@@ -109,7 +109,10 @@ impl Relocation {
             return Ok(relocation);
         }
         match &placeholder.places {
-            Places::Text { shebang, occurrences } => {
+            Places::Text {
+                shebang,
+                occurrences,
+            } => {
                 relocation.plan_text(*shebang, occurrences, size)?;
             }
             Places::Binary { strings } => {
@@ -142,7 +145,9 @@ impl Relocation {
         }
         match self.steps.get(self.next) {
             None => Ok(()),
-            Some(step) => Err(Problem::Missing { offset: step.offset }),
+            Some(step) => Err(Problem::Missing {
+                offset: step.offset,
+            }),
         }
     }
 
@@ -185,7 +190,9 @@ impl Relocation {
         let rest = placeholder.get(self.matched..).unwrap_or_default();
         let count = rest.len().min(bytes.len());
         if bytes.get(..count) != rest.get(..count) {
-            return Err(Problem::Missing { offset: self.position - self.matched as u64 });
+            return Err(Problem::Missing {
+                offset: self.position - self.matched as u64,
+            });
         }
         self.matched += count;
         self.position += count as u64;
@@ -207,7 +214,9 @@ impl Relocation {
         let count = (length - self.matched).min(bytes.len());
         let seen = bytes.get(..count).unwrap_or_default();
         if seen.iter().any(|&byte| byte != 0) {
-            return Err(Problem::Missing { offset: self.position });
+            return Err(Problem::Missing {
+                offset: self.position,
+            });
         }
         write(sink, seen)?;
         self.position += count as u64;
@@ -221,13 +230,20 @@ impl Relocation {
 
     fn take_first_line(&mut self, bytes: &[u8], sink: &mut impl Write) -> Result<usize, Problem> {
         let count = at_most(bytes, self.shebang.length - self.position);
-        self.shebang.line.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        self.shebang
+            .line
+            .extend_from_slice(bytes.get(..count).unwrap_or_default());
         self.position += count as u64;
         if self.position == self.shebang.length && count > 0 {
             if !self.shebang.line.starts_with(b"#!") {
                 return Err(Problem::Missing { offset: 0 });
             }
-            let Shebang { line, placeholder, prefix, .. } = &self.shebang;
+            let Shebang {
+                line,
+                placeholder,
+                prefix,
+                ..
+            } = &self.shebang;
             write(sink, &shebang::replace(line, placeholder, prefix))?;
             self.shebang.line = Vec::new();
         }
@@ -252,14 +268,21 @@ impl Relocation {
     }
 
     fn plan_string(&mut self, string: &CString, free: u64, size: u64) -> Result<u64, Problem> {
-        let CString { offsets, end, encoding } = string;
+        let CString {
+            offsets,
+            end,
+            encoding,
+        } = string;
         let (end, unit) = (*end, code_unit(*encoding));
         let mut next = free;
         for &offset in offsets {
             next = self.plan_replacement(offset, *encoding, next, end)?;
         }
         let index = self.text(*encoding);
-        let lengths = self.texts.get(index).map(|(_, old, new)| (old.len(), new.len()));
+        let lengths = self
+            .texts
+            .get(index)
+            .map(|(_, old, new)| (old.len(), new.len()));
         let (room, length) = lengths.ok_or(Problem::Disorder)?;
         let Some(shorter) = room.checked_sub(length) else {
             return Err(Problem::TooLong {
@@ -269,7 +292,10 @@ impl Relocation {
         };
         let zeros = (shorter as u64).checked_mul(offsets.len() as u64);
         let zeros = zeros.ok_or(Problem::Disorder)?;
-        self.steps.push(Step { offset: end, action: Action::Pad(zeros) });
+        self.steps.push(Step {
+            offset: end,
+            action: Action::Pad(zeros),
+        });
         if end == size {
             return Ok(end);
         }
@@ -278,7 +304,10 @@ impl Relocation {
             return Err(Problem::Disorder);
         }
         let action = Action::Terminate(usize::try_from(unit).unwrap_or(1));
-        self.steps.push(Step { offset: end, action });
+        self.steps.push(Step {
+            offset: end,
+            action,
+        });
         Ok(end + unit)
     }
 
@@ -291,21 +320,39 @@ impl Relocation {
         end: u64,
     ) -> Result<u64, Problem> {
         let index = self.text(encoding);
-        let length = self.texts.get(index).map_or(0, |(_, placeholder, _)| placeholder.len());
+        let length = self
+            .texts
+            .get(index)
+            .map_or(0, |(_, placeholder, _)| placeholder.len());
         let after = offset.checked_add(length as u64).ok_or(Problem::Disorder)?;
         if offset < free || after > end {
             return Err(Problem::Disorder);
         }
-        self.steps.push(Step { offset, action: Action::Replace(index) });
+        self.steps.push(Step {
+            offset,
+            action: Action::Replace(index),
+        });
         Ok(after)
     }
 
     fn text(&mut self, encoding: Encoding) -> usize {
-        if let Some(index) = self.texts.iter().position(|(known, _, _)| *known == encoding) {
+        if let Some(index) = self
+            .texts
+            .iter()
+            .position(|(known, _, _)| *known == encoding)
+        {
             return index;
         }
-        let Shebang { placeholder, prefix, .. } = &self.shebang;
-        self.texts.push((encoding, encoding.encode(placeholder), encoding.encode(prefix)));
+        let Shebang {
+            placeholder,
+            prefix,
+            ..
+        } = &self.shebang;
+        self.texts.push((
+            encoding,
+            encoding.encode(placeholder),
+            encoding.encode(prefix),
+        ));
         self.texts.len() - 1
     }
 }
@@ -320,7 +367,9 @@ fn code_unit(encoding: Encoding) -> u64 {
 }
 
 fn at_most(bytes: &[u8], count: u64) -> usize {
-    bytes.len().min(usize::try_from(count).unwrap_or(usize::MAX))
+    bytes
+        .len()
+        .min(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 fn pad(sink: &mut impl Write, mut zeros: u64) -> Result<(), Problem> {
@@ -334,5 +383,6 @@ fn pad(sink: &mut impl Write, mut zeros: u64) -> Result<(), Problem> {
 }
 
 fn write(sink: &mut impl Write, bytes: &[u8]) -> Result<(), Problem> {
-    sink.write_all(bytes).map_err(|source| Problem::Write { source })
+    sink.write_all(bytes)
+        .map_err(|source| Problem::Write { source })
 }

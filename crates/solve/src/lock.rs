@@ -25,7 +25,7 @@ pub struct Lock {
     pub platforms: BTreeMap<Subdir, Vec<RepoDataRecord>>,
 }
 
-/// Reads a lock. Packages that conda cannot install (PyPI, sources) are an error, and so are two
+/// Reads a lock. Packages that conda cannot install (from `PyPI`, from source) are an error, and so are two
 /// records of one name.
 pub fn parse(text: &str) -> Result<Lock, Error> {
     let file = LockFile::from_str_with_base_directory(text, None)
@@ -62,11 +62,6 @@ pub fn parse(text: &str) -> Result<Lock, Error> {
 impl Lock {
     /// The lock as text: the same for the same records in any order. Credentials in URLs are left
     /// out.
-    #[expect(
-        clippy::inherent_to_string,
-        clippy::should_implement_trait,
-        reason = "rendering can fail, which `Display` cannot say"
-    )]
     pub fn to_string(&self) -> Result<String, Error> {
         let content = |error: &dyn std::error::Error| Error::LockContent(error.to_string());
         let mut builder = LockFileBuilder::new();

@@ -121,18 +121,20 @@ fn lowest(spec: Option<&VersionSpec>, current: Option<&Version>) -> Option<Versi
 /// Each version that `spec` mentions, and the next one where it excludes the mentioned one.
 fn bounds(spec: &VersionSpec, found: &mut Vec<Version>) {
     match spec {
-        VersionSpec::Any | VersionSpec::None => {}
         VersionSpec::Range(RangeOperator::Greater, version) => {
             found.extend(version.bump(VersionBumpType::Last).ok());
         }
         VersionSpec::Range(_, version) | VersionSpec::Exact(EqualityOperator::Equals, version) => {
-            found.push(version.clone())
+            found.push(version.clone());
         }
         VersionSpec::StrictRange(
             StrictRangeOperator::StartsWith | StrictRangeOperator::Compatible,
             version,
         ) => found.push(Version::from(version.clone())),
-        VersionSpec::StrictRange(..) | VersionSpec::Exact(..) => {}
+        VersionSpec::Any
+        | VersionSpec::None
+        | VersionSpec::StrictRange(..)
+        | VersionSpec::Exact(..) => {}
         VersionSpec::Group(LogicalOperator::And | LogicalOperator::Or, specs) => {
             for spec in specs {
                 bounds(spec, found);

@@ -14,6 +14,7 @@ use crate::requirement::PackageSpec;
 
 mod check;
 mod read;
+mod values;
 
 /// A distribution's specification, valid as far as one can see without opening a file.
 #[derive(Debug, Clone)]

@@ -247,6 +247,15 @@ mod tests {
     }
 
     #[test]
+    fn every_supported_key_is_documented() {
+        let documentation = include_str!("../../../docs/spec.md");
+        for (name, status) in KEYS {
+            let named = documentation.contains(&format!("`{name}"));
+            assert!(named || matches!(status, OtherInstallers(_)), "{name}");
+        }
+    }
+
+    #[test]
     fn every_key_of_constructor_is_named_once() {
         let mut names: Vec<_> = KEYS.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();

@@ -1,6 +1,6 @@
 //! The specifications in `specs/` are what they promise to be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use conda::Subdir;
 use spec::{Distribution, Initialize, Parsed, Target};
@@ -10,7 +10,7 @@ fn folder() -> PathBuf {
 }
 
 fn parse(file: &str) -> Parsed {
-    let text = std::fs::read_to_string(folder().join(file)).unwrap();
+    let text = std::fs::read_to_string(folder().join(file)).expect("specs/ can be read");
     Distribution::parse(&text).unwrap_or_else(|error| panic!("{}", error.render(file)))
 }
 
@@ -25,7 +25,7 @@ fn every_specification_is_valid_and_its_files_are_there() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if !name.ends_with(".toml") {
+        if Path::new(&name).extension() != Some("toml".as_ref()) {
             continue;
         }
         count += 1;

@@ -107,8 +107,8 @@ impl<R: Read + Seek> Package<R> {
         Ok(self.content_window()?.is_some_and(|window| window > WINDOW))
     }
 
-    /// Visits all entries of the content in the order of the archive: for a `.conda` what is not
-    /// under `info/`, for a `.tar.bz2` everything. What a visitor does not read is skipped; what
+    /// Visits all entries of the content in the order of the archive: for a `.tar.bz2` everything,
+    /// for a `.conda` what its content archive holds, which may include files under `info/`. What a visitor does not read is skipped; what
     /// follows a broken entry is not visited.
     /// That the archive is whole is certain when this returns, not before. Returns the decoded
     /// length of the archive in bytes.
@@ -121,16 +121,13 @@ impl<R: Read + Seek> Package<R> {
         })
     }
 
-    /// Visits all entries under `info/`. Returns the decoded length of the archive that holds them.
+    /// Visits all entries under `info/`; for a `.conda`, those of its metadata archive. Returns the decoded length of the archive that holds them.
     pub fn info_entries<E: From<Error>>(
         &mut self,
         visitor: &mut dyn FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<u64, E> {
         self.walk(Part::Info, &mut |entry| {
-            if is_info(&entry.path) {
-                visitor(entry)?;
-            }
-            Ok(ControlFlow::Continue(()))
+            visitor(entry).map(ControlFlow::Continue)
         })
     }
 
@@ -203,7 +200,7 @@ impl<R: Read + Seek> Package<R> {
                 .map_err(|source| Error::Read { source })?;
             let reader = BufReader::with_capacity(1 << 17, &mut self.source);
             let decoder = ::bzip2::bufread::MultiBzDecoder::new(reader);
-            return visit::visit(decoder, total, visitor);
+            return visit::visit(decoder, total, part == Part::Info, visitor);
         };
         let member = match part {
             Part::Info => &members.info,
@@ -215,16 +212,14 @@ impl<R: Read + Seek> Package<R> {
             Ok(decoder)
         });
         let decoder = decoder.map_err(|source| Error::Decode { source })?;
-        let outcome = visit::visit(decoder, total, &mut |entry: Entry<'_>| {
-            if is_info(&entry.path) == (part == Part::Info) {
-                return visitor(entry).map_err(Failure::Visitor);
+        let outcome = visit::visit(decoder, total, false, &mut |entry: Entry<'_>| {
+            // Some old packages hold files of info/ in the content archive too.
+            if part == Part::Info && !is_info(&entry.path) {
+                let entry = entry.path;
+                let problem = "it is in the metadata archive, but not under info/";
+                return Err(Error::Path { entry, problem }.into());
             }
-            let problem = match part {
-                Part::Info => "it is in the metadata archive, but not under info/",
-                Part::Content => "it is under info/, but not in the metadata archive",
-            };
-            let entry = entry.path;
-            Err(Error::Path { entry, problem }.into())
+            visitor(entry).map_err(Failure::Visitor)
         });
         match outcome {
             Ok(length) => Ok(length),

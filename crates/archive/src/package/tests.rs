@@ -100,7 +100,7 @@ fn small(kind: Kind) -> Vec<u8> {
     let content = vec![
         Item::file("bin/tool", b"#!/bin/sh\n").mode(0o755),
         Item::symbolic_link("bin/alias", "../bin/tool"),
-        Item::hard_link("bin/twin", "bin/tool").mode(0o755),
+        Item::hard_link("bin/twin", "bin/tool"),
         Item::directory("empty"),
     ];
     package(kind, info, content)
@@ -277,10 +277,13 @@ fn entries() -> impl Strategy<Value = Vec<Seen>> {
     prop::collection::vec((path, kind, 0..0o1000_u32, content), 0..12).prop_map(|drawn| {
         let mut layout = super::layout::Layout::default();
         let mut sound: Vec<Seen> = Vec::new();
-        for (path, mut kind, mode, content) in drawn {
+        for (path, mut kind, mut mode, content) in drawn {
             if let EntryKind::HardLink { target } = &mut kind {
                 match sound.iter().find(|earlier| earlier.kind == EntryKind::File) {
-                    Some(earlier) => target.clone_from(&earlier.path),
+                    Some(earlier) => {
+                        target.clone_from(&earlier.path);
+                        mode = earlier.mode;
+                    }
                     None => continue,
                 }
             }

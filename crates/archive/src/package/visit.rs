@@ -52,12 +52,14 @@ pub struct Entry<'a> {
     pub content: &'a mut dyn Read,
 }
 
-/// Visits the entries of a tar stream until the visitor breaks off.
+/// Visits the entries of a tar stream until the visitor breaks off: all, or those under `info/` alone.
+/// What is not visited is not checked, so that an indexer lists what only an installer refuses.
 /// `total` bounds the decoded bytes. Unless it is broken off, the whole stream is read. Returns
 /// how many bytes were decoded.
 pub(super) fn visit<E: From<Error>>(
     stream: impl Read,
     total: u64,
+    only_info: bool,
     visitor: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>, E>,
 ) -> Result<u64, E> {
     let meter = Meter::new(total);
@@ -73,6 +75,13 @@ pub(super) fn visit<E: From<Error>>(
         .map_err(|source| meter.explain(source, None))?
     {
         let mut found = found.map_err(|source| meter.explain(source, last.as_deref()))?;
+        if only_info && !is_info(&found.path_bytes()) {
+            meter.limit.set(total);
+            let copied = io::copy(&mut found, &mut io::sink());
+            copied.map_err(|source| meter.explain(source, None))?;
+            meter.allow(HEADER_LIMIT);
+            continue;
+        }
         let Some((path, kind)) = examine(&mut found, &meter)? else {
             continue;
         };
@@ -148,6 +157,10 @@ pub(super) fn visit<E: From<Error>>(
     io::copy(&mut archive.into_inner(), &mut io::sink())
         .map_err(|source| meter.explain(source, None))?;
     Ok(meter.count.get())
+}
+
+fn is_info(raw: &[u8]) -> bool {
+    raw.strip_prefix(b"./").unwrap_or(raw).starts_with(b"info/")
 }
 
 /// Name and kind of an entry; `None` for what is no entry of the package.

@@ -1,6 +1,7 @@
 //! Writes packages: the same items give the same bytes. Names, links and modes must be such as
 //! the reader of packages accepts.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Seek, Write};
 
 use super::layout::{Layout, lossy, normalise};
@@ -37,7 +38,7 @@ pub struct Item<'a> {
     pub path: String,
     /// What it is.
     pub kind: ItemKind<'a>,
-    /// The permission bits.
+    /// The permission bits. A hard link has those of its target.
     pub mode: u32,
     /// Seconds since 1970; not before.
     pub mtime: u64,
@@ -185,6 +186,7 @@ fn compress(
 #[derive(Default)]
 struct Tars {
     layout: Layout,
+    modes: HashMap<String, u32>,
 }
 
 impl Tars {
@@ -243,9 +245,15 @@ impl Tars {
                 special: Special::SetId,
             });
         }
+        let mode = match &kind {
+            // The names of one file share its mode, and who unpacks sets the last one that is read.
+            EntryKind::HardLink { target } => self.modes.get(target).copied().unwrap_or(item.mode),
+            _ => item.mode,
+        };
+        self.modes.insert(path.clone(), mode);
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar_kind);
-        header.set_mode(item.mode);
+        header.set_mode(mode);
         header.set_mtime(item.mtime);
         header.set_uid(0);
         header.set_gid(0);
@@ -261,14 +269,39 @@ impl Tars {
                     .append_data(&mut header, &path, &mut content)
                     .map_err(writing)
             }
-            ItemKind::HardLink { target } | ItemKind::SymbolicLink { target } => builder
-                .append_link(&mut header, &path, &target)
-                .map_err(writing),
+            ItemKind::HardLink { target } | ItemKind::SymbolicLink { target } => {
+                link(builder, &mut header, &path, &target).map_err(writing)
+            }
             ItemKind::Directory => builder
                 .append_data(&mut header, format!("{path}/"), io::empty())
                 .map_err(writing),
         }
     }
+}
+
+/// Appends a link with its target as it is, which `append_link` would tidy.
+fn link<W: Write>(
+    builder: &mut tar::Builder<W>,
+    header: &mut tar::Header,
+    path: &str,
+    target: &str,
+) -> io::Result<()> {
+    let field = header.as_old().linkname.len();
+    if target.len() > field {
+        // GNU tar's way for long targets: they precede the link as the content of an entry.
+        let content = [target.as_bytes(), b"\0"].concat();
+        let mut long = tar::Header::new_gnu();
+        long.set_entry_type(tar::EntryType::GNULongLink);
+        long.set_mode(0o644);
+        long.set_uid(0);
+        long.set_gid(0);
+        long.set_mtime(0);
+        long.set_size(content.len() as u64);
+        builder.append_data(&mut long, "././@LongLink", &*content)?;
+    }
+    let short = target.as_bytes().get(..field.min(target.len()));
+    header.set_link_name_literal(short.unwrap_or_default())?;
+    builder.append_data(header, path, io::empty())
 }
 
 /// A file that turns out longer or shorter than its header says would shift all that follows.

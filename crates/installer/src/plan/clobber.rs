@@ -38,7 +38,13 @@ pub(super) fn resolve(
         .map(|entry| (&entry.path, "extra_files"))
         .chain(texts.iter().map(|text| (&text.path, "the installer")));
     for (path, name) in ours {
-        owners.insert(path.clone(), Owner { name: name.to_owned(), directory: false });
+        owners.insert(
+            path.clone(),
+            Owner {
+                name: name.to_owned(),
+                directory: false,
+            },
+        );
     }
     let mut clobbers = Vec::new();
     for package in packages.iter_mut() {
@@ -48,12 +54,21 @@ pub(super) fn resolve(
             let directory = entry.kind == Kind::Directory;
             match owners.get(&entry.path) {
                 None => {
-                    owners.insert(entry.path.clone(), Owner { name: dist.clone(), directory });
+                    owners.insert(
+                        entry.path.clone(),
+                        Owner {
+                            name: dist.clone(),
+                            directory,
+                        },
+                    );
                 }
                 Some(owner) if owner.directory && directory => {}
                 Some(owner) if owner.directory || directory => {
-                    let (file, below) =
-                        if directory { (&owner.name, &dist) } else { (&dist, &owner.name) };
+                    let (file, below) = if directory {
+                        (&owner.name, &dist)
+                    } else {
+                        (&dist, &owner.name)
+                    };
                     return Err(file_and_directory(&entry.path, file, below));
                 }
                 Some(owner) => {
@@ -84,7 +99,10 @@ fn claim_parents(
             Some(owner) if owner.directory => return Ok(()),
             Some(owner) => return Err(file_and_directory(&path[..slash], &owner.name, dist)),
             None => {
-                let owner = Owner { name: dist.to_owned(), directory: true };
+                let owner = Owner {
+                    name: dist.to_owned(),
+                    directory: true,
+                };
                 owners.insert(path[..slash].to_owned(), owner);
             }
         }

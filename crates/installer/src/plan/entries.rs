@@ -20,11 +20,12 @@ pub enum Error {
         package: String,
     },
     /// The Python's version has no minor number.
-    #[error("the version of the python package cannot be used")]
+    #[error("`{package}`: {reason}")]
     PythonVersion {
-        /// rattler's reason.
-        #[source]
-        source: rattler::install::PythonInfoError,
+        /// The package.
+        package: String,
+        /// rattler's reason, whose type has no public name.
+        reason: String,
     },
     /// `link.json` has an entry point that cannot be written.
     #[error("`{package}` has an impossible entry point `{entry_point}`")]
@@ -51,7 +52,9 @@ pub enum Error {
         path: String,
     },
     /// A file where another package needs a directory.
-    #[error("`{path}` is a file or link in `{file_package}` and a directory in `{directory_package}`")]
+    #[error(
+        "`{path}` is a file or link in `{file_package}` and a directory in `{directory_package}`"
+    )]
     FileAndDirectory {
         /// The path.
         path: String,
@@ -71,10 +74,7 @@ pub enum Error {
 }
 
 /// The entries of the prefix, sorted by path.
-pub(super) fn prefix(
-    input: &Input<'_>,
-    python: Option<&PythonInfo>,
-) -> Result<Vec<Entry>, Error> {
+pub(super) fn prefix(input: &Input<'_>, python: Option<&PythonInfo>) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     for item in input.scan.content.iter().filter(|item| item.listed) {
         let path = target_path(python, &item.path);
@@ -97,7 +97,10 @@ pub(super) fn prefix(
         check(&entry.path, &package)?;
     }
     if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
-        return Err(Error::Twice { package: package(), path: pair[0].path.clone() });
+        return Err(Error::Twice {
+            package: package(),
+            path: pair[0].path.clone(),
+        });
     }
     Ok(entries)
 }
@@ -117,7 +120,9 @@ pub(super) fn package_folder(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
         .collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     let package = || record::dist(input.record);
-    entries.iter().try_for_each(|entry| plain(&entry.path, &package))?;
+    entries
+        .iter()
+        .try_for_each(|entry| plain(&entry.path, &package))?;
     Ok(entries)
 }
 
@@ -140,7 +145,9 @@ fn kind(input: &Input<'_>, item: &Item, map: impl Fn(&str) -> String) -> Kind {
             Kind::File(file(bytes, frame))
         }
         ItemKind::HardLink { to } => Kind::HardLink { to: map(to) },
-        ItemKind::SymbolicLink { target } => Kind::SymbolicLink { target: target.clone() },
+        ItemKind::SymbolicLink { target } => Kind::SymbolicLink {
+            target: target.clone(),
+        },
         ItemKind::Directory => Kind::Directory,
     }
 }
@@ -160,15 +167,18 @@ fn file(bytes: &Bytes, frame: usize) -> File {
 fn target_path(python: Option<&PythonInfo>, path: &str) -> String {
     match python {
         None => path.to_owned(),
-        Some(python) => {
-            python.get_python_noarch_target_path(Path::new(path)).to_string_lossy().into_owned()
-        }
+        Some(python) => python
+            .get_python_noarch_target_path(Path::new(path))
+            .to_string_lossy()
+            .into_owned(),
     }
 }
 
 fn entry_point(input: &Input<'_>, python: &PythonInfo, text: &str) -> Result<Entry, Error> {
-    let impossible =
-        || Error::EntryPoint { package: record::dist(input.record), entry_point: text.to_owned() };
+    let impossible = || Error::EntryPoint {
+        package: record::dist(input.record),
+        entry_point: text.to_owned(),
+    };
     let parsed: EntryPoint = text.parse().map_err(|_| impossible())?;
     let command = parsed.command.as_str();
     if command.is_empty() || command.contains(['/', '\0']) || matches!(command, "." | "..") {
@@ -176,11 +186,15 @@ fn entry_point(input: &Input<'_>, python: &PythonInfo, text: &str) -> Result<Ent
     }
     // The first line depends on the prefix: the runtime writes it, by the same rule.
     let script = python_entry_point_template("/", false, &parsed, python);
-    let body = script.strip_prefix(&python.shebang("/")).ok_or_else(impossible)?;
+    let body = script
+        .strip_prefix(&python.shebang("/"))
+        .ok_or_else(impossible)?;
     Ok(Entry {
         path: format!("{}/{command}", python.bin_dir.to_string_lossy()),
         source: None,
-        kind: Kind::EntryPoint { body: body.trim_start_matches('\n').to_owned() },
+        kind: Kind::EntryPoint {
+            body: body.trim_start_matches('\n').to_owned(),
+        },
         clobbered_by: None,
         no_link: false,
     })
@@ -192,7 +206,10 @@ fn check(path: &str, package: &dyn Fn() -> String) -> Result<(), Error> {
         name == "history" || Path::new(name).extension().is_some_and(|end| end == "json")
     });
     if reserved {
-        return Err(Error::Reserved { package: package(), path: path.to_owned() });
+        return Err(Error::Reserved {
+            package: package(),
+            path: path.to_owned(),
+        });
     }
     Ok(())
 }
@@ -204,6 +221,9 @@ fn plain(path: &str, package: &dyn Fn() -> String) -> Result<(), Error> {
     if names && !path.contains('\0') && Path::new(path).components().all(normal) {
         Ok(())
     } else {
-        Err(Error::Outside { package: package(), path: path.to_owned() })
+        Err(Error::Outside {
+            package: package(),
+            path: path.to_owned(),
+        })
     }
 }

@@ -12,7 +12,12 @@ use super::{Input, name};
 /// `NAME-VERSION-BUILD`, the name of the package's folder and record.
 pub(super) fn dist(record: &RepoDataRecord) -> String {
     let package = &record.package_record;
-    format!("{}-{}-{}", package.name.as_normalized(), package.version, package.build)
+    format!(
+        "{}-{}-{}",
+        package.name.as_normalized(),
+        package.version,
+        package.build
+    )
 }
 
 /// The record's body: what the repodata says, over what the package itself says, so that keys
@@ -34,7 +39,9 @@ pub(super) fn body(input: &Input<'_>) -> Map<String, Value> {
 pub(super) fn requested_specs(specs: &[String], package: &str) -> Vec<String> {
     let names = |spec: &&String| {
         let name = spec.rsplit("::").next().unwrap_or(spec);
-        let end = name.find(|c: char| " =<>!~[*".contains(c)).unwrap_or(name.len());
+        let end = name
+            .find(|c: char| " =<>!~[*".contains(c))
+            .unwrap_or(name.len());
         name[..end].eq_ignore_ascii_case(package)
     };
     specs.iter().filter(names).cloned().collect()
@@ -42,7 +49,10 @@ pub(super) fn requested_specs(specs: &[String], package: &str) -> Vec<String> {
 
 /// What the plan's head says of a package at `position`.
 pub(super) fn head(position: usize, record: &RepoDataRecord, package: &Package) -> PackageHead {
-    let written = package.entries.iter().filter(|entry| entry.clobbered_by.is_none());
+    let written = package
+        .entries
+        .iter()
+        .filter(|entry| entry.clobbered_by.is_none());
     let size = written.clone().map(|entry| match &entry.kind {
         Kind::File(file) => file.size,
         Kind::EntryPoint { body } => body.len() as u64,
@@ -51,7 +61,7 @@ pub(super) fn head(position: usize, record: &RepoDataRecord, package: &Package) 
     PackageHead {
         name: name(record).to_owned(),
         version: record.package_record.version.to_string(),
-        build: record.package_record.build.clone(),
+        build: record.package_record.build.to_string(),
         subdir: record.package_record.subdir.clone(),
         channel: channel_name(record),
         url: without(&record.url).into(),

@@ -16,7 +16,10 @@ const RECORD_PER_ENTRY: u64 = 420;
 
 /// Loader and glibc. A distribution of noarch packages alone needs neither.
 pub(super) fn requirements(settings: &Settings, inputs: &[Input<'_>]) -> Requirements {
-    if inputs.iter().all(|input| input.record.package_record.subdir == "noarch") {
+    if inputs
+        .iter()
+        .all(|input| input.record.package_record.subdir == "noarch")
+    {
         return Requirements::default();
     }
     let loaders: &[&str] = match settings.platform {
@@ -35,9 +38,15 @@ pub(super) fn longest_prefix(packages: &[Package]) -> Option<LongestPrefix> {
     let mut shortest: Option<LongestPrefix> = None;
     for package in packages {
         for entry in &package.entries {
-            let Kind::File(file) = &entry.kind else { continue };
-            let Some(placeholder) = &file.placeholder else { continue };
-            let Places::Binary { strings } = &placeholder.places else { continue };
+            let Kind::File(file) = &entry.kind else {
+                continue;
+            };
+            let Some(placeholder) = &file.placeholder else {
+                continue;
+            };
+            let Places::Binary { strings } = &placeholder.places else {
+                continue;
+            };
             let length = placeholder.prefix.len();
             if !strings.is_empty() && shortest.as_ref().is_none_or(|one| length < one.length) {
                 shortest = Some(LongestPrefix {
@@ -56,7 +65,10 @@ pub(super) fn need(packages: &[Package], extra: &[Entry], texts: &[Text]) -> Nee
     let mut need = Need::default();
     let mut folders = HashSet::new();
     for package in packages {
-        let written = package.entries.iter().filter(|entry| entry.clobbered_by.is_none());
+        let written = package
+            .entries
+            .iter()
+            .filter(|entry| entry.clobbered_by.is_none());
         let mut count = 0;
         for entry in written {
             add(&mut need, &mut folders, entry);

@@ -25,7 +25,10 @@ pub(super) fn resolve(
 ) -> Result<BTreeMap<Subdir, Resolution>, Error> {
     let path = lock_path(&options.spec);
     let old = read(&path)?;
-    let mut new = Lock { channels: Vec::new(), platforms: BTreeMap::new() };
+    let mut new = Lock {
+        channels: Vec::new(),
+        platforms: BTreeMap::new(),
+    };
     let mut channels_of = BTreeMap::new();
     for (&platform, wanted) in wanted {
         let channels = channels(wanted.target, client, &options.folder())?;
@@ -42,13 +45,19 @@ pub(super) fn resolve(
     for (&platform, wanted) in wanted {
         let unfit = match &old {
             None => Some("there is none".to_owned()),
-            Some(_) if options.lock == LockMode::Update => Some("an update is asked for".to_owned()),
+            Some(_) if options.lock == LockMode::Update => {
+                Some("an update is asked for".to_owned())
+            }
             Some(lock) => fit(lock, wanted, &new.channels).err(),
         };
         let records = match (unfit, &old) {
             (None, Some(lock)) => lock.platforms.get(&platform).cloned().unwrap_or_default(),
             (Some(reason), _) if options.lock == LockMode::Locked => {
-                return Err(Error::Lock { path, platform, reason });
+                return Err(Error::Lock {
+                    path,
+                    platform,
+                    reason,
+                });
             }
             _ => {
                 solved = true;
@@ -59,12 +68,13 @@ pub(super) fn resolve(
             }
         };
         new.platforms.insert(platform, records.clone());
-        resolved.insert(platform, Resolution { records });
+        resolved.insert(platform, Resolution::new(records));
     }
     if solved && !options.dry_run {
-        let text = new
-            .to_string()
-            .map_err(|source| Error::List { path: path.clone(), source })?;
+        let text = new.to_string().map_err(|source| Error::List {
+            path: path.clone(),
+            source,
+        })?;
         crate::output::replace(&path, text.as_bytes())?;
         report(Event::Wrote(&path));
     }
@@ -75,14 +85,24 @@ fn read(path: &Path) -> Result<Option<Lock>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => solve::lock::parse(&text)
             .map(Some)
-            .map_err(|source| Error::List { path: path.to_owned(), source }),
+            .map_err(|source| Error::List {
+                path: path.to_owned(),
+                source,
+            }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+        Err(source) => Err(Error::Read {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
 fn fit(lock: &Lock, wanted: &Wanted<'_>, channels: &[Url]) -> Result<(), String> {
-    let virtual_specs = wanted.target.virtual_specs.iter().map(|spec| &spec.match_spec);
+    let virtual_specs = wanted
+        .target
+        .virtual_specs
+        .iter()
+        .map(|spec| &spec.match_spec);
     let specs: Vec<MatchSpec> = wanted.specs.iter().chain(virtual_specs).cloned().collect();
     lock.satisfies(wanted.platform, &specs, channels, &wanted.target.exclude)
 }
@@ -95,7 +115,9 @@ fn solve(
     report: Report<'_>,
 ) -> Result<Vec<conda::RepoDataRecord>, Error> {
     let platforms = [wanted.platform, Subdir::NoArch];
-    let records = client.records(channels, &platforms, &wanted.specs, &|event| report(Event::Fetch(event)))?;
+    let records = client.records(channels, &platforms, &wanted.specs, &|event| {
+        report(Event::Fetch(event))
+    })?;
     solve::solve(&solve::Request {
         records: &records,
         specs: wanted.specs.clone(),
@@ -107,5 +129,9 @@ fn solve(
 }
 
 fn unsolved(distribution: &Distribution, platform: Subdir, source: solve::Error) -> Error {
-    Error::Solve { name: distribution.name.clone(), platform, source }
+    Error::Solve {
+        name: distribution.name.clone(),
+        platform,
+        source,
+    }
 }

@@ -44,9 +44,11 @@ pub(super) fn entry_points(info: &Info) -> Result<Vec<String>, Unreadable> {
         return Ok(Vec::new());
     };
     Ok(match link.noarch {
-        NoArchLinks::Python(python) => {
-            python.entry_points.iter().map(ToString::to_string).collect()
-        }
+        NoArchLinks::Python(python) => python
+            .entry_points
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         NoArchLinks::Generic => Vec::new(),
     })
 }
@@ -54,6 +56,8 @@ pub(super) fn entry_points(info: &Info) -> Result<Vec<String>, Unreadable> {
 fn file<T: PackageFile>(info: &Info, path: &'static str) -> Result<Option<T>, Unreadable> {
     match info.get(path) {
         None => Ok(None),
-        Some(bytes) => T::from_slice(bytes).map(Some).map_err(|error| (path, error)),
+        Some(bytes) => T::from_slice(bytes)
+            .map(Some)
+            .map_err(|error| (path, error)),
     }
 }

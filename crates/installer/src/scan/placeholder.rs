@@ -28,20 +28,30 @@ pub(super) fn find(bytes: &[u8], placeholder: &PrefixPlaceholder) -> Placeholder
             strings: find_cstring_occurrences(bytes, prefix)
                 .into_iter()
                 .map(|found| CString {
-                    offsets: found.offsets.into_iter().map(|offset| offset as u64).collect(),
+                    offsets: found
+                        .offsets
+                        .into_iter()
+                        .map(|offset| offset as u64)
+                        .collect(),
                     end: found.nul_pos as u64,
                     encoding: encoding(&found.encoding),
                 })
                 .collect(),
         },
     };
-    Placeholder { prefix: prefix.clone(), places }
+    Placeholder {
+        prefix: prefix.clone(),
+        places,
+    }
 }
 
 /// The first line with its newline, where it names an interpreter.
 fn shebang_length(bytes: &[u8]) -> usize {
     if bytes.starts_with(b"#!") {
-        bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |end| end + 1)
+        bytes
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .map_or(bytes.len(), |end| end + 1)
     } else {
         0
     }

@@ -41,7 +41,11 @@ pub(crate) struct Request<'a> {
 
 /// Scans a package, or finds the scan in the cache; the flag says which.
 pub(crate) fn scan(request: &Request<'_>, cache: &Cache) -> Result<(Scan, bool), Error> {
-    let mode = if request.mode == Mode::Split { "split" } else { "take" };
+    let mode = if request.mode == Mode::Split {
+        "split"
+    } else {
+        "take"
+    };
     let key = format!("{}-{mode}", request.sha256);
     if let Some(scan) = cache.scan(&key) {
         return Ok((scan, true));
@@ -52,13 +56,22 @@ pub(crate) fn scan(request: &Request<'_>, cache: &Cache) -> Result<(Scan, bool),
 }
 
 fn read(request: &Request<'_>, cache: &Cache) -> Result<Scan, Error> {
-    let reader = Reader { package: request.package };
-    let unreadable = |source| Error::Read { path: request.path.to_owned(), source };
+    let reader = Reader {
+        package: request.package,
+    };
+    let unreadable = |source| Error::Read {
+        path: request.path.to_owned(),
+        source,
+    };
     let mut file = fs::File::open(request.path).map_err(unreadable)?;
     let actual = digest(&mut file).map_err(unreadable)?;
     if actual != request.sha256 {
         let (package, expected) = (request.package.to_owned(), request.sha256);
-        return Err(Error::PackageDigest { package, expected, actual });
+        return Err(Error::PackageDigest {
+            package,
+            expected,
+            actual,
+        });
     }
     let kind = Kind::from_file_name(request.package)
         .ok_or_else(|| reader.content("the file name", "ends neither in .conda nor in .tar.bz2"))?;
@@ -70,33 +83,53 @@ fn read(request: &Request<'_>, cache: &Cache) -> Result<Scan, Error> {
 
     let taken = request.mode == Mode::Take
         && kind == Kind::Conda
-        && !package.needs_large_window().map_err(|source| reader.package(source))?;
+        && !package
+            .needs_large_window()
+            .map_err(|source| reader.package(source))?;
     let repack = |info| (!taken).then(|| Repacker::new(cache, repack::PACKAGE, info));
     let mut content = Contents::new(&reader, listing, repack(false));
     let mut metadata = Contents::new(&reader, HashMap::new(), repack(true));
-    let visit = |entry: Entry<'_>| {
-        if is_info(&entry.path) { metadata.visit(entry) } else { content.visit(entry) }
-    };
-    let content_size = package.entries(&mut { visit }).map_err(|error| reader.failure(error))?;
+    // Some packages have files of `info/` in a `.conda`'s content: they stay with it.
+    let apart = kind == Kind::TarBz2;
+    let content_size = package
+        .entries(&mut |entry: Entry<'_>| {
+            if apart && is_info(&entry.path) {
+                metadata.visit(entry)
+            } else {
+                content.visit(entry)
+            }
+        })
+        .map_err(|error| reader.failure(error))?;
     let info_size = match kind {
         Kind::Conda => package
             .info_entries(&mut |entry| metadata.visit(entry))
             .map_err(|error| reader.failure(error))?,
         Kind::TarBz2 => 0,
     };
-    let members = package.content_member().cloned().zip(package.info_member().cloned());
+    let members = package
+        .content_member()
+        .cloned()
+        .zip(package.info_member().cloned());
     let mut file = package.into_inner();
     let mut take = |member: &Member, size, info| {
         let Member { offset, length, .. } = *member;
         file.seek(SeekFrom::Start(offset))
             .and_then(|_| digest(&mut (&mut file).take(length)))
-            .map(|sha256| Part { cached: None, offset, length, size, sha256, info })
+            .map(|sha256| Part {
+                cached: None,
+                offset,
+                length,
+                size,
+                sha256,
+                info,
+            })
             .map_err(unreadable)
     };
     let (content_part, info_part) = match &members {
-        Some((content, info)) if taken => {
-            (Some(take(content, content_size, false)?), Some(take(info, info_size, true)?))
-        }
+        Some((content, info)) if taken => (
+            Some(take(content, content_size, false)?),
+            Some(take(info, info_size, true)?),
+        ),
         _ => (None, None),
     };
     let mut mismatches = std::mem::take(&mut content.mismatches);
@@ -104,7 +137,14 @@ fn read(request: &Request<'_>, cache: &Cache) -> Result<Scan, Error> {
     let (content, mut parts) = content.finish(0, content_part)?;
     let (info, more) = metadata.finish(parts.len(), info_part)?;
     parts.extend(more);
-    Ok(Scan { index, content, info, entry_points, parts, mismatches })
+    Ok(Scan {
+        index,
+        content,
+        info,
+        entry_points,
+        parts,
+        mismatches,
+    })
 }
 
 /// Collects the items of one archive.
@@ -143,7 +183,12 @@ impl<'a> Contents<'a> {
             EntryKind::Directory => ItemKind::Directory,
         };
         let no_link = listed.as_ref().is_some_and(|listed| listed.no_link);
-        self.items.push(Item { path: entry.path, kind, listed: listed.is_some(), no_link });
+        self.items.push(Item {
+            path: entry.path,
+            kind,
+            listed: listed.is_some(),
+            no_link,
+        });
         Ok(())
     }
 
@@ -206,10 +251,17 @@ impl<'a> Contents<'a> {
         for entry in missing {
             let path = entry.relative_path.to_string_lossy().into_owned();
             if entry.path_type != PathType::Directory {
-                return Err(self.reader.content(&path, "is listed, but not in the package"));
+                return Err(self
+                    .reader
+                    .content(&path, "is listed, but not in the package"));
             }
             let kind = ItemKind::Directory;
-            self.items.push(Item { path, kind, listed: true, no_link: false });
+            self.items.push(Item {
+                path,
+                kind,
+                listed: true,
+                no_link: false,
+            });
         }
         for item in &mut self.items {
             if let ItemKind::File(bytes) = &mut item.kind {
@@ -250,7 +302,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn package(&self, source: package::Error) -> Error {
-        Error::Package { package: self.package.to_owned(), source }
+        Error::Package {
+            package: self.package.to_owned(),
+            source,
+        }
     }
 
     fn failure(&self, failure: Failure) -> Error {
@@ -261,18 +316,28 @@ impl Reader<'_> {
     }
 
     fn metadata(&self, (file, source): (&'static str, std::io::Error)) -> Error {
-        Error::Metadata { package: self.package.to_owned(), file: file.to_owned(), source }
+        Error::Metadata {
+            package: self.package.to_owned(),
+            file: file.to_owned(),
+            source,
+        }
     }
 
     fn content(&self, file: &str, problem: &str) -> Error {
         let (file, problem) = (file.to_owned(), problem.to_owned());
-        Error::Content { package: self.package.to_owned(), file, problem }
+        Error::Content {
+            package: self.package.to_owned(),
+            file,
+            problem,
+        }
     }
 }
 
 fn index(info: &Info) -> Result<Map<String, Value>, Unreadable> {
     let file = "info/index.json";
-    let bytes = info.get(file).ok_or_else(|| (file, std::io::ErrorKind::NotFound.into()))?;
+    let bytes = info
+        .get(file)
+        .ok_or_else(|| (file, std::io::ErrorKind::NotFound.into()))?;
     serde_json::from_slice(bytes).map_err(|error| (file, error.into()))
 }
 

@@ -81,8 +81,12 @@ pub(super) enum Error {
 pub fn usage(name: &str, version: &str, default_prefix: &str) -> String {
     let mut text = format!("Usage: sh FILE [OPTIONS]\n\nInstalls {name} {version}.\n\n");
     for option in OPTIONS {
-        let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
-        let value = option.value.map_or_else(String::new, |value| format!(" {value}"));
+        let short = option
+            .short
+            .map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+        let value = option
+            .value
+            .map_or_else(String::new, |value| format!(" {value}"));
         let left = format!("{short}--{}{value}", option.long);
         let _ = writeln!(text, "  {left:<22} {}", option.help);
     }
@@ -128,7 +132,9 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
                 let mut value = None;
                 if option.value.is_some() {
                     value = if rest.is_empty() {
-                        let missing = || Error::NoValue { name: format!("-{}", char::from(*letter)) };
+                        let missing = || Error::NoValue {
+                            name: format!("-{}", char::from(*letter)),
+                        };
                         Some(arguments.next().ok_or_else(missing)?)
                     } else {
                         Some(OsString::from_vec(rest.to_vec()))
@@ -188,26 +194,110 @@ const fn option(
     value: Option<&'static str>,
     help: &'static str,
 ) -> Opt {
-    Opt { flag, short, long, value, help }
+    Opt {
+        flag,
+        short,
+        long,
+        value,
+        help,
+    }
 }
 
 const OPTIONS: &[Opt] = &[
-    option(Flag::Batch, Some('b'), "batch", None, "ask nothing; the license counts as accepted"),
-    option(Flag::Interactive, Some('i'), "interactive", None, "ask (the default)"),
-    option(Flag::Prefix, Some('p'), "prefix", Some("DIR"), "where to install"),
-    option(Flag::Force, Some('f'), "force", None, "install into a folder that is not empty"),
+    option(
+        Flag::Batch,
+        Some('b'),
+        "batch",
+        None,
+        "ask nothing; the license counts as accepted",
+    ),
+    option(
+        Flag::Interactive,
+        Some('i'),
+        "interactive",
+        None,
+        "ask (the default)",
+    ),
+    option(
+        Flag::Prefix,
+        Some('p'),
+        "prefix",
+        Some("DIR"),
+        "where to install",
+    ),
+    option(
+        Flag::Force,
+        Some('f'),
+        "force",
+        None,
+        "install into a folder that is not empty",
+    ),
     option(Flag::Update, Some('u'), "update", None, "the same as -f"),
-    option(Flag::KeepPackages, Some('k'), "keep-pkgs", None, "leave the extracted packages in DIR/pkgs"),
-    option(Flag::SkipScripts, Some('s'), "skip-scripts", None, "run no link and no install scripts"),
-    option(Flag::NoShortcuts, Some('m'), "no-shortcuts", None, "make no menu entries (there are none)"),
-    option(Flag::Initialize, Some('c'), "init", None, "with -b: initialize the shell afterwards"),
-    option(Flag::NoCompile, None, "no-compile", None, "do not compile Python files"),
-    option(Flag::IgnoreSpace, None, "ignore-space", None, "do not look whether there is enough room"),
+    option(
+        Flag::KeepPackages,
+        Some('k'),
+        "keep-pkgs",
+        None,
+        "leave the extracted packages in DIR/pkgs",
+    ),
+    option(
+        Flag::SkipScripts,
+        Some('s'),
+        "skip-scripts",
+        None,
+        "run no link and no install scripts",
+    ),
+    option(
+        Flag::NoShortcuts,
+        Some('m'),
+        "no-shortcuts",
+        None,
+        "make no menu entries (there are none)",
+    ),
+    option(
+        Flag::Initialize,
+        Some('c'),
+        "init",
+        None,
+        "with -b: initialize the shell afterwards",
+    ),
+    option(
+        Flag::NoCompile,
+        None,
+        "no-compile",
+        None,
+        "do not compile Python files",
+    ),
+    option(
+        Flag::IgnoreSpace,
+        None,
+        "ignore-space",
+        None,
+        "do not look whether there is enough room",
+    ),
     option(Flag::Threads, None, "threads", Some("N"), "use N threads"),
-    option(Flag::Check, None, "check", None, "verify the whole file, install nothing"),
-    option(Flag::List, None, "list", None, "list the packages, install nothing"),
+    option(
+        Flag::Check,
+        None,
+        "check",
+        None,
+        "verify the whole file, install nothing",
+    ),
+    option(
+        Flag::List,
+        None,
+        "list",
+        None,
+        "list the packages, install nothing",
+    ),
     option(Flag::Json, None, "json", None, "with --list: as JSON"),
-    option(Flag::Version, None, "version", None, "print name and version"),
+    option(
+        Flag::Version,
+        None,
+        "version",
+        None,
+        "print name and version",
+    ),
     option(Flag::Help, Some('h'), "help", None, "print this text"),
 ];
 
@@ -230,7 +320,10 @@ fn apply(
         Flag::IgnoreSpace => result.ignore_space = true,
         Flag::Threads => {
             let value = value.unwrap_or_default().to_string_lossy().into_owned();
-            let number = value.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST_THREADS);
+            let number = value
+                .parse()
+                .ok()
+                .filter(|number: &NonZeroUsize| number.get() <= MOST_THREADS);
             result.threads = Some(number.ok_or(Error::Threads { value })?);
         }
         Flag::Json => *json = true,
@@ -261,26 +354,42 @@ fn long_option(name: &[u8]) -> Result<&'static Opt, Error> {
         .min()
         .map(|(_, long)| long)
         .or_else(|| {
-            let mut begun = OPTIONS.iter().filter(|option| option.long.starts_with(&name));
-            begun.next().filter(|_| begun.next().is_none()).map(|option| option.long)
+            let mut begun = OPTIONS
+                .iter()
+                .filter(|option| option.long.starts_with(&name));
+            begun
+                .next()
+                .filter(|_| begun.next().is_none())
+                .map(|option| option.long)
         });
-    Err(Error::Unknown { name: format!("--{name}"), near })
+    Err(Error::Unknown {
+        name: format!("--{name}"),
+        near,
+    })
 }
 
 fn short_option(letter: u8, cluster: &[u8]) -> Result<&'static Opt, Error> {
     if letter == b't' {
         return Err(Error::Test);
     }
-    let found = OPTIONS.iter().find(|option| option.short == Some(char::from(letter)));
+    let found = OPTIONS
+        .iter()
+        .find(|option| option.short == Some(char::from(letter)));
     found.ok_or_else(|| {
         // A letter outside ASCII is more than one byte.
         let text = String::from_utf8_lossy(cluster);
-        Error::Unknown { name: format!("-{}", text.chars().next().unwrap_or_default()), near: None }
+        Error::Unknown {
+            name: format!("-{}", text.chars().next().unwrap_or_default()),
+            near: None,
+        }
     })
 }
 
 fn hint(near: Option<&'static str>) -> String {
-    near.map_or_else(|| " (`-h` lists them)".to_owned(), |near| format!(", is `--{near}` meant?"))
+    near.map_or_else(
+        || " (`-h` lists them)".to_owned(),
+        |near| format!(", is `--{near}` meant?"),
+    )
 }
 
 /// Edits between two words: insertions, deletions, replacements.

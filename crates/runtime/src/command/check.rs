@@ -21,9 +21,18 @@ pub(super) enum Error {
     #[error(transparent)]
     Payload(#[from] payload::Error),
     #[error("`{path}` of {owner} is damaged: its sha256 is {actual}, expected {expected}")]
-    File { owner: String, path: String, expected: Sha256, actual: Sha256 },
+    File {
+        owner: String,
+        path: String,
+        expected: Sha256,
+        actual: Sha256,
+    },
     #[error("`{path}` of {owner} lies outside {part}")]
-    Outside { owner: String, path: String, part: Part },
+    Outside {
+        owner: String,
+        path: String,
+        part: Part,
+    },
 }
 
 /// What was verified.
@@ -56,10 +65,15 @@ pub(super) fn check<S: ReadAt + ?Sized>(
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(contents) = frames.get(number) else { return };
+            let Some(contents) = frames.get(number) else {
+                return;
+            };
             if let Err(error) = verify(payload, number, contents) {
                 next.store(frames.len(), Ordering::Relaxed);
-                failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(error);
+                failures
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(error);
             }
         }
     };
@@ -68,7 +82,11 @@ pub(super) fn check<S: ReadAt + ?Sized>(
             scope.spawn(work);
         }
     });
-    match failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).pop() {
+    match failures
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .pop()
+    {
         Some(error) => Err(error),
         None => Ok(Checked {
             packages: packages.len(),
@@ -94,11 +112,19 @@ fn collect<'a>(
     entries: &'a [Entry],
 ) -> Result<(), Error> {
     for entry in entries {
-        let Kind::File(file) = &entry.kind else { continue };
+        let Kind::File(file) = &entry.kind else {
+            continue;
+        };
         let frame = frames.get_mut(file.frame);
         let frame = frame.ok_or(payload::Error::NoFrame { number: file.frame })?;
         let (offset, size, sha256) = (file.offset, file.size, file.sha256);
-        frame.push(Content { owner, path: &entry.path, offset, size, sha256 });
+        frame.push(Content {
+            owner,
+            path: &entry.path,
+            offset,
+            size,
+            sha256,
+        });
     }
     Ok(())
 }
@@ -124,18 +150,30 @@ fn verify<S: ReadAt + ?Sized>(
             let actual = hasher.finish().sha256;
             if actual != content.sha256 {
                 let (owner, path) = (content.owner.to_owned(), content.path.to_owned());
-                return Err(Error::File { owner, path, expected: content.sha256, actual });
+                return Err(Error::File {
+                    owner,
+                    path,
+                    expected: content.sha256,
+                    actual,
+                });
             }
         }
         // The next piece ends where a file begins or ends, so that each belongs to whole files.
         let ends = open.iter().map(|(content, _)| end(content));
-        let border = ends.chain(waiting.last().map(|content| content.offset)).min();
-        let length = border.map_or(u64::MAX, |border| border - position).min(buffer.len() as u64);
+        let border = ends
+            .chain(waiting.last().map(|content| content.offset))
+            .min();
+        let length = border
+            .map_or(u64::MAX, |border| border - position)
+            .min(buffer.len() as u64);
         let piece = usize::try_from(length).unwrap_or(buffer.len());
         let piece = buffer.get_mut(..piece).unwrap_or_default();
         let read = match reader.read(piece) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => result.map_err(|source| payload::Error::Decode { part: Part::Frame(number), source })?,
+            result => result.map_err(|source| payload::Error::Decode {
+                part: Part::Frame(number),
+                source,
+            })?,
         };
         if read == 0 {
             break;
@@ -148,7 +186,11 @@ fn verify<S: ReadAt + ?Sized>(
     match open.first().map(|(content, _)| content).or(waiting.last()) {
         Some(Content { owner, path, .. }) => {
             let (owner, path) = ((*owner).to_owned(), (*path).to_owned());
-            Err(Error::Outside { owner, path, part: Part::Frame(number) })
+            Err(Error::Outside {
+                owner,
+                path,
+                part: Part::Frame(number),
+            })
         }
         None => Ok(()),
     }

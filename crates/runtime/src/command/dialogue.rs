@@ -43,13 +43,18 @@ pub(super) fn on_terminal() -> bool {
 impl Console<'_> {
     /// Says something. Whether anybody listens is not looked at.
     pub(super) fn say(&mut self, text: &str) {
-        let _ = self.output.write_all(text.as_bytes()).and_then(|()| self.output.flush());
+        let _ = self
+            .output
+            .write_all(text.as_bytes())
+            .and_then(|()| self.output.flush());
     }
 
     /// Greets, and has the licence accepted if there is one.
     pub(super) fn welcome(&mut self, plan: &Plan) -> Result<(), Error> {
         self.say(&format!("\nWelcome to {} {}\n", plan.name, plan.version));
-        let Some(licence) = &plan.dialogue.licence else { return Ok(()) };
+        let Some(licence) = &plan.dialogue.licence else {
+            return Ok(());
+        };
         self.say(
             "\nBefore the installation can begin, please read the license agreement.\n\
              Press ENTER to continue\n>>> ",
@@ -138,7 +143,10 @@ impl Console<'_> {
     fn answer(&mut self) -> Result<Option<String>, Error> {
         let mut line = Vec::new();
         let limit = 1 << 16;
-        let read = (&mut *self.input).take(limit).read_until(b'\n', &mut line).map_err(Error::Input)?;
+        let read = (&mut *self.input)
+            .take(limit)
+            .read_until(b'\n', &mut line)
+            .map_err(Error::Input)?;
         if read == 0 {
             return Ok(None);
         }
@@ -150,7 +158,9 @@ impl Console<'_> {
             // What a terminal would have shown by itself.
             self.say("\n");
         }
-        String::from_utf8(line).map(Some).map_err(|_| Error::Unreadable)
+        String::from_utf8(line)
+            .map(Some)
+            .map_err(|_| Error::Unreadable)
     }
 
     fn page(&mut self, text: &str) {
@@ -164,7 +174,9 @@ impl Console<'_> {
 /// Whether the pager could be run. What it does with the text, and how it ends, is between it and
 /// the user.
 fn page_with(pager: &str, text: &str) -> bool {
-    let Ok(mut child) = Command::new(pager).stdin(Stdio::piped()).spawn() else { return false };
+    let Ok(mut child) = Command::new(pager).stdin(Stdio::piped()).spawn() else {
+        return false;
+    };
     if let Some(mut input) = child.stdin.take() {
         let _ = input.write_all(text.as_bytes());
     }

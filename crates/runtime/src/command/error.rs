@@ -33,7 +33,10 @@ pub(super) enum Error {
         "this installer needs `{field}`, which the program in it ({version}) does not know: \
          it was made by a newer version of the tools, and needs a program of that version"
     )]
-    Unsupported { field: &'static str, version: &'static str },
+    Unsupported {
+        field: &'static str,
+        version: &'static str,
+    },
     #[error(transparent)]
     Check(#[from] check::Error),
     #[error(transparent)]

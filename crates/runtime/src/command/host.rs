@@ -32,18 +32,31 @@ pub(super) enum Error {
         "there is too little room for `{prefix}`: {} are needed, {} are free in `{folder}` \
          (--ignore-space installs nevertheless)", size(*needed), size(*free)
     )]
-    Space { prefix: PathBuf, folder: PathBuf, needed: u64, free: u64 },
+    Space {
+        prefix: PathBuf,
+        folder: PathBuf,
+        needed: u64,
+        free: u64,
+    },
     #[error(
         "there is no room for so many files as `{prefix}` has: {needed} are needed, {free} are \
          free in `{folder}` (--ignore-space installs nevertheless)"
     )]
-    Inodes { prefix: PathBuf, folder: PathBuf, needed: u64, free: u64 },
+    Inodes {
+        prefix: PathBuf,
+        folder: PathBuf,
+        needed: u64,
+        free: u64,
+    },
 }
 
 impl Error {
     /// Whether the machine is of another kind than the installer is for.
     pub(super) fn is_other_platform(&self) -> bool {
-        matches!(self, Error::Musl { .. } | Error::Narrow { .. } | Error::NoLoader { .. })
+        matches!(
+            self,
+            Error::Musl { .. } | Error::Narrow { .. } | Error::NoLoader { .. }
+        )
     }
 }
 
@@ -57,10 +70,18 @@ pub(super) fn check_userland(root: &Path, plan: &Plan) -> Result<(), Error> {
     if let Some(loader) = musl_loader(root) {
         return Err(Error::Musl { loader, platform });
     }
-    let narrow = NARROW_LOADERS.iter().find(|loader| below(root, loader).exists());
+    let narrow = NARROW_LOADERS
+        .iter()
+        .find(|loader| below(root, loader).exists());
     Err(match narrow {
-        Some(loader) => Error::Narrow { loader: (*loader).to_owned(), platform },
-        None => Error::NoLoader { loaders: loaders.join(", "), platform },
+        Some(loader) => Error::Narrow {
+            loader: (*loader).to_owned(),
+            platform,
+        },
+        None => Error::NoLoader {
+            loaders: loaders.join(", "),
+            platform,
+        },
     })
 }
 
@@ -75,7 +96,9 @@ pub(super) fn check_glibc(
     let Some(required) = &plan.requires.glibc else {
         return Ok(None);
     };
-    let overriding = overriding.filter(|version| !version.is_empty()).map(str::to_owned);
+    let overriding = overriding
+        .filter(|version| !version.is_empty())
+        .map(str::to_owned);
     let Some(found) = overriding.or_else(|| find_glibc(root, plan)) else {
         return Ok(Some(format!(
             "the version of this system's glibc is unknown, {required} or newer is needed"
@@ -83,16 +106,27 @@ pub(super) fn check_glibc(
     };
     match glibc::at_least(&found, required) {
         Some(true) => Ok(None),
-        Some(false) => Err(Error::Glibc { found, required: required.clone() }),
-        None => Ok(Some(format!("`{found}` is no version of glibc, {required} or newer is needed"))),
+        Some(false) => Err(Error::Glibc {
+            found,
+            required: required.clone(),
+        }),
+        None => Ok(Some(format!(
+            "`{found}` is no version of glibc, {required} or newer is needed"
+        ))),
     }
 }
 
 /// Checks that `needed` fits into the file system of `folder`, the nearest one above `prefix`.
 pub(super) fn check_room(prefix: &Path, folder: &Path, needed: Need) -> Result<(), Error> {
     // A file system that cannot be asked is no reason to refuse.
-    let Ok(found) = rustix::fs::statvfs(folder) else { return Ok(()) };
-    let unit = if found.f_frsize == 0 { found.f_bsize } else { found.f_frsize };
+    let Ok(found) = rustix::fs::statvfs(folder) else {
+        return Ok(());
+    };
+    let unit = if found.f_frsize == 0 {
+        found.f_bsize
+    } else {
+        found.f_frsize
+    };
     let room = Room {
         bytes: (found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(unit)),
         inodes: (found.f_files > 0).then_some(found.f_favail),
@@ -113,11 +147,21 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// Loaders of 32-bit systems whose kernel may be 64-bit: Raspbian, old x86.
-const NARROW_LOADERS: &[&str] = &["/lib/ld-linux-armhf.so.3", "/lib/ld-linux.so.3", "/lib/ld-linux.so.2"];
+const NARROW_LOADERS: &[&str] = &[
+    "/lib/ld-linux-armhf.so.3",
+    "/lib/ld-linux.so.3",
+    "/lib/ld-linux.so.2",
+];
 
 /// Where distributions keep libc.so.6, apart from the loader's own folder.
-const LIBRARIES: &[&str] =
-    &["/lib64", "/usr/lib64", "/lib/aarch64-linux-gnu", "/lib/x86_64-linux-gnu", "/lib", "/usr/lib"];
+const LIBRARIES: &[&str] = &[
+    "/lib64",
+    "/usr/lib64",
+    "/lib/aarch64-linux-gnu",
+    "/lib/x86_64-linux-gnu",
+    "/lib",
+    "/usr/lib",
+];
 
 /// More is no libc.
 const LARGEST_LIBC: u64 = 64 << 20;
@@ -132,12 +176,22 @@ struct Room {
 fn fits(prefix: &Path, folder: &Path, needed: Need, room: Room) -> Result<(), Error> {
     let (prefix, folder) = (prefix.to_owned(), folder.to_owned());
     match room {
-        Room { bytes: Some(free), .. } if free < needed.bytes => {
-            Err(Error::Space { prefix, folder, needed: needed.bytes, free })
-        }
-        Room { inodes: Some(free), .. } if free < needed.inodes => {
-            Err(Error::Inodes { prefix, folder, needed: needed.inodes, free })
-        }
+        Room {
+            bytes: Some(free), ..
+        } if free < needed.bytes => Err(Error::Space {
+            prefix,
+            folder,
+            needed: needed.bytes,
+            free,
+        }),
+        Room {
+            inodes: Some(free), ..
+        } if free < needed.inodes => Err(Error::Inodes {
+            prefix,
+            folder,
+            needed: needed.inodes,
+            free,
+        }),
         _ => Ok(()),
     }
 }
@@ -149,7 +203,10 @@ fn below(root: &Path, path: &str) -> PathBuf {
 fn musl_loader(root: &Path) -> Option<String> {
     let entries = fs::read_dir(root.join("lib")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter(|name| name.starts_with("ld-musl-")).min().map(|name| format!("/lib/{name}"))
+    names
+        .filter(|name| name.starts_with("ld-musl-"))
+        .min()
+        .map(|name| format!("/lib/{name}"))
 }
 
 fn find_glibc(root: &Path, plan: &Plan) -> Option<String> {
@@ -160,12 +217,16 @@ fn find_glibc(root: &Path, plan: &Plan) -> Option<String> {
     let folders = loader_folders.chain(LIBRARIES.iter().map(|folder| below(root, folder)));
     folders.into_iter().find_map(|folder| {
         let libc = read_start(&folder.join("libc.so.6")).ok()?;
-        glibc::is_for(&libc, &plan.platform).then(|| glibc::version(&libc)).flatten()
+        glibc::is_for(&libc, &plan.platform)
+            .then(|| glibc::version(&libc))
+            .flatten()
     })
 }
 
 fn read_start(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LARGEST_LIBC).read_to_end(&mut bytes)?;
+    fs::File::open(path)?
+        .take(LARGEST_LIBC)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

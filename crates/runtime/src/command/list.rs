@@ -12,8 +12,20 @@ pub(super) fn table(packages: &[PackageHead], output: &mut dyn Write) -> io::Res
     let headings = ["name", "version", "build", "subdir", "size"].map(str::to_owned);
     let mut rows = vec![headings];
     rows.extend(packages.iter().map(|package| {
-        let PackageHead { name, version, build, subdir, .. } = package;
-        [name.clone(), version.clone(), build.clone(), subdir.clone(), size(package.size)]
+        let PackageHead {
+            name,
+            version,
+            build,
+            subdir,
+            ..
+        } = package;
+        [
+            name.clone(),
+            version.clone(),
+            build.clone(),
+            subdir.clone(),
+            size(package.size),
+        ]
     }));
     let mut widths = [0; 5];
     for row in &rows {
@@ -78,7 +90,10 @@ mod tests {
             size,
             plan: 0,
         };
-        vec![package("python", "3.10", "linux-64", 12_345_678), package("pip", "23", "noarch", 42)]
+        vec![
+            package("python", "3.10", "linux-64", 12_345_678),
+            package("pip", "23", "noarch", 42),
+        ]
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::plan::PrefixRules;
+use crate::{PrefixState, prefix_state};
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,19 @@ pub(super) enum Error {
         "the prefix `{prefix}` has {length} bytes: {file} of {package} has room for {longest}, \
          choose a shorter one"
     )]
-    TooLong { prefix: String, length: usize, longest: usize, package: String, file: String },
+    TooLong {
+        prefix: String,
+        length: usize,
+        longest: usize,
+        package: String,
+        file: String,
+    },
     #[error("`{prefix}` is {what}: choose a folder of its own, such as `{proposal}`")]
-    Forbidden { prefix: String, what: &'static str, proposal: String },
+    Forbidden {
+        prefix: String,
+        what: &'static str,
+        proposal: String,
+    },
     #[error("`{0}` already exists: choose another folder with -p, or install into it with -f")]
     Exists(String),
     #[error("`{0}` already exists and is not a folder")]
@@ -52,6 +63,8 @@ pub(super) enum Error {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    Recover(crate::Error),
     #[error("the current folder is unknown")]
     CurrentFolder(#[source] io::Error),
 }
@@ -62,33 +75,49 @@ pub(super) fn expand(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, Error> {
     let text = text.trim();
-    let unset = |name: &str| Error::Unset { text: text.to_owned(), name: name.to_owned() };
-    let wrong = |reason| Error::Expansion { text: text.to_owned(), reason };
+    let unset = |name: &str| Error::Unset {
+        text: text.to_owned(),
+        name: name.to_owned(),
+    };
+    let wrong = |reason| Error::Expansion {
+        text: text.to_owned(),
+        reason,
+    };
     let mut result = String::new();
     let mut rest = text;
     if let Some(after) = text.strip_prefix('~') {
         if !after.is_empty() && !after.starts_with('/') {
             return Err(wrong("only `~/` is known, not the homes of other users"));
         }
-        result = variable("HOME").filter(|home| !home.is_empty()).ok_or_else(|| unset("HOME"))?;
+        result = variable("HOME")
+            .filter(|home| !home.is_empty())
+            .ok_or_else(|| unset("HOME"))?;
         rest = after;
     }
     while let Some((before, after)) = rest.split_once('$') {
         result.push_str(before);
         if let Some(braced) = after.strip_prefix('{') {
-            let (inside, behind) = braced.split_once('}').ok_or_else(|| wrong("a `}` is missing"))?;
+            let (inside, behind) = braced
+                .split_once('}')
+                .ok_or_else(|| wrong("a `}` is missing"))?;
             let (name, default) = match inside.split_once(":-") {
                 Some((name, default)) => (name, Some(default)),
                 None => (inside, None),
             };
             if name.is_empty() || name_length(name) != name.len() {
-                return Err(wrong("between `${` and `}` only a name, or `NAME:-default`, is known"));
+                return Err(wrong(
+                    "between `${` and `}` only a name, or `NAME:-default`, is known",
+                ));
             }
             if default.is_some_and(|default| default.contains(['$', '{'])) {
-                return Err(wrong("a default is taken as it stands, it cannot hold `$` or `{`"));
+                return Err(wrong(
+                    "a default is taken as it stands, it cannot hold `$` or `{`",
+                ));
             }
             let value = variable(name).filter(|value| default.is_none() || !value.is_empty());
-            let value = value.or_else(|| default.map(str::to_owned)).ok_or_else(|| unset(name))?;
+            let value = value
+                .or_else(|| default.map(str::to_owned))
+                .ok_or_else(|| unset(name))?;
             result.push_str(&value);
             rest = behind;
         } else {
@@ -109,7 +138,9 @@ pub(super) fn expand(
 /// gone, symbolic links above it stay. A symbolic link in the last place is replaced by what it
 /// leads to, for it is the folder that is installed into.
 pub(super) fn resolve(text: &OsStr) -> Result<PathBuf, Error> {
-    let text = text.to_str().ok_or_else(|| Error::NotUnicode(text.to_string_lossy().into_owned()))?;
+    let text = text
+        .to_str()
+        .ok_or_else(|| Error::NotUnicode(text.to_string_lossy().into_owned()))?;
     if text.is_empty() {
         return Err(Error::Empty);
     }
@@ -130,10 +161,14 @@ pub(super) fn resolve(text: &OsStr) -> Result<PathBuf, Error> {
         let shown = || path.display().to_string();
         path = path.canonicalize().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Dangling(shown()),
-            _ => Error::Look { folder: shown(), source: error },
+            _ => Error::Look {
+                folder: shown(),
+                source: error,
+            },
         })?;
     }
-    path.to_str().ok_or_else(|| Error::NotUnicode(path.display().to_string()))?;
+    path.to_str()
+        .ok_or_else(|| Error::NotUnicode(path.display().to_string()))?;
     Ok(path)
 }
 
@@ -146,18 +181,28 @@ pub(super) fn check(path: &Path, rules: &PrefixRules, home: Option<&Path>) -> Re
         let same = || Some(folder.canonicalize().ok()? == path.canonicalize().ok()?);
         if folder == path || same() == Some(true) {
             let proposal = path.join("conda").display().to_string();
-            return Err(Error::Forbidden { prefix, what, proposal });
+            return Err(Error::Forbidden {
+                prefix,
+                what,
+                proposal,
+            });
         }
     }
     // `:` ends an entry of PATH; a line break ends a shebang and a line of `conda-meta/history`.
     let characters: [(&dyn Fn(char) -> bool, &str); 3] = [
         (&|character| character == ':', "a colon"),
         (&char::is_control, "a control character"),
-        (&|character| rules.check_spaces && character == ' ', "a space"),
+        (
+            &|character| rules.check_spaces && character == ' ',
+            "a space",
+        ),
     ];
     for (matches, what) in characters {
         if prefix.contains(matches) {
-            return Err(Error::Character { prefix: prefix.escape_debug().to_string(), what });
+            return Err(Error::Character {
+                prefix: prefix.escape_debug().to_string(),
+                what,
+            });
         }
     }
     match &rules.longest {
@@ -176,20 +221,12 @@ pub(super) fn check(path: &Path, rules: &PrefixRules, home: Option<&Path>) -> Re
 /// exists, whose file system will hold it.
 pub(super) fn examine(prefix: &Path, force: bool) -> Result<PathBuf, Error> {
     let shown = |path: &Path| path.display().to_string();
-    let look = |source| Error::Look { folder: shown(prefix), source };
-    match std::fs::metadata(prefix) {
-        Ok(found) if !found.is_dir() => return Err(Error::NotFolder(shown(prefix))),
-        Ok(_) => {
-            let empty = std::fs::read_dir(prefix).map_err(look)?.next().is_none();
-            if !empty && !force {
-                return Err(Error::Exists(shown(prefix)));
-            }
-            writable(prefix)?;
-            return Ok(prefix.to_owned());
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-        Err(error) => return Err(look(error)),
+    if prefix.symlink_metadata().is_ok() {
+        return match prefix_state(prefix).map_err(Error::Recover)? {
+            PrefixState::Occupied if !prefix.is_dir() => Err(Error::NotFolder(shown(prefix))),
+            PrefixState::Occupied if !force => Err(Error::Exists(shown(prefix))),
+            _ => writable(prefix).map(|()| prefix.to_owned()),
+        };
     }
     for parent in prefix.ancestors().skip(1) {
         match std::fs::metadata(parent) {
@@ -198,17 +235,27 @@ pub(super) fn examine(prefix: &Path, force: bool) -> Result<PathBuf, Error> {
                 return Ok(parent.to_owned());
             }
             Ok(_) => {
-                return Err(Error::ParentNotFolder { prefix: shown(prefix), parent: shown(parent) });
+                return Err(Error::ParentNotFolder {
+                    prefix: shown(prefix),
+                    parent: shown(parent),
+                });
             }
             Err(_) => {}
         }
     }
-    Err(look(io::ErrorKind::NotFound.into()))
+    Err(Error::Look {
+        folder: shown(prefix),
+        source: io::ErrorKind::NotFound.into(),
+    })
 }
 
 fn writable(folder: &Path) -> Result<(), Error> {
-    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| Error::NotWritable { folder: folder.display().to_string(), source: error.into() })
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        Error::NotWritable {
+            folder: folder.display().to_string(),
+            source: error.into(),
+        }
+    })
 }
 
 /// How many bytes at the start of `text` are a variable's name.
@@ -217,5 +264,6 @@ fn name_length(text: &str) -> usize {
     if text.starts_with(|character: char| character.is_ascii_digit()) {
         return 0;
     }
-    text.find(|character| !word(character)).unwrap_or(text.len())
+    text.find(|character| !word(character))
+        .unwrap_or(text.len())
 }

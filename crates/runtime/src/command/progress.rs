@@ -42,7 +42,10 @@ impl<'a> Progress<'a> {
             shown: None,
             width: 0,
         };
-        Progress { state: Mutex::new(state), terminal }
+        Progress {
+            state: Mutex::new(state),
+            terminal,
+        }
     }
 
     /// Takes an event; from any thread.
@@ -50,7 +53,10 @@ impl<'a> Progress<'a> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Recovered { prefix } => {
-                state.line(&format!("An interrupted installation into {} was undone.", prefix.display()));
+                state.line(&format!(
+                    "An interrupted installation into {} was undone.",
+                    prefix.display()
+                ));
             }
             Event::Started { packages, bytes } => {
                 state.packages = (0, packages);
@@ -69,7 +75,10 @@ impl<'a> Progress<'a> {
                 state.line(&format!("Compiling {files} Python files."));
             }
             Event::NotCompiled { reason } => {
-                state.warning(&format!("warning: Python files were not compiled: {}", reason.trim_end()));
+                state.warning(&format!(
+                    "warning: Python files were not compiled: {}",
+                    reason.trim_end()
+                ));
             }
             Event::Script { script } => state.line(&format!("Running the {script}.")),
             Event::Message { package, text } => {
@@ -102,7 +111,10 @@ impl<'a> Progress<'a> {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -137,29 +149,51 @@ mod tests {
             progress.report(*event);
         }
         drop(progress);
-        (String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap())
+        (
+            String::from_utf8(output).unwrap(),
+            String::from_utf8(errors).unwrap(),
+        )
     }
 
     const EVENTS: &[Event<'_>] = &[
-        Event::Started { packages: 2, bytes: 2000 },
+        Event::Started {
+            packages: 2,
+            bytes: 2000,
+        },
         Event::Decoded { bytes: 1500 },
         Event::Package { dist: "a-1-0" },
-        Event::Script { script: "post_install script" },
-        Event::NotCompiled { reason: "no reason\n" },
+        Event::Script {
+            script: "post_install script",
+        },
+        Event::NotCompiled {
+            reason: "no reason\n",
+        },
     ];
 
     #[test]
     fn a_log_gets_a_few_plain_lines() {
         let (output, errors) = shown(false, EVENTS);
-        assert_eq!(output, "Installing 2 packages, 2.0 kB.\nRunning the post_install script.\n");
-        assert_eq!(errors, "warning: Python files were not compiled: no reason\n");
+        assert_eq!(
+            output,
+            "Installing 2 packages, 2.0 kB.\nRunning the post_install script.\n"
+        );
+        assert_eq!(
+            errors,
+            "warning: Python files were not compiled: no reason\n"
+        );
     }
 
     #[test]
     fn a_terminal_gets_a_line_that_disappears() {
         let (output, _) = shown(true, EVENTS);
-        assert!(output.contains("\r1.5 kB of 2.0 kB, 0 of 2 packages"), "{output:?}");
-        assert!(output.contains(" \rRunning the post_install script.\n"), "{output:?}");
+        assert!(
+            output.contains("\r1.5 kB of 2.0 kB, 0 of 2 packages"),
+            "{output:?}"
+        );
+        assert!(
+            output.contains(" \rRunning the post_install script.\n"),
+            "{output:?}"
+        );
         let (output, _) = shown(true, &EVENTS[..2]);
         assert!(output.ends_with(" \r"), "{output:?}");
     }

@@ -21,17 +21,30 @@ pub(super) enum Error {
 
 /// Runs `conda init` of the finished prefix. `shell` is the value of `SHELL`.
 pub(super) fn initialize(prefix: &Path, plan: &Plan, shell: Option<&str>) -> Result<(), Error> {
-    let Some(arguments) = arguments(plan.dialogue.initialize, shell) else { return Ok(()) };
-    let python = plan.python.as_ref().map_or("bin/python", |python| &python.executable);
+    let Some(arguments) = arguments(plan.dialogue.initialize, shell) else {
+        return Ok(());
+    };
+    let python = plan
+        .python
+        .as_ref()
+        .map_or("bin/python", |python| &python.executable);
     let program = prefix.join(python);
     let mut command = Command::new(&program);
     command.args(&arguments);
     // They belong to the system or to another conda, not to this one.
-    for variable in ["LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONHOME"] {
+    for variable in [
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "PYTHONPATH",
+        "PYTHONHOME",
+    ] {
         command.env_remove(variable);
     }
-    let status =
-        command.status().map_err(|source| Error::Start { program: program.clone(), source })?;
+    let status = command.status().map_err(|source| Error::Start {
+        program: program.clone(),
+        source,
+    })?;
     if status.success() {
         return Ok(());
     }
@@ -61,9 +74,21 @@ mod tests {
             assert_eq!(arguments.as_deref(), expected);
         };
         check(Initialize::No, Some("/bin/zsh"), None);
-        check(Initialize::Classic, Some("/bin/bash"), Some("-m conda init"));
-        check(Initialize::Classic, Some("/usr/bin/zsh"), Some("-m conda init zsh"));
+        check(
+            Initialize::Classic,
+            Some("/bin/bash"),
+            Some("-m conda init"),
+        );
+        check(
+            Initialize::Classic,
+            Some("/usr/bin/zsh"),
+            Some("-m conda init zsh"),
+        );
         check(Initialize::Classic, None, Some("-m conda init"));
-        check(Initialize::Condabin, Some("/bin/zsh"), Some("-m conda init --condabin"));
+        check(
+            Initialize::Condabin,
+            Some("/bin/zsh"),
+            Some("-m conda init --condabin"),
+        );
     }
 }

@@ -20,7 +20,10 @@ pub(super) struct Signals {
 /// Catches the signals that ask a process to end, but for those which are ignored, as `nohup`
 /// and a shell's `&` want it.
 pub(super) fn catch() -> io::Result<Signals> {
-    let signals = Signals { cancelled: Arc::default(), let_go: Arc::default() };
+    let signals = Signals {
+        cancelled: Arc::default(),
+        let_go: Arc::default(),
+    };
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         if !is_ignored(&status, signal) {

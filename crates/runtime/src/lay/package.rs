@@ -57,7 +57,10 @@ impl Loaded {
         path::check_entries(&dist, entries)?;
         Ok(Loaded {
             dist,
-            package: Package { entries: entries.to_vec(), ..Package::default() },
+            package: Package {
+                entries: entries.to_vec(),
+                ..Package::default()
+            },
             python: None,
             recorded: false,
             written: Mutex::default(),
@@ -67,7 +70,12 @@ impl Loaded {
 
     /// The frames that hold bytes of it.
     pub(super) fn frames(&self) -> BTreeSet<usize> {
-        self.package.entries.iter().filter_map(|entry| content(entry)).map(|f| f.frame).collect()
+        self.package
+            .entries
+            .iter()
+            .filter_map(|entry| content(entry))
+            .map(|f| f.frame)
+            .collect()
     }
 
     /// What is to be written from this frame.
@@ -87,13 +95,18 @@ impl Loaded {
         settings: Settings<'_>,
     ) -> Result<(), Error> {
         let entries = self.package.entries.iter();
-        site.directories(&self.dist, entries.clone().filter(|e| installed(e)).map(|e| &*e.path))?;
+        site.directories(
+            &self.dist,
+            entries.clone().filter(|e| installed(e)).map(|e| &*e.path),
+        )?;
         for (index, entry) in entries.enumerate().filter(|(_, entry)| installed(entry)) {
             match &entry.kind {
                 Kind::Directory => site.make_directory(&entry.path)?,
-                Kind::SymbolicLink { target } => self.symbolic_link(site, &entry.path, target)?,
+                Kind::SymbolicLink { target } => symbolic_link(site, &entry.path, target)?,
                 Kind::EntryPoint { body } => self.entry_point(site, index, entry, body)?,
-                Kind::File(file) if file.size == 0 && !(settings.keep_packages && linked(entry)) => {
+                Kind::File(file)
+                    if file.size == 0 && !(settings.keep_packages && linked(entry)) =>
+                {
                     self.empty_file(site, &entry.path, file)?;
                 }
                 Kind::File(_) | Kind::HardLink { .. } => {}
@@ -118,18 +131,20 @@ impl Loaded {
         }
         let files = self.hard_link_targets()?;
         for entry in &self.package.entries {
-            let Kind::HardLink { to } = &entry.kind else { continue };
+            let Kind::HardLink { to } = &entry.kind else {
+                continue;
+            };
             if let Some((target, _)) = files.get(to.as_str()).filter(|_| settings.keep_packages) {
-                self.hard_link(site, &self.kept_path(entry), &self.kept_path(target))?;
+                hard_link(site, &self.kept_path(entry), &self.kept_path(target))?;
             }
             if installed(entry) {
-                self.hard_link(site, &entry.path, to)?;
+                hard_link(site, &entry.path, to)?;
             }
         }
         for entry in self.package.info.iter().filter(|_| settings.keep_packages) {
             if let Kind::HardLink { to } = &entry.kind {
                 let to = format!("{}/{to}", self.folder());
-                self.hard_link(site, &self.kept_path(entry), &to)?;
+                hard_link(site, &self.kept_path(entry), &to)?;
             }
         }
         if !self.recorded {
@@ -148,7 +163,9 @@ impl Loaded {
         if settings.keep_packages {
             let path = format!("{}/{REPODATA_RECORD}", self.folder());
             site.directories(&self.dist, [path.as_str()].into_iter())?;
-            site.stream(&path, |sink| record::write_sorted(&self.package.record, sink))?;
+            site.stream(&path, |sink| {
+                record::write_sorted(&self.package.record, sink)
+            })?;
         }
         Ok(())
     }
@@ -178,7 +195,12 @@ impl Loaded {
 
     /// A link script, unless another package's file has its place.
     fn script(&self, path: Option<&str>) -> Option<String> {
-        let own = |path: &&str| self.package.entries.iter().any(|e| e.path == **path && installed(e));
+        let own = |path: &&str| {
+            self.package
+                .entries
+                .iter()
+                .any(|e| e.path == **path && installed(e))
+        };
         path.filter(own).map(str::to_owned)
     }
 
@@ -216,7 +238,10 @@ impl Loaded {
             let file = content(entry).filter(|_| keep && entry.path != REPODATA_RECORD)?;
             Some(self.kept_job(usize::MAX, entry, file, None))
         });
-        in_prefix.chain(kept).chain(info).filter(|job| job.file.size > 0)
+        in_prefix
+            .chain(kept)
+            .chain(info)
+            .filter(|job| job.file.size > 0)
     }
 
     fn kept_job<'l>(
@@ -227,7 +252,15 @@ impl Loaded {
         link: Option<&'l str>,
     ) -> Job<'l> {
         let path = self.kept_path(entry);
-        Job { package: self, entry: index, file, path, relocate: false, link, replace: false }
+        Job {
+            package: self,
+            entry: index,
+            file,
+            path,
+            relocate: false,
+            link,
+            replace: false,
+        }
     }
 
     /// Folders, links and empty files of the package in `pkgs/`.
@@ -240,11 +273,11 @@ impl Loaded {
             site.directories(&self.dist, [path.as_str()].into_iter())?;
             match &entry.kind {
                 Kind::Directory => site.make_directory(&path)?,
-                Kind::SymbolicLink { target } => self.symbolic_link(site, &path, target)?,
+                Kind::SymbolicLink { target } => symbolic_link(site, &path, target)?,
                 Kind::File(file) if file.size == 0 && entry.path != REPODATA_RECORD => {
                     self.empty_file(site, &path, file)?;
                     if linked {
-                        self.hard_link(site, &entry.path, &path)?;
+                        hard_link(site, &entry.path, &path)?;
                     }
                 }
                 _ => {}
@@ -253,33 +286,19 @@ impl Loaded {
         Ok(())
     }
 
-    fn symbolic_link<S: ReadAt + ?Sized, T: Tree>(
-        &self,
-        site: &Site<'_, S, T>,
-        path: &str,
-        target: &str,
-    ) -> Result<(), Error> {
-        site.tree.symbolic_link(path, target).map_err(site.cannot_write(path))
-    }
-
-    fn hard_link<S: ReadAt + ?Sized, T: Tree>(
-        &self,
-        site: &Site<'_, S, T>,
-        path: &str,
-        existing: &str,
-    ) -> Result<(), Error> {
-        site.tree.hard_link(path, existing).map_err(site.cannot_write(path))
-    }
-
     fn empty_file<S: ReadAt + ?Sized, T: Tree>(
         &self,
         site: &Site<'_, S, T>,
         path: &str,
         file: &File,
     ) -> Result<(), Error> {
-        let attributes =
-            Attributes { mode: file.mode, modified: Some(file.modified), replace: !self.recorded };
-        site.small_file(path, &[], attributes).map_err(site.cannot_write(path))
+        let attributes = Attributes {
+            mode: file.mode,
+            modified: Some(file.modified),
+            replace: !self.recorded,
+        };
+        site.small_file(path, &[], attributes)
+            .map_err(site.cannot_write(path))
     }
 
     fn entry_point<S: ReadAt + ?Sized, T: Tree>(
@@ -295,7 +314,11 @@ impl Loaded {
         };
         let executable = format!("{}/{}", site.settings.prefix, python.executable);
         let text = format!("{}\n{body}", relocate::python_shebang(&executable));
-        let attributes = Attributes { mode: ENTRY_POINT_MODE, modified: None, replace: false };
+        let attributes = Attributes {
+            mode: ENTRY_POINT_MODE,
+            modified: None,
+            replace: false,
+        };
         let written = site.small_file(&entry.path, text.as_bytes(), attributes);
         written.map_err(site.cannot_write(&entry.path))?;
         let result = (Sha256::of(text.as_bytes()), text.len() as u64);
@@ -332,7 +355,11 @@ impl Loaded {
     }
 
     fn kept_path(&self, entry: &Entry) -> String {
-        format!("{}/{}", self.folder(), entry.source.as_ref().unwrap_or(&entry.path))
+        format!(
+            "{}/{}",
+            self.folder(),
+            entry.source.as_ref().unwrap_or(&entry.path)
+        )
     }
 }
 
@@ -346,11 +373,32 @@ fn linked(entry: &Entry) -> bool {
     !entry.no_link && content(entry).is_some_and(|file| !is_relocated(file))
 }
 
+fn symbolic_link<S: ReadAt + ?Sized, T: Tree>(
+    site: &Site<'_, S, T>,
+    path: &str,
+    target: &str,
+) -> Result<(), Error> {
+    site.tree.symbolic_link(path, target).map_err(site.cannot_write(path))
+}
+
+fn hard_link<S: ReadAt + ?Sized, T: Tree>(
+    site: &Site<'_, S, T>,
+    path: &str,
+    existing: &str,
+) -> Result<(), Error> {
+    site.tree.hard_link(path, existing).map_err(site.cannot_write(path))
+}
+
 fn is_relocated(file: &File) -> bool {
-    file.placeholder.as_ref().is_some_and(|placeholder| match &placeholder.places {
-        Places::Text { shebang, occurrences } => *shebang > 0 || !occurrences.is_empty(),
-        Places::Binary { strings } => !strings.is_empty(),
-    })
+    file.placeholder
+        .as_ref()
+        .is_some_and(|placeholder| match &placeholder.places {
+            Places::Text {
+                shebang,
+                occurrences,
+            } => *shebang > 0 || !occurrences.is_empty(),
+            Places::Binary { strings } => !strings.is_empty(),
+        })
 }
 
 fn content(entry: &Entry) -> Option<&File> {

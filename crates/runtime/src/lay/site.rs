@@ -50,12 +50,25 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
         tasks: &[Task],
     ) -> Self {
         let packages: Vec<Slot> = plan.packages.iter().map(|_| Slot::default()).collect();
-        for slot in tasks.iter().flat_map(|task| &task.packages).filter_map(|p| packages.get(*p)) {
+        for slot in tasks
+            .iter()
+            .flat_map(|task| &task.packages)
+            .filter_map(|p| packages.get(*p))
+        {
             slot.left.fetch_add(1, Ordering::Relaxed);
         }
         let made = Mutex::default();
         let failed = AtomicBool::new(false);
-        Site { payload, plan, tree, settings, report, made, packages, failed }
+        Site {
+            payload,
+            plan,
+            tree,
+            settings,
+            report,
+            made,
+            packages,
+            failed,
+        }
     }
 
     /// Whether there is no point in going on.
@@ -69,9 +82,12 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
 
     /// The plan of a package; the first thread that asks reads it and makes what needs no bytes.
     pub(super) fn load(&self, package: usize) -> Result<Arc<Loaded>, Error> {
-        let (Some(slot), Some(head)) = (self.packages.get(package), self.plan.packages.get(package))
+        let (Some(slot), Some(head)) =
+            (self.packages.get(package), self.plan.packages.get(package))
         else {
-            return Err(Error::Plan { problem: format!("there is no package {package}") });
+            return Err(Error::Plan {
+                problem: format!("there is no package {package}"),
+            });
         };
         let mut loaded = lock(&slot.loaded);
         if let Some(loaded) = &*loaded {
@@ -80,8 +96,10 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
         if self.stopped() {
             return Err(Error::Cancelled);
         }
-        let read: Package =
-            self.payload.json(head.plan).map_err(|source| Error::Payload { source })?;
+        let read: Package = self
+            .payload
+            .json(head.plan)
+            .map_err(|source| Error::Payload { source })?;
         let package = Loaded::package(read, self.plan.python.as_ref())?;
         package.begin(self, self.settings)?;
         let package = Arc::new(package);
@@ -90,7 +108,7 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
     }
 
     /// One task less for this package; the last one completes it.
-    pub(super) fn finish_part(&self, package: usize, loaded: Arc<Loaded>) -> Result<(), Error> {
+    pub(super) fn finish_part(&self, package: usize, loaded: &Loaded) -> Result<(), Error> {
         let Some(slot) = self.packages.get(package) else {
             return Ok(());
         };
@@ -107,9 +125,14 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
 
     /// What became of all packages.
     pub(super) fn finish(self) -> Result<Vec<Laid>, Error> {
-        let laid: Option<Vec<Laid>> =
-            self.packages.into_iter().map(|slot| slot.laid.into_inner()).collect();
-        laid.ok_or_else(|| Error::Plan { problem: "a package was left out".to_owned() })
+        let laid: Option<Vec<Laid>> = self
+            .packages
+            .into_iter()
+            .map(|slot| slot.laid.into_inner())
+            .collect();
+        laid.ok_or_else(|| Error::Plan {
+            problem: "a package was left out".to_owned(),
+        })
     }
 
     /// Makes all folders above these paths. Sorted paths are quickest.
@@ -121,7 +144,10 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
         let mut made = lock(&self.made);
         let mut last = "";
         for path in paths {
-            let folder = path.rfind('/').and_then(|end| path.get(..end)).unwrap_or_default();
+            let folder = path
+                .rfind('/')
+                .and_then(|end| path.get(..end))
+                .unwrap_or_default();
             if folder == last || made.contains(folder) {
                 continue;
             }
@@ -139,16 +165,25 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
 
     /// Makes one folder; those above it are there.
     pub(super) fn make_directory(&self, path: &str) -> Result<(), Error> {
-        self.tree.directory(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotADirectory => Error::NotDirectory { path: self.final_path(path) },
-            _ => self.cannot_write(path)(source),
-        })
+        self.tree
+            .directory(path)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::NotADirectory => Error::NotDirectory {
+                    path: self.final_path(path),
+                },
+                _ => self.cannot_write(path)(source),
+            })
     }
 
     /// Writes a small file.
     pub(super) fn text(&self, path: &str, bytes: &[u8], replace: bool) -> Result<(), Error> {
-        let attributes = Attributes { mode: TEXT_MODE, modified: None, replace };
-        self.small_file(path, bytes, attributes).map_err(self.cannot_write(path))
+        let attributes = Attributes {
+            mode: TEXT_MODE,
+            modified: None,
+            replace,
+        };
+        self.small_file(path, bytes, attributes)
+            .map_err(self.cannot_write(path))
     }
 
     pub(super) fn small_file(
@@ -168,12 +203,20 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
         path: &str,
         content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Error> {
-        let attributes = Attributes { mode: TEXT_MODE, modified: None, replace: false };
+        let attributes = Attributes {
+            mode: TEXT_MODE,
+            modified: None,
+            replace: false,
+        };
         let write = || {
             let file = self.tree.file(path, attributes)?;
             let mut buffered = io::BufWriter::with_capacity(1 << 16, file);
             content(&mut buffered)?;
-            self.tree.close(buffered.into_inner().map_err(io::IntoInnerError::into_error)?)
+            self.tree.close(
+                buffered
+                    .into_inner()
+                    .map_err(io::IntoInnerError::into_error)?,
+            )
         };
         write().map_err(self.cannot_write(path))
     }

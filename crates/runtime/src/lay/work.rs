@@ -55,15 +55,25 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
     mut jobs: Vec<Job<'_>>,
     buffer: &mut Buffer,
 ) -> Result<(), Error> {
-    let size = site.payload.index.frames.get(frame).map_or(0, |frame| frame.size);
+    let missing = archive::payload::Error::NoFrame { number: frame };
+    let size = site.payload.index.frames.get(frame).map(|frame| frame.size);
+    let size = size.ok_or(Error::Payload { source: missing })?;
     jobs.sort_by_key(|job| (job.file.offset, job.file.size));
     check_places(&jobs, size)?;
     let mut reported = 0;
     while !jobs.is_empty() {
-        let reader =
-            site.payload.frame(frame).map_err(|source| Error::Payload { source })?;
-        let mut stream =
-            Stream { frame, reader, buffer: &mut buffer.0, start: 0, end: 0, position: 0 };
+        let reader = site
+            .payload
+            .frame(frame)
+            .map_err(|source| Error::Payload { source })?;
+        let mut stream = Stream {
+            frame,
+            reader,
+            buffer: &mut buffer.0,
+            start: 0,
+            end: 0,
+            position: 0,
+        };
         let mut later = Vec::new();
         let mut rest = jobs;
         while let Some(first) = rest.first() {
@@ -71,13 +81,17 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
                 return Err(Error::Cancelled);
             }
             let (offset, length) = (first.file.offset, first.file.size);
-            let count = rest.iter().take_while(|job| job.file.offset == offset).count();
+            let count = rest
+                .iter()
+                .take_while(|job| job.file.offset == offset)
+                .count();
             let next = rest.split_off(count);
             stream.skip_to(offset)?;
             match usize::try_from(length) {
                 Ok(length) if length <= CAPACITY => {
                     let bytes = stream.take(length)?;
-                    rest.into_iter().try_for_each(|job| write_whole(site, job, bytes))?;
+                    rest.iter()
+                        .try_for_each(|job| write_whole(site, job, bytes))?;
                 }
                 _ => {
                     later.extend(rest.split_off(rest.len().min(MOST_OPEN)));
@@ -85,14 +99,18 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
                 }
             }
             if stream.position >= reported + REPORT_EVERY {
-                (site.report)(Event::Decoded { bytes: stream.position - reported });
+                (site.report)(Event::Decoded {
+                    bytes: stream.position - reported,
+                });
                 reported = stream.position;
             }
             rest = next;
         }
         jobs = later;
     }
-    (site.report)(Event::Decoded { bytes: size.saturating_sub(reported) });
+    (site.report)(Event::Decoded {
+        bytes: size.saturating_sub(reported),
+    });
     Ok(())
 }
 
@@ -101,7 +119,11 @@ fn check_places(jobs: &[Job<'_>], size: u64) -> Result<(), Error> {
     let mut free = 0;
     let mut last = None;
     for job in jobs {
-        let File { offset, size: length, .. } = *job.file;
+        let File {
+            offset,
+            size: length,
+            ..
+        } = *job.file;
         let end = offset.checked_add(length).filter(|end| *end <= size);
         let shared = last == Some((offset, length));
         match end {
@@ -118,11 +140,12 @@ fn check_places(jobs: &[Job<'_>], size: u64) -> Result<(), Error> {
 
 fn write_whole<S: ReadAt + ?Sized, T: Tree>(
     site: &Site<'_, S, T>,
-    job: Job<'_>,
+    job: &Job<'_>,
     bytes: &[u8],
 ) -> Result<(), Error> {
-    let mut sink = Sink::open(site, &job)?;
-    sink.write(bytes).map_err(|problem| failure(site, &job, problem))?;
+    let mut sink = Sink::open(site, job)?;
+    sink.write(bytes)
+        .map_err(|problem| failure(site, job, problem))?;
     close(site, job, sink)
 }
 
@@ -144,17 +167,26 @@ fn write_long<S: ReadAt + ?Sized, T: Tree>(
         }
         let bytes = stream.some(left)?;
         for (job, sink) in &mut sinks {
-            sink.write(bytes).map_err(|problem| failure(site, job, problem))?;
+            sink.write(bytes)
+                .map_err(|problem| failure(site, job, problem))?;
         }
         left -= bytes.len() as u64;
     }
-    sinks.into_iter().try_for_each(|(job, sink)| close(site, job, sink))
+    sinks
+        .into_iter()
+        .try_for_each(|(job, sink)| close(site, &job, sink))
+}
+
+/// A file whose placeholder is being replaced.
+struct Relocated<F: Write> {
+    relocation: Relocation,
+    file: BufWriter<HashingWriter<F>>,
 }
 
 /// A file that is open.
 enum Sink<F: Write> {
     Plain(F),
-    Relocated { relocation: Relocation, file: BufWriter<HashingWriter<F>> },
+    Relocated(Box<Relocated<F>>),
 }
 
 impl<F: Write> Sink<F> {
@@ -162,30 +194,46 @@ impl<F: Write> Sink<F> {
         site: &Site<'_, S, T>,
         job: &Job<'_>,
     ) -> Result<Self, Error> {
-        let File { mode, modified, size, placeholder, .. } = job.file;
+        let File {
+            mode,
+            modified,
+            size,
+            placeholder,
+            ..
+        } = job.file;
         // A file that cannot be relocated is not begun.
         let placeholder = placeholder.as_ref().filter(|_| job.relocate);
         let relocation = placeholder
             .map(|placeholder| Relocation::new(placeholder, site.settings.prefix, *size))
             .transpose()
             .map_err(|problem| failure(site, job, problem))?;
-        let attributes =
-            Attributes { mode: *mode, modified: Some(*modified), replace: job.replace };
-        let file = site.tree.file(&job.path, attributes).map_err(site.cannot_write(&job.path))?;
+        let attributes = Attributes {
+            mode: *mode,
+            modified: Some(*modified),
+            replace: job.replace,
+        };
+        let file = site
+            .tree
+            .file(&job.path, attributes)
+            .map_err(site.cannot_write(&job.path))?;
         Ok(match relocation {
             None => Sink::Plain(file),
             Some(relocation) => {
-                let room = usize::try_from(*size).unwrap_or(usize::MAX).clamp(1 << 10, 1 << 16);
+                let room = usize::try_from(*size)
+                    .unwrap_or(usize::MAX)
+                    .clamp(1 << 10, 1 << 16);
                 let file = BufWriter::with_capacity(room, HashingWriter::new(file));
-                Sink::Relocated { relocation, file }
+                Sink::Relocated(Box::new(Relocated { relocation, file }))
             }
         })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         match self {
-            Sink::Plain(file) => file.write_all(bytes).map_err(|source| Problem::Write { source }),
-            Sink::Relocated { relocation, file } => relocation.feed(bytes, file),
+            Sink::Plain(file) => file
+                .write_all(bytes)
+                .map_err(|source| Problem::Write { source }),
+            Sink::Relocated(relocated) => relocated.relocation.feed(bytes, &mut relocated.file),
         }
     }
 
@@ -193,7 +241,8 @@ impl<F: Write> Sink<F> {
     fn finish(self) -> Result<(F, Option<(Sha256, u64)>), Problem> {
         match self {
             Sink::Plain(file) => Ok((file, None)),
-            Sink::Relocated { relocation, mut file } => {
+            Sink::Relocated(relocated) => {
+                let Relocated { relocation, mut file } = *relocated;
                 relocation.finish(&mut file)?;
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error);
                 let (file, sha256, length) =
@@ -206,13 +255,19 @@ impl<F: Write> Sink<F> {
 
 fn close<S: ReadAt + ?Sized, T: Tree>(
     site: &Site<'_, S, T>,
-    job: Job<'_>,
+    job: &Job<'_>,
     sink: Sink<T::File>,
 ) -> Result<(), Error> {
-    let (file, result) = sink.finish().map_err(|problem| failure(site, &job, problem))?;
-    site.tree.close(file).map_err(site.cannot_write(&job.path))?;
+    let (file, result) = sink
+        .finish()
+        .map_err(|problem| failure(site, job, problem))?;
+    site.tree
+        .close(file)
+        .map_err(site.cannot_write(&job.path))?;
     if let Some(path) = job.link {
-        site.tree.hard_link(path, &job.path).map_err(site.cannot_write(path))?;
+        site.tree
+            .hard_link(path, &job.path)
+            .map_err(site.cannot_write(path))?;
     }
     job.package.note(job.entry, result);
     Ok(())
@@ -272,7 +327,9 @@ impl<S: ReadAt + ?Sized> Stream<'_, '_, S> {
             (self.start, self.end) = (0, 0);
             self.fill()?;
         }
-        let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.end - self.start);
+        let length = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(self.end - self.start);
         Ok(self.advance(length))
     }
 
@@ -281,7 +338,11 @@ impl<S: ReadAt + ?Sized> Stream<'_, '_, S> {
         let frame = self.frame;
         let decode = |source| Error::Decode { frame, source };
         let before = self.end;
-        while let Some(room) = self.buffer.get_mut(self.end..).filter(|room| !room.is_empty()) {
+        while let Some(room) = self
+            .buffer
+            .get_mut(self.end..)
+            .filter(|room| !room.is_empty())
+        {
             let read = self.reader.read(room).map_err(decode)?;
             if read == 0 {
                 break;

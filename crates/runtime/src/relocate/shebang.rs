@@ -23,7 +23,9 @@ pub(super) fn replace(line: &[u8], placeholder: &str, prefix: &str) -> Vec<u8> {
     let line = String::from_utf8_lossy(line);
     let mut replaced = if prefix.contains(' ') && line.contains(placeholder) {
         // Split while the path has no space yet.
-        through_shell(&line).unwrap_or(line.into_owned()).replace(placeholder, prefix)
+        through_shell(&line)
+            .unwrap_or(line.into_owned())
+            .replace(placeholder, prefix)
     } else {
         let line = line.replace(placeholder, prefix);
         if line.len() <= LONGEST_SHEBANG || prefix.contains(' ') {

@@ -34,12 +34,19 @@ impl Disk {
     /// Opens an existing directory.
     pub fn open(root: &Path) -> io::Result<Disk> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Disk { root: openat(CWD, root, flags, Mode::empty())? })
+        Ok(Disk {
+            root: openat(CWD, root, flags, Mode::empty())?,
+        })
     }
 
     fn create(&self, path: &str, mode: Mode) -> rustix::io::Result<OwnedFd> {
         let new = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        openat(&self.root, path, OFlags::WRONLY | OFlags::CLOEXEC | new, mode)
+        openat(
+            &self.root,
+            path,
+            OFlags::WRONLY | OFlags::CLOEXEC | new,
+            mode,
+        )
     }
 
     fn copy(&self, path: &str, existing: &str) -> io::Result<()> {
@@ -48,7 +55,14 @@ impl Disk {
         let data = source.metadata()?;
         let mode = std::os::unix::fs::PermissionsExt::mode(&data.permissions());
         let modified = Some(std::os::unix::fs::MetadataExt::mtime(&data));
-        let mut file = self.file(path, Attributes { mode, modified, replace: false })?;
+        let mut file = self.file(
+            path,
+            Attributes {
+                mode,
+                modified,
+                replace: false,
+            },
+        )?;
         io::copy(&mut source, &mut file.file)?;
         self.close(file)
     }
@@ -81,14 +95,26 @@ impl Tree for Disk {
             }
             result => result?,
         };
-        Ok(DiskFile { file: file.into(), modified: attributes.modified })
+        Ok(DiskFile {
+            file: file.into(),
+            modified: attributes.modified,
+        })
     }
 
     fn close(&self, file: DiskFile) -> io::Result<()> {
         if let Some(seconds) = file.modified {
-            let access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-            let modified = Timespec { tv_sec: seconds, tv_nsec: 0 };
-            let times = Timestamps { last_access: access, last_modification: modified };
+            let access = Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_OMIT,
+            };
+            let modified = Timespec {
+                tv_sec: seconds,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: access,
+                last_modification: modified,
+            };
             futimens(&file.file, &times)?;
         }
         Ok(())

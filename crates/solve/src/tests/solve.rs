@@ -29,7 +29,7 @@ fn the_newest_is_chosen_and_dependencies_come_first() {
         record("conda", "4.5", "0", &["python"]),
     ];
     assert_eq!(
-        solved(&[channel.clone()], &["conda"]).expect("a solution"),
+        solved(std::slice::from_ref(&channel), &["conda"]).expect("a solution"),
         [
             "openssl-1.0.2-0.conda",
             "python-3.7.0-0.conda",
@@ -104,7 +104,8 @@ fn a_conflict_is_explained() {
         record("python", "3.6.1", "0", &[]),
         record("python", "3.7.1", "0", &[]),
     ];
-    let error = solved(&[channel.clone()], &["app", "python 3.6.*"]).expect_err("a conflict");
+    let error =
+        solved(std::slice::from_ref(&channel), &["app", "python 3.6.*"]).expect_err("a conflict");
     assert!(error.is_unsolvable());
     let text = error.to_string();
     for part in ["app", "python >=3.7", "3.6"] {

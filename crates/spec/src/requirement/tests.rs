@@ -85,7 +85,7 @@ fn refused() {
 fn hostile_specs_take_no_time() {
     let start = Instant::now();
     for raw in [
-        format!("a {}1{}", "((((".repeat(1), "))))".repeat(1)),
+        "a ((((1))))".into(),
         format!("a {}", "(((1|2)|3)|4)|".repeat(140)),
         format!("a {}", "((((1,".repeat(300)),
         format!("a {}1", "1|".repeat(1000)),

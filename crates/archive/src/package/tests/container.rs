@@ -83,6 +83,25 @@ fn members_must_be_those_of_one_package() {
 }
 
 #[test]
+fn the_metadata_archive_holds_nothing_else() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    header.set_mode(0o644);
+    builder
+        .append_data(&mut header, "bin/tool", &b""[..])
+        .unwrap();
+    let info = zstd::encode_all(&*builder.into_inner().unwrap(), 1).unwrap();
+    let content = zstd::encode_all(&*empty_tar(), 1).unwrap();
+    let bytes = zip(&[
+        ("metadata.json", METADATA),
+        ("pkg-a-1-0.tar.zst", &content),
+        ("info-a-1-0.tar.zst", &info),
+    ]);
+    assert!(reason(&bytes).contains("entry `bin/tool`: it is in the metadata archive"));
+}
+
+#[test]
 fn members_must_be_stored_and_plain() {
     let sound = conda(&zstd::encode_all(&*empty_tar(), 1).unwrap());
     let record = sound

@@ -10,30 +10,144 @@ fn parsed(line: &str) -> Result<Arguments, String> {
 fn options_mean_what_they_mean_to_constructor() {
     let none = Arguments::default;
     let prefix = || Some(OsString::from("/x"));
-    let batch = || Arguments { batch: true, ..none() };
+    let batch = || Arguments {
+        batch: true,
+        ..none()
+    };
     let check = |line: &str, expected: Arguments| assert_eq!(parsed(line), Ok(expected), "{line}");
     check("", none());
-    check("-b -p /x", Arguments { prefix: prefix(), ..batch() });
-    check("-bp /x", Arguments { prefix: prefix(), ..batch() });
-    check("-bfp/x", Arguments { prefix: prefix(), force: true, ..batch() });
-    check("-p -b", Arguments { prefix: Some("-b".into()), ..none() });
-    check("--prefix /x --batch", Arguments { prefix: prefix(), ..batch() });
-    check("--prefix=/x", Arguments { prefix: prefix(), ..none() });
-    check("--prefix=", Arguments { prefix: Some("".into()), ..none() });
-    check("-p /y -p /x", Arguments { prefix: prefix(), ..none() });
+    check(
+        "-b -p /x",
+        Arguments {
+            prefix: prefix(),
+            ..batch()
+        },
+    );
+    check(
+        "-bp /x",
+        Arguments {
+            prefix: prefix(),
+            ..batch()
+        },
+    );
+    check(
+        "-bfp/x",
+        Arguments {
+            prefix: prefix(),
+            force: true,
+            ..batch()
+        },
+    );
+    check(
+        "-p -b",
+        Arguments {
+            prefix: Some("-b".into()),
+            ..none()
+        },
+    );
+    check(
+        "--prefix /x --batch",
+        Arguments {
+            prefix: prefix(),
+            ..batch()
+        },
+    );
+    check(
+        "--prefix=/x",
+        Arguments {
+            prefix: prefix(),
+            ..none()
+        },
+    );
+    check(
+        "--prefix=",
+        Arguments {
+            prefix: Some("".into()),
+            ..none()
+        },
+    );
+    check(
+        "-p /y -p /x",
+        Arguments {
+            prefix: prefix(),
+            ..none()
+        },
+    );
     check("-b -i", none());
     check("-i -b", batch());
-    check("-u", Arguments { force: true, ..none() });
+    check(
+        "-u",
+        Arguments {
+            force: true,
+            ..none()
+        },
+    );
     check("-m --no-shortcuts", none());
-    check("-bc", Arguments { initialize: true, ..batch() });
-    check("-ks", Arguments { keep_packages: true, skip_scripts: true, ..none() });
-    check("--no-compile --ignore-space", Arguments { no_compile: true, ignore_space: true, ..none() });
-    check("--threads 3", Arguments { threads: NonZeroUsize::new(3), ..none() });
-    check("--check", Arguments { mode: Mode::Check, ..none() });
-    check("--json --list", Arguments { mode: Mode::List { json: true }, ..none() });
-    check("--list", Arguments { mode: Mode::List { json: false }, ..none() });
-    check("-bh --check", Arguments { mode: Mode::Help, ..batch() });
-    check("--version", Arguments { mode: Mode::Version, ..none() });
+    check(
+        "-bc",
+        Arguments {
+            initialize: true,
+            ..batch()
+        },
+    );
+    check(
+        "-ks",
+        Arguments {
+            keep_packages: true,
+            skip_scripts: true,
+            ..none()
+        },
+    );
+    check(
+        "--no-compile --ignore-space",
+        Arguments {
+            no_compile: true,
+            ignore_space: true,
+            ..none()
+        },
+    );
+    check(
+        "--threads 3",
+        Arguments {
+            threads: NonZeroUsize::new(3),
+            ..none()
+        },
+    );
+    check(
+        "--check",
+        Arguments {
+            mode: Mode::Check,
+            ..none()
+        },
+    );
+    check(
+        "--json --list",
+        Arguments {
+            mode: Mode::List { json: true },
+            ..none()
+        },
+    );
+    check(
+        "--list",
+        Arguments {
+            mode: Mode::List { json: false },
+            ..none()
+        },
+    );
+    check(
+        "-bh --check",
+        Arguments {
+            mode: Mode::Help,
+            ..batch()
+        },
+    );
+    check(
+        "--version",
+        Arguments {
+            mode: Mode::Version,
+            ..none()
+        },
+    );
     check("-b --", batch());
 }
 

@@ -9,9 +9,24 @@ use crate::plan::{File, PackageHead};
 fn check_claims(frame: &[u8], claims: &[(u64, u64, &[u8])]) -> Result<Checked, Error> {
     let mut writer = Writer::new(Vec::new(), &[b'\n'; BLOCK], b"").unwrap();
     let stream = zstd::bulk::compress(frame, 1).unwrap();
-    let number = writer.frame(&mut &stream[..], stream.len() as u64, frame.len() as u64, None).unwrap();
+    let number = writer
+        .frame(
+            &mut &stream[..],
+            stream.len() as u64,
+            frame.len() as u64,
+            None,
+        )
+        .unwrap();
     let file = |offset, size, sha256| {
-        Kind::File(File { frame: number, offset, size, mode: 0o644, modified: 0, sha256, placeholder: None })
+        Kind::File(File {
+            frame: number,
+            offset,
+            size,
+            mode: 0o644,
+            modified: 0,
+            sha256,
+            placeholder: None,
+        })
     };
     let entry = |(at, claim): (usize, &(u64, u64, &[u8]))| Entry {
         path: format!("file{at}"),
@@ -76,7 +91,10 @@ fn wrong_claims_are_named() {
         let error = check_claims(b"0123456789", claims).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     };
-    fails(&[(0, 1, b"0"), (1, 2, b"13")], "`file1` of a-1-0 is damaged");
+    fails(
+        &[(0, 1, b"0"), (1, 2, b"13")],
+        "`file1` of a-1-0 is damaged",
+    );
     fails(&[(9, 2, b"9")], "`file0` of a-1-0 lies outside frame 0");
     fails(&[(11, 0, b"")], "lies outside frame 0");
     fails(&[(u64::MAX, u64::MAX, b"")], "lies outside frame 0");

@@ -21,13 +21,21 @@ fn plan(licence: Option<&str>) -> Plan {
 /// Runs `ask` with these answers; returns its result and what was said.
 fn with<T>(answers: &[u8], terminal: bool, ask: impl Fn(&mut Console<'_>) -> T) -> (T, String) {
     let (mut input, mut output) = (answers, Vec::new());
-    let result = ask(&mut Console { input: &mut input, output: &mut output, terminal });
+    let result = ask(&mut Console {
+        input: &mut input,
+        output: &mut output,
+        terminal,
+    });
     (result, String::from_utf8(output).unwrap())
 }
 
 fn accept(text: Option<&str>) -> Result<PathBuf, prefix::Error> {
     let text = text.unwrap_or("/default");
-    if text.starts_with('/') { Ok(text.into()) } else { Err(prefix::Error::Exists(text.into())) }
+    if text.starts_with('/') {
+        Ok(text.into())
+    } else {
+        Err(prefix::Error::Exists(text.into()))
+    }
 }
 
 /// The questions before anything is written.
@@ -60,10 +68,16 @@ fn the_answers_of_scripts_for_constructor_are_understood() {
 fn a_refusal_and_the_end_of_input_end_the_dialogue() {
     let licence = Some("LICENSE TEXT");
     for answers in ["\nno\n", "\n\nNo\n"] {
-        assert!(matches!(questions(licence, answers).0, Err(Error::License)), "{answers:?}");
+        assert!(
+            matches!(questions(licence, answers).0, Err(Error::License)),
+            "{answers:?}"
+        );
     }
     for answers in ["", "\n", "\n\n\n", "\nyes\n"] {
-        assert!(matches!(questions(licence, answers).0, Err(Error::NoAnswer)), "{answers:?}");
+        assert!(
+            matches!(questions(licence, answers).0, Err(Error::NoAnswer)),
+            "{answers:?}"
+        );
     }
     assert!(matches!(questions(None, "").0, Err(Error::NoAnswer)));
 }
@@ -72,7 +86,10 @@ fn a_refusal_and_the_end_of_input_end_the_dialogue() {
 fn a_wrong_path_ends_a_script_but_not_a_conversation() {
     let plan = plan(None);
     let ask = |console: &mut Console<'_>| console.prefix(&plan, "/default", &accept);
-    assert!(matches!(with(b"wrong\n/path\n", false, ask).0, Err(Error::Prefix(_))));
+    assert!(matches!(
+        with(b"wrong\n/path\n", false, ask).0,
+        Err(Error::Prefix(_))
+    ));
     let (result, said) = with(b"wrong\n/path\n", true, ask);
     assert_eq!(result.unwrap(), Path::new("/path"));
     assert!(said.contains("`wrong` already exists"), "{said}");
@@ -81,8 +98,11 @@ fn a_wrong_path_ends_a_script_but_not_a_conversation() {
 #[test]
 fn initialisation_needs_a_yes() {
     let check = |initialize, by_default, answer: &str, expected: bool| {
-        let dialogue =
-            Dialogue { initialize, initialize_by_default: by_default, ..Dialogue::default() };
+        let dialogue = Dialogue {
+            initialize,
+            initialize_by_default: by_default,
+            ..Dialogue::default()
+        };
         let ask = |console: &mut Console<'_>| console.wants_initialisation(&dialogue).unwrap();
         let (result, said) = with(answer.as_bytes(), false, ask);
         assert_eq!(result, expected, "{initialize:?} {answer:?}");
@@ -105,7 +125,10 @@ fn absurd_answers_are_errors() {
     let plan = plan(None);
     for answers in [vec![b'x'; 1 << 20], vec![b'/', 0xff, b'\n']] {
         let ask = |console: &mut Console<'_>| console.prefix(&plan, "/default", &accept);
-        assert!(matches!(with(&answers, false, ask).0, Err(Error::Unreadable)));
+        assert!(matches!(
+            with(&answers, false, ask).0,
+            Err(Error::Unreadable)
+        ));
     }
 }
 

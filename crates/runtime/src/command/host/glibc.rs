@@ -28,9 +28,14 @@ pub(in crate::command) fn at_least(found: &str, required: &str) -> Option<bool> 
 
 fn banner(libc: &[u8]) -> Option<String> {
     positions(libc, BANNER).find_map(|start| {
-        let line = libc.get(start..)?.split(|byte| matches!(byte, b'\n' | 0)).next()?;
+        let line = libc
+            .get(start..)?
+            .split(|byte| matches!(byte, b'\n' | 0))
+            .next()?;
         let line = line.get(..line.len().min(300))?;
-        let (_, rest) = std::str::from_utf8(line).ok()?.split_once("release version ")?;
+        let (_, rest) = std::str::from_utf8(line)
+            .ok()?
+            .split_once("release version ")?;
         leading_version(rest.as_bytes())
     })
 }
@@ -46,7 +51,9 @@ fn highest_symbol_version(libc: &[u8]) -> Option<String> {
 
 /// Digits with dots between them, at the start of `bytes`.
 fn leading_version(bytes: &[u8]) -> Option<String> {
-    let end = bytes.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.');
+    let end = bytes
+        .iter()
+        .position(|byte| !byte.is_ascii_digit() && *byte != b'.');
     let text = std::str::from_utf8(bytes.get(..end.unwrap_or(bytes.len()))?).ok()?;
     let text = text.trim_end_matches('.');
     numbers(text).map(|_| text.to_owned())
@@ -63,5 +70,9 @@ fn numbers(version: &str) -> Option<Vec<u32>> {
 }
 
 fn positions<'a>(bytes: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    bytes.windows(wanted.len()).enumerate().filter(move |(_, window)| *window == wanted).map(|(at, _)| at)
+    bytes
+        .windows(wanted.len())
+        .enumerate()
+        .filter(move |(_, window)| *window == wanted)
+        .map(|(at, _)| at)
 }

@@ -65,19 +65,35 @@ fn a_prefix_becomes_absolute() {
 
 #[test]
 fn rules_of_the_plan_hold() {
-    let longest = LongestPrefix { length: 20, package: "p-1-0".into(), file: "bin/f".into() };
-    let rules = PrefixRules { default: String::new(), check_spaces: true, longest: Some(longest) };
-    let check = |path: &str, expected: &str| {
-        match check(Path::new(path), &rules, Some(Path::new("/home/u"))) {
-            Ok(()) => assert_eq!(expected, "", "{path}"),
-            Err(error) => {
-                let error = error.to_string();
-                assert!(!expected.is_empty() && error.contains(expected), "{path}: {error}");
-            }
+    let longest = LongestPrefix {
+        length: 20,
+        package: "p-1-0".into(),
+        file: "bin/f".into(),
+    };
+    let rules = PrefixRules {
+        default: String::new(),
+        check_spaces: true,
+        longest: Some(longest),
+    };
+    let check = |path: &str, expected: &str| match check(
+        Path::new(path),
+        &rules,
+        Some(Path::new("/home/u")),
+    ) {
+        Ok(()) => assert_eq!(expected, "", "{path}"),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(
+                !expected.is_empty() && error.contains(expected),
+                "{path}: {error}"
+            );
         }
     };
     check("/opt/20-bytes-long-0", "");
-    check("/opt/21-bytes-long-01", "has 21 bytes: bin/f of p-1-0 has room for 20");
+    check(
+        "/opt/21-bytes-long-01",
+        "has 21 bytes: bin/f of p-1-0 has room for 20",
+    );
     check("/opt/a b", "a space");
     check("/opt/a:b", "a colon");
     check("/opt/a\nb", "a control character");
@@ -86,7 +102,11 @@ fn rules_of_the_plan_hold() {
     check("/home/u/x", "");
     check("/opt/é", "");
 
-    let lenient = PrefixRules { check_spaces: false, longest: None, default: String::new() };
+    let lenient = PrefixRules {
+        check_spaces: false,
+        longest: None,
+        default: String::new(),
+    };
     super::check(Path::new("/opt/with spaces and very long"), &lenient, None).unwrap();
 }
 

@@ -1,0 +1,8 @@
+//! The crate against a real server on the loopback interface, which can be told to misbehave.
+
+mod packages;
+mod property;
+mod repodata;
+mod resume;
+mod secrets;
+mod support;

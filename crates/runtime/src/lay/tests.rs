@@ -1,1 +1,0 @@
-//! Plans laid into a folder.

@@ -1,0 +1,242 @@
+//! An existing prefix: what is new is prepared in `.installing` inside it (the same file system),
+//! and moved in piece by piece. Which pieces is written down before the first one is moved; what
+//! they replace is kept until the commit. So everything can be moved back, by this process or the
+//! next one, from any point.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::remove::remove;
+use super::{NEW, Place, STATE, exists, read_note, rename, write_note};
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::path::WORKSHOP;
+
+/// Where replaced files are kept.
+const OLD: &str = "old";
+
+/// The list of moves.
+const JOURNAL: &str = "journal";
+
+/// Files of the file system itself, which are never ours.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// An installation into an existing prefix.
+#[derive(Debug)]
+pub(crate) struct Existing {
+    prefix: PathBuf,
+    lock: Lock,
+    root: PathBuf,
+}
+
+/// What there was before.
+#[derive(Debug, Serialize, Deserialize)]
+struct Before {
+    /// Whether the prefix was an empty directory: then it is one again after an undo, whatever
+    /// scripts put into it.
+    empty: bool,
+}
+
+/// One move; the path is relative to the prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Step {
+    /// From the new files into the prefix, where nothing is.
+    Add(String),
+    /// From the prefix to the old files; then from the new files into the prefix.
+    Replace(String),
+    /// From the prefix to the old files.
+    Remove(String),
+}
+
+impl Existing {
+    /// Begins an installation into a directory.
+    pub(crate) fn begin(prefix: &Path, empty: bool) -> Result<Existing, Error> {
+        let lock = Lock::create(&prefix.join(WORKSHOP), prefix)?;
+        let root = lock.folder.join(NEW);
+        if exists(&root)? {
+            return Err(Error::Locked {
+                prefix: prefix.to_owned(),
+            });
+        }
+        let begin = || {
+            write_note(&lock.folder.join(STATE), &Before { empty })?;
+            fs::create_dir(&root).map_err(|source| Error::Write {
+                path: prefix.to_owned(),
+                source,
+            })
+        };
+        match begin() {
+            Ok(()) => Ok(Existing {
+                prefix: prefix.to_owned(),
+                lock,
+                root,
+            }),
+            Err(error) => {
+                remove(&lock.folder)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds out what has to be moved.
+    fn plan(&self, folder: &str, steps: &mut Vec<Step>) -> Result<(), Error> {
+        let new = self.root.join(folder);
+        let read = |source| Error::Read {
+            path: new.clone(),
+            source,
+        };
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&new).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            entries.push((entry.file_name(), entry.file_type().map_err(read)?.is_dir()));
+        }
+        entries.sort();
+        for (name, is_folder) in entries {
+            // Everything here has a name from the plan, which is text.
+            let Some(name) = name.to_str() else { continue };
+            let path = if folder.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{folder}/{name}")
+            };
+            let there = self.prefix.join(&path);
+            match fs::symlink_metadata(&there) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    steps.push(Step::Add(path));
+                }
+                Ok(data) if data.is_dir() && is_folder => self.plan(&path, steps)?,
+                // A whole folder, perhaps with files of the user, is not ours to replace.
+                Ok(data) if data.is_dir() => {
+                    let source = io::ErrorKind::IsADirectory.into();
+                    return Err(Error::Write {
+                        path: there,
+                        source,
+                    });
+                }
+                Ok(_) => steps.push(Step::Replace(path)),
+                Err(source) => {
+                    return Err(Error::Read {
+                        path: there,
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place for Existing {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn scratch(&self) -> &Path {
+        &self.lock.folder
+    }
+
+    fn open_to_script(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn close_to_script(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn publish(&self, replaced: &[String]) -> Result<(), Error> {
+        let mut steps: Vec<Step> = replaced.iter().cloned().map(Step::Remove).collect();
+        self.plan("", &mut steps)?;
+        write_note(&self.lock.folder.join(JOURNAL), &steps)?;
+        let old = self.lock.folder.join(OLD);
+        for step in &steps {
+            if let Step::Remove(path) | Step::Replace(path) = step {
+                let kept = old.join(path);
+                if let Some(parent) = kept.parent() {
+                    fs::create_dir_all(parent).map_err(|source| Error::Write {
+                        path: parent.to_owned(),
+                        source,
+                    })?;
+                }
+                rename(&self.prefix.join(path), &kept)?;
+            }
+            if let Step::Add(path) | Step::Replace(path) = step {
+                rename(&self.root.join(path), &self.prefix.join(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), Error> {
+        remove(&self.lock.folder.join(JOURNAL))?;
+        remove(&self.lock.folder.join(STATE))?;
+        remove(&self.lock.folder)
+    }
+
+    fn undo(&self) -> Result<(), Error> {
+        undo(&self.prefix, &self.lock.folder)
+    }
+}
+
+/// Moves back what a killed process had moved.
+pub(super) fn recover(prefix: &Path) -> Result<bool, Error> {
+    // A prefix that is a file, or below one, has nothing to recover.
+    if !prefix.is_dir() {
+        return Ok(false);
+    }
+    match Lock::existing(&prefix.join(WORKSHOP), prefix)? {
+        None => Ok(false),
+        Some(lock) => undo(prefix, &lock.folder).map(|()| true),
+    }
+}
+
+fn undo(prefix: &Path, folder: &Path) -> Result<(), Error> {
+    let journal = folder.join(JOURNAL);
+    let steps: Vec<Step> = read_note(&journal)?.unwrap_or_default();
+    for step in steps.iter().rev() {
+        undo_step(prefix, folder, step)?;
+    }
+    let before: Option<Before> = read_note(&folder.join(STATE))?;
+    if before.is_some_and(|before| before.empty) {
+        let read = |source| Error::Read {
+            path: prefix.to_owned(),
+            source,
+        };
+        for entry in fs::read_dir(prefix).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            if name != WORKSHOP && name != LOST_AND_FOUND {
+                remove(&prefix.join(name))?;
+            }
+        }
+    }
+    remove(&journal)?;
+    remove(&folder.join(STATE))?;
+    remove(folder)
+}
+
+/// Undoes one move, whether it was made, half made or not made; undone twice is undone.
+fn undo_step(prefix: &Path, folder: &Path, step: &Step) -> Result<(), Error> {
+    let (Step::Add(path) | Step::Replace(path) | Step::Remove(path)) = step;
+    let (new, old, there) = (
+        folder.join(NEW).join(path),
+        folder.join(OLD).join(path),
+        prefix.join(path),
+    );
+    match step {
+        Step::Add(_) => {
+            if !exists(&new)? && exists(&there)? {
+                rename(&there, &new)?;
+            }
+        }
+        Step::Replace(_) | Step::Remove(_) => {
+            if exists(&old)? {
+                remove(&there)?;
+                rename(&old, &there)?;
+            }
+        }
+    }
+    Ok(())
+}

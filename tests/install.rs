@@ -1,0 +1,1 @@
+//! What the produced installers do on the target.

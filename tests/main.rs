@@ -1,0 +1,9 @@
+//! The product as a user meets it: the real executables, run on channels that the tests make
+//! themselves and on real packages. One module for each command; what all of them use is in
+//! `support`.
+
+mod build;
+mod channel;
+mod damage;
+mod install;
+mod support;

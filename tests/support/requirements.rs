@@ -1,0 +1,80 @@
+//! What the machine must offer for some of the tests. `cargo xtask test` provides it and says
+//! where it is; without that, the places where it puts things are tried. A test begins with
+//!
+//! ```ignore
+//! let Some(runtimes) = requirements::runtimes() else { return };
+//! ```
+//!
+//! and so prints one line and passes where something is missing, unless `ARCHICONDA_TEST_STRICT`
+//! is set: then it fails.
+
+use std::path::{Path, PathBuf};
+
+/// The folder with `runtime-linux-64` and `runtime-linux-aarch64`.
+pub(crate) fn runtimes() -> Option<PathBuf> {
+    let whole = |folder: &Path| {
+        ["runtime-linux-64", "runtime-linux-aarch64"]
+            .iter()
+            .all(|name| folder.join(name).is_file())
+    };
+    let found = variable("ARCHICONDA_RUNTIMES")
+        .or_else(|| Some(workspace().join("target/runtimes")))
+        .filter(|folder| whole(folder));
+    require("the runtimes (cargo xtask runtime)", found)
+}
+
+/// The root folder of an arm64 userland, in which programs run through `chroot`.
+pub(crate) fn userland_arm64() -> Option<PathBuf> {
+    let made = || finished("userland-arm64", "");
+    let found = variable("ARCHICONDA_USERLAND_ARM64").or_else(made);
+    require("an arm64 userland (cargo xtask test)", found)
+}
+
+/// A Python interpreter that has py-rattler and conda-package-handling.
+pub(crate) fn oracles() -> Option<PathBuf> {
+    let made = || finished("oracles/environment", "bin/python");
+    let found = variable("ARCHICONDA_ORACLES").or_else(made);
+    require("py-rattler (cargo xtask test)", found)
+}
+
+/// A folder for `PYTHONPATH` with which [`oracles`]'s interpreter runs `-m conda`.
+pub(crate) fn conda() -> Option<PathBuf> {
+    let made = || finished("oracles/conda", "");
+    let found = variable("ARCHICONDA_CONDA").or_else(made);
+    require("conda (cargo xtask test)", found)
+}
+
+/// A file or folder of the shared test data, by its path below `data/`.
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
+    let root = variable("ARCHICONDA_SHARED").unwrap_or_else(|| workspace().join("../shared"));
+    let found = Some(root.join("data").join(path)).filter(|path| path.exists());
+    require(&format!("the shared test data ({path})"), found)
+}
+
+/// `found`, or one line that says what is missing, or with `ARCHICONDA_TEST_STRICT` a failure.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn require<T>(what: &str, found: Option<T>) -> Option<T> {
+    if found.is_none() {
+        let strict = std::env::var_os("ARCHICONDA_TEST_STRICT").is_some_and(|value| value == "1");
+        assert!(!strict, "missing: {what}");
+        eprintln!("skipped, for want of {what}");
+    }
+    found
+}
+
+/// The root of the checkout.
+pub(crate) fn workspace() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    fs_err::canonicalize(root).expect("the checkout")
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from)
+}
+
+/// What `cargo xtask test` has made below `target/xtask`, whole.
+fn finished(folder: &str, inside: &str) -> Option<PathBuf> {
+    let folder = workspace().join("target/xtask").join(folder);
+    let path = folder.join(inside);
+    (folder.join(".complete").is_file() && path.exists()).then_some(path)
+}
