@@ -84,6 +84,10 @@ pub(crate) struct Installer {
     /// How long a server may be silent before it is given up [default: 30].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: Option<u64>,
+    /// A server that is asked instead of another one, for all URLs that begin so; may be given
+    /// several times.
+    #[arg(long, value_name = "URL=URL", value_parser = mirror)]
+    pub(crate) mirror: Vec<(Url, Url)>,
     /// Use only what is in the cache or in local folders.
     #[arg(long)]
     pub(crate) offline: bool,
@@ -133,4 +137,13 @@ pub(crate) struct Index {
     /// Say nothing but errors and packages that cannot be used.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// `FROM=TO`, both URLs.
+fn mirror(text: &str) -> Result<(Url, Url), String> {
+    let (from, to) = text
+        .split_once('=')
+        .ok_or("expected two URLs with `=` between them")?;
+    let url = |text: &str| Url::parse(text).map_err(|error| format!("`{text}`: {error}"));
+    Ok((url(from)?, url(to)?))
 }

@@ -1,11 +1,13 @@
 //! `build-installer`: reads the spec, builds, and says what was built.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
+use url::Url;
 
 use crate::arguments::Installer;
 use crate::exit::{Exit, Failure};
@@ -37,6 +39,7 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
         cache_dir: cache_dir.clone(),
         offline: arguments.offline,
         channel_alias: arguments.channel_alias.clone(),
+        mirrors: mirrors(arguments),
         ..defaults
     })?;
     let options = Options {
@@ -99,6 +102,15 @@ fn describe(built: &[Built], as_json: bool) -> String {
 )]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
+}
+
+/// Several mirrors of one server are tried in the order in which they are given.
+fn mirrors(arguments: &Installer) -> HashMap<Url, Vec<Url>> {
+    let mut mirrors: HashMap<Url, Vec<Url>> = HashMap::new();
+    for (from, to) in &arguments.mirror {
+        mirrors.entry(from.clone()).or_default().push(to.clone());
+    }
+    mirrors
 }
 
 fn runtimes(arguments: &Installer) -> Result<Vec<PathBuf>, Failure> {

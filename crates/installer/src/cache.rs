@@ -54,7 +54,7 @@ impl Cache {
         let bytes = zstd::bulk::compress(&text, 3).map_err(write)?;
         let mut file = self.temporary(&path)?;
         file.write_all(&bytes).map_err(write)?;
-        persist(file, &path)
+        persist(file, &path, 0o644)
     }
 
     /// A file for a recompressed stream, to be handed to [`Cache::store_stream`].
@@ -69,8 +69,14 @@ impl Cache {
         sha256: Sha256,
     ) -> Result<String, Error> {
         let name = format!("{sha256}.zst");
-        persist(file, &self.stream_path(&name))?;
+        persist(file, &self.stream_path(&name), 0o644)?;
         Ok(name)
+    }
+
+    /// Removes a stream that turned out to be damaged, so that the next build makes it again.
+    pub(crate) fn discard(path: &Path) {
+        // If it cannot be removed, the next build says again that it is damaged.
+        let _ = fs::remove_file(path);
     }
 
     /// Where the stream with this name lies.
@@ -95,15 +101,15 @@ impl Cache {
     }
 }
 
-/// Puts a finished temporary file in its place, readable as any new file is.
-pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), Error> {
+/// Puts a finished temporary file in its place, with the permission bits `mode`.
+pub(crate) fn persist(file: NamedTempFile, path: &Path, mode: u32) -> Result<(), Error> {
     let write = |source: io::Error| Error::Write {
         path: path.to_owned(),
         source,
     };
     use std::os::unix::fs::PermissionsExt as _;
     file.as_file()
-        .set_permissions(std::fs::Permissions::from_mode(0o644))
+        .set_permissions(std::fs::Permissions::from_mode(mode))
         .and_then(|()| file.as_file().sync_data())
         .map_err(write)?;
     file.persist(path).map_err(|error| write(error.error))?;

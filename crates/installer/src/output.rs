@@ -35,5 +35,5 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         path: path.to_owned(),
         source,
     })?;
-    persist(file, path)
+    persist(file, path, 0o644)
 }

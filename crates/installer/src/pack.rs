@@ -105,8 +105,7 @@ pub(crate) fn pack(
         path: path.to_owned(),
         source: error.into_error(),
     })?;
-    persist(file, path)?;
-    executable(path)?;
+    persist(file, path, 0o755)?;
     Ok(Packed { size, sha256 })
 }
 
@@ -126,7 +125,12 @@ fn frame(
             Some(part.sha256),
         )
         .map_err(|error| match error {
-            payload::Error::Digest { .. } => Failure::Changed(source.to_owned()),
+            payload::Error::Digest { .. } => {
+                if part.cached.is_some() {
+                    Cache::discard(source);
+                }
+                Failure::Changed(source.to_owned())
+            }
             other => Failure::Payload(other),
         })
 }
@@ -141,24 +145,11 @@ impl Failure {
     fn named(self, path: &Path) -> Error {
         match self {
             Failure::Read(path, source) => Error::Read { path, source },
-            Failure::Changed(path) => {
-                // What is wrong in the cache is made again by the next run.
-                Error::Changed { path }
-            }
+            Failure::Changed(path) => Error::Changed { path },
             Failure::Payload(source) => Error::Payload {
                 path: path.to_owned(),
                 source,
             },
         }
     }
-}
-
-fn executable(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).map_err(|source| {
-        Error::Write {
-            path: path.to_owned(),
-            source,
-        }
-    })
 }

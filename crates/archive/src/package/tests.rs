@@ -394,7 +394,7 @@ fn windows_are_known_before_decoding() {
         match package.entries(&mut |_| Ok::<(), Error>(())) {
             Ok(_) => assert!(!large),
             Err(Error::Window { window, limit }) => {
-                assert_eq!((window, limit, large), (1 << log, WINDOW, true))
+                assert_eq!((window, limit, large), (1 << log, WINDOW, true));
             }
             Err(error) => panic!("{error}"),
         }

@@ -194,7 +194,7 @@ fn no_failure_shows_a_secret() {
                 ..Reply::ok(bytes(10, 2))
             }
             .with("Location", target)
-            .as_status(status)
+            .but_status(status)
         });
         let place = Place::new();
         let client = place.client();
@@ -214,7 +214,7 @@ fn no_failure_shows_a_secret() {
         let channel = client.channel(&base, Path::new("/")).expect("a channel");
         let error = client
             .records(&[channel], &[Subdir::Linux64], &specs(&["xz"]), &|event| {
-                log.report(event)
+                log.report(event);
             })
             .expect_err("fails");
         let said = format!("{} {error:?} {:?}", chain(&error), log.lines());

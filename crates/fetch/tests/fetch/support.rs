@@ -64,7 +64,7 @@ impl Reply {
         }
     }
 
-    pub(crate) fn as_status(mut self, status: u16) -> Self {
+    pub(crate) fn but_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
@@ -222,11 +222,11 @@ fn send(
 ) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
+        head.extend([name, ": ", value, "\r\n"]);
     }
     if !reply.until_close && !reply.endless {
         let length = reply.declared.unwrap_or(reply.body.len());
-        head += &format!("Content-Length: {length}\r\n");
+        head.extend(["Content-Length: ", &length.to_string(), "\r\n"]);
     }
     head += "\r\n";
     stream.write_all(head.as_bytes())?;
@@ -354,14 +354,13 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
-        text += &format!(": {error}");
+        text.extend([": ", &error.to_string()]);
         next = error.source();
     }
     text
 }
 
-/// A folder of the shared test data; `None` where it is absent, unless `ARCHICONDA_TEST_STRICT`.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+/// A folder of the shared test data; `None` where it is absent.
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/data")
@@ -369,11 +368,16 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
+    skip(&format!("{} is absent", path.display()));
+    None
+}
+
+/// Says that a test is skipped; fails where `ARCHICONDA_TEST_STRICT` is set.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub(crate) fn skip(reason: &str) {
     assert!(
         std::env::var_os("ARCHICONDA_TEST_STRICT").is_none(),
-        "{} is absent",
-        path.display()
+        "{reason}"
     );
-    eprintln!("skipped: {} is absent", path.display());
-    None
+    eprintln!("skipped: {reason}");
 }

@@ -18,8 +18,11 @@ fn empty_tar() -> Vec<u8> {
     vec![0; 1024]
 }
 
+/// Name and bytes of a zip member.
+type Stored<'a> = (&'a str, &'a [u8]);
+
 /// A zip archive of stored members, written by a library that is not ours.
-fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+fn zip(members: &[Stored<'_>]) -> Vec<u8> {
     let mut archive = rawzip::ZipArchiveWriter::new(Vec::new());
     for (name, bytes) in members {
         let (mut entry, config) = archive.new_file(*name).start().unwrap();
@@ -48,7 +51,7 @@ fn members_must_be_those_of_one_package() {
             .unwrap()
             .is_empty()
     );
-    let cases: [(&[(&str, &[u8])], &str); 8] = [
+    let cases: [(&[Stored<'_>], &str); 8] = [
         (&[info, content], "no zip member `metadata.json`"),
         (&[metadata, content], "no zip member `info-*.tar.zst`"),
         (&[metadata, info], "no zip member `pkg-*.tar.zst`"),

@@ -321,7 +321,7 @@ fn metadata_is_had_of_a_package_that_cannot_be_installed() {
     let bytes = compress(
         &*tar(&[
             raw(b'2', b"a", b"/etc"),
-            file(b"big", &[1; 3 << 20]),
+            file(b"big", &vec![1; 3 << 20]),
             file(b"./info/index.json", b"{}"),
         ]),
         Kind::TarBz2,

@@ -22,33 +22,22 @@ fn plan(glibc: Option<&str>) -> Plan {
 }
 
 /// A system with these files.
-struct System(PathBuf);
-
-impl System {
-    fn new(name: &str, files: &[(&str, &[&[u8]])]) -> System {
-        let root = std::env::temp_dir().join(format!("runtime-host-{}-{name}", std::process::id()));
-        fs::create_dir_all(&root).unwrap();
-        for (path, parts) in files {
-            let path = below(&root, path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, parts.concat()).unwrap();
-        }
-        System(root)
+fn system(files: &[(&str, &[&[u8]])]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, parts) in files {
+        let path = below(root.path(), path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, parts.concat()).unwrap();
     }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
+    root
 }
 
 #[test]
 fn the_userland_is_recognised() {
     let check = |name: &str, files: &[&str], expected: &str| {
         let files: Vec<(&str, &[&[u8]])> = files.iter().map(|file| (*file, &[][..])).collect();
-        let system = System::new(name, &files);
-        match check_userland(&system.0, &plan(None)) {
+        let system = system(&files);
+        match check_userland(system.path(), &plan(None)) {
             Ok(()) => assert_eq!(expected, "", "{name}"),
             Err(error) => {
                 assert!(error.is_other_platform());
@@ -92,8 +81,8 @@ fn glibc_is_found_where_distributions_keep_it() {
     let check = |name: &str, files: &[(&str, &[&[u8]])], over: Option<&str>, expected: &str| {
         let mut files = files.to_vec();
         files.push(loader);
-        let system = System::new(name, &files);
-        let said = match check_glibc(&system.0, &plan(Some("2.17")), over) {
+        let system = system(&files);
+        let said = match check_glibc(system.path(), &plan(Some("2.17")), over) {
             Ok(warning) => warning.unwrap_or_default(),
             Err(error) => error.to_string(),
         };
