@@ -39,10 +39,11 @@ help() {
 
 folder=
 remove() {
-    [ "$folder" ] || return 0
-    rm -f "$folder/runtime"
-    rmdir "$folder"
-    folder=
+    if [ "$folder" ]; then
+        rm -f "$folder/runtime"
+        rmdir "$folder"
+        folder=
+    fi
 }
 
 # Only what has to be known before the program can run: the wish for help, and the prefix, beside

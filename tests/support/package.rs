@@ -272,7 +272,8 @@ impl Package {
             .collect()
     }
 
-    fn index_json(&self) -> Value {
+    /// `info/index.json`.
+    pub(crate) fn index_json(&self) -> Value {
         let mut index = Map::new();
         index.insert("name".into(), json!(self.name));
         index.insert("version".into(), json!(self.version));

@@ -1,15 +1,15 @@
 //! What planning a package costs, kept: scans by the package's digest, and recompressed streams
 //! by their own. Everything in it can be thrown away at any time; a damaged entry is made again.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use tempfile::NamedTempFile;
 
 use archive::digest::Sha256;
 
 use crate::Error;
+use crate::draft::Draft;
 use crate::scan::{self, Part, Scan};
 
 /// A folder that several builds may use at once: every file in it appears by rename.
@@ -52,24 +52,20 @@ impl Cache {
             source,
         };
         let bytes = zstd::bulk::compress(&text, 3).map_err(write)?;
-        let mut file = self.temporary(&path)?;
+        let mut file = Draft::beside(&path)?;
         file.write_all(&bytes).map_err(write)?;
-        persist(file, &path, 0o644)
+        file.publish(&path, 0o644, false)
     }
 
     /// A file for a recompressed stream, to be handed to [`Cache::store_stream`].
-    pub(crate) fn new_stream(&self) -> Result<NamedTempFile, Error> {
-        self.temporary(&self.stream_path("new"))
+    pub(crate) fn new_stream(&self) -> Result<Draft, Error> {
+        Draft::beside(&self.stream_path("new"))
     }
 
     /// Stores a recompressed stream and returns its name.
-    pub(crate) fn store_stream(
-        &self,
-        file: NamedTempFile,
-        sha256: Sha256,
-    ) -> Result<String, Error> {
+    pub(crate) fn store_stream(&self, file: Draft, sha256: Sha256) -> Result<String, Error> {
         let name = format!("{sha256}.zst");
-        persist(file, &self.stream_path(&name), 0o644)?;
+        file.publish(&self.stream_path(&name), 0o644, false)?;
         Ok(name)
     }
 
@@ -89,29 +85,4 @@ impl Cache {
             .join(format!("scans-{}", scan::VERSION))
             .join(format!("{key}.json.zst"))
     }
-
-    fn temporary(&self, path: &Path) -> Result<NamedTempFile, Error> {
-        let folder = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(folder)
-            .and_then(|()| NamedTempFile::with_prefix_in(".new-", folder))
-            .map_err(|source| Error::Write {
-                path: folder.to_owned(),
-                source,
-            })
-    }
-}
-
-/// Puts a finished temporary file in its place, with the permission bits `mode`.
-pub(crate) fn persist(file: NamedTempFile, path: &Path, mode: u32) -> Result<(), Error> {
-    let write = |source: io::Error| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
-    use std::os::unix::fs::PermissionsExt as _;
-    file.as_file()
-        .set_permissions(std::fs::Permissions::from_mode(mode))
-        .and_then(|()| file.as_file().sync_data())
-        .map_err(write)?;
-    file.persist(path).map_err(|error| write(error.error))?;
-    Ok(())
 }

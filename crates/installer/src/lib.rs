@@ -10,10 +10,10 @@
 
 mod build;
 mod cache;
+mod draft;
 mod error;
 mod event;
 pub mod header;
-mod output;
 mod outputs;
 mod pack;
 pub mod plan;

@@ -14,7 +14,7 @@ use spec::{BuildOutput, Distribution, HashAlgorithm, Target, TextErrors};
 
 use crate::event::Event;
 use crate::pack::Packed;
-use crate::{Error, Report, output, settings};
+use crate::{Error, Report, draft, settings};
 
 /// What the outputs are about.
 pub(crate) struct Subject<'a> {
@@ -30,7 +30,7 @@ pub(crate) struct Subject<'a> {
 /// Writes all of them.
 pub(crate) fn write(subject: &Subject<'_>, report: Report<'_>) -> Result<(), Error> {
     let write = |path: PathBuf, text: String| {
-        output::replace(&path, text.as_bytes())?;
+        draft::replace(&path, text.as_bytes())?;
         report(Event::Wrote(&path));
         Ok::<_, Error>(())
     };

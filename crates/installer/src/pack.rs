@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rayon::prelude::*;
-use tempfile::NamedTempFile;
 
 use archive::digest::{HashingWriter, Sha256};
 use archive::payload::{self, Writer, compress_json};
 
-use crate::cache::{Cache, persist};
+use crate::cache::Cache;
+use crate::draft::Draft;
 use crate::event::Event;
 use crate::plan::Planned;
 use crate::scan::Part;
-use crate::{Error, Report, output};
+use crate::{Error, Report};
 
 /// All frames of an installer in their order, each once.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ pub(crate) fn pack(
     report(Event::Packing {
         total: frames.length(),
     });
-    let sink = HashingWriter::new(BufWriter::with_capacity(1 << 20, output::beside(path)?));
+    let sink = HashingWriter::new(BufWriter::with_capacity(1 << 20, Draft::beside(path)?));
     let mut writer = Writer::new(sink, header, runtime).map_err(payload)?;
     for (source, part) in &frames.sources {
         frame(&mut writer, source, part).map_err(|error| error.named(path))?;
@@ -105,12 +105,12 @@ pub(crate) fn pack(
         path: path.to_owned(),
         source: error.into_error(),
     })?;
-    persist(file, path, 0o755)?;
+    file.publish(path, 0o755, true)?;
     Ok(Packed { size, sha256 })
 }
 
 fn frame(
-    writer: &mut Writer<HashingWriter<BufWriter<NamedTempFile>>>,
+    writer: &mut Writer<HashingWriter<BufWriter<Draft>>>,
     source: &Path,
     part: &Part,
 ) -> Result<usize, Failure> {

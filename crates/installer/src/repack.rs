@@ -5,12 +5,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use tempfile::NamedTempFile;
-
 use archive::digest::HashingWriter;
 
 use crate::Error;
 use crate::cache::Cache;
+use crate::draft::Draft;
 use crate::scan::Part;
 
 /// How streams are made.
@@ -49,7 +48,7 @@ pub(crate) struct Repacker<'a> {
 }
 
 struct Stream {
-    encoder: zstd::stream::write::Encoder<'static, HashingWriter<NamedTempFile>>,
+    encoder: zstd::stream::write::Encoder<'static, HashingWriter<Draft>>,
     size: u64,
     path: PathBuf,
 }
@@ -131,7 +130,7 @@ impl<'a> Repacker<'a> {
 impl Stream {
     fn new(cache: &Cache, method: Method) -> Result<Stream, Error> {
         let file = cache.new_stream()?;
-        let path = file.path().to_owned();
+        let path = cache.stream_path("new");
         let write = |source| Error::Write {
             path: path.clone(),
             source,

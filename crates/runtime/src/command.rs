@@ -292,7 +292,8 @@ fn choose_prefix(
     let place = |text: &OsStr| {
         let prefix = prefix::resolve(text)?;
         prefix::check(&prefix, &plan.prefix, home.as_deref())?;
-        if crate::recover(&prefix).map_err(prefix::Error::Recover)? {
+        let possible = prefix.parent().is_some_and(Path::is_dir);
+        if possible && crate::recover(&prefix).map_err(prefix::Error::Recover)? {
             warn(&format!(
                 "an interrupted installation into `{}` was undone",
                 prefix.display()

@@ -119,8 +119,8 @@ pub enum Error {
         /// The prefix.
         prefix: PathBuf,
     },
-    /// A folder with the name that the installation needs belongs to another user.
-    #[error("`{path}` is in the way and belongs to another user")]
+    /// A folder has the name that the installation needs, and was not made by one of this user.
+    #[error("`{path}` is in the way: no installation of yours made it")]
     Foreign {
         /// The folder.
         path: PathBuf,

@@ -40,7 +40,10 @@ impl Fixture {
             extra: Vec::new(),
             texts: Vec::new(),
             update_specs: vec!["alpha".into()],
-            scripts: Scripts { environment: BTreeMap::new(), ..Scripts::default() },
+            scripts: Scripts {
+                environment: BTreeMap::new(),
+                ..Scripts::default()
+            },
             python: Some(Python {
                 version: "3.10".into(),
                 executable: "bin/python3.10".into(),
@@ -53,7 +56,11 @@ impl Fixture {
             environments: Vec::new(),
             signatures: Vec::new(),
         };
-        Fixture { plan, packages: Vec::new(), frames: Vec::new() }
+        Fixture {
+            plan,
+            packages: Vec::new(),
+            frames: Vec::new(),
+        }
     }
 
     /// Adds a package with two frames, the second for `info/`, and returns its position.
@@ -82,8 +89,16 @@ impl Fixture {
             record: record.as_object().unwrap().clone(),
             ..Package::default()
         });
-        self.plan.work.push(Work { frame, packages: vec![position], info: false });
-        self.plan.work.push(Work { frame: frame + 1, packages: vec![position], info: true });
+        self.plan.work.push(Work {
+            frame,
+            packages: vec![position],
+            info: false,
+        });
+        self.plan.work.push(Work {
+            frame: frame + 1,
+            packages: vec![position],
+            info: true,
+        });
         position
     }
 
@@ -91,7 +106,11 @@ impl Fixture {
     pub(crate) fn frame(&mut self, packages: &[usize]) -> usize {
         self.frames.push(Vec::new());
         let frame = self.frames.len() - 1;
-        self.plan.work.push(Work { frame, packages: packages.to_vec(), info: false });
+        self.plan.work.push(Work {
+            frame,
+            packages: packages.to_vec(),
+            info: false,
+        });
         frame
     }
 
@@ -115,8 +134,18 @@ impl Fixture {
 
     /// Adds a file to a package's first frame.
     pub(crate) fn file(&mut self, package: usize, path: &str, bytes: &[u8]) -> &mut Entry {
-        let mode = if path.starts_with("bin/") { 0o775 } else { 0o664 };
-        let frame = self.plan.work.iter().find(|work| work.packages == [package]).unwrap().frame;
+        let mode = if path.starts_with("bin/") {
+            0o775
+        } else {
+            0o664
+        };
+        let frame = self
+            .plan
+            .work
+            .iter()
+            .find(|work| work.packages == [package])
+            .unwrap()
+            .frame;
         let file = self.bytes(frame, bytes, mode);
         self.entry(package, path, Kind::File(file))
     }
@@ -131,14 +160,21 @@ impl Fixture {
     ) -> &mut Entry {
         let entry = self.file(package, path, bytes);
         if let Kind::File(file) = &mut entry.kind {
-            file.placeholder = Some(Placeholder { prefix: BUILD.into(), places });
+            file.placeholder = Some(Placeholder {
+                prefix: BUILD.into(),
+                places,
+            });
         }
         entry
     }
 
     /// Adds a file to a package's `info/`.
     pub(crate) fn info(&mut self, package: usize, path: &str, bytes: &[u8]) {
-        let mut info = self.plan.work.iter().filter(|work| work.packages == [package] && work.info);
+        let mut info = self
+            .plan
+            .work
+            .iter()
+            .filter(|work| work.packages == [package] && work.info);
         let frame = info.next().unwrap().frame;
         let kind = Kind::File(self.bytes(frame, bytes, 0o644));
         self.packages[package].info.push(entry(path, kind));
@@ -186,7 +222,13 @@ impl Fixture {
 }
 
 pub(crate) fn entry(path: &str, kind: Kind) -> Entry {
-    Entry { path: path.into(), source: None, kind, clobbered_by: None, no_link: false }
+    Entry {
+        path: path.into(),
+        source: None,
+        kind,
+        clobbered_by: None,
+        no_link: false,
+    }
 }
 
 /// Everything below a folder: `path/`, `path -> target` or `path MODE content`, sorted.

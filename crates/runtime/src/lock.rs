@@ -1,7 +1,7 @@
 //! The folder that an installation works in, and the lock on it that keeps a second one out. The
 //! lock ends with the process, however that ends; a folder without one was left behind.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -11,6 +11,13 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat,
 use rustix::io::Errno;
 
 use crate::error::Error;
+
+/// The file that tells a folder of ours from one that only has its name: the first thing in it,
+/// and the last that goes.
+pub(crate) const MARKER: &str = ".archiconda-installer";
+
+const MARKER_TEXT: &str = "An installation is under way here, or was interrupted. \
+    The next run of the installer removes this folder.\n";
 
 /// How often a folder may vanish between two looks at it.
 const ATTEMPTS: usize = 100;
@@ -37,7 +44,19 @@ impl Lock {
                 _ => {}
             }
             if let Some(lock) = Lock::existing(folder, prefix)? {
-                return Ok(lock);
+                let marker = folder.join(MARKER);
+                return match fs::write(&marker, MARKER_TEXT) {
+                    Ok(()) => Ok(lock),
+                    Err(source) => {
+                        // Empty but for the marker, or not ours to remove.
+                        let _ = fs::remove_file(&marker);
+                        let _ = fs::remove_dir(folder);
+                        Err(Error::Write {
+                            path: folder.to_owned(),
+                            source,
+                        })
+                    }
+                };
             }
         }
         Err(Error::Locked {
@@ -69,19 +88,34 @@ impl Lock {
                 });
             }
             // A file system without locks: two installations at once are not noticed there.
-            Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK) | Ok(()) => {}
+            Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK | Errno::BADF) | Ok(()) => {}
             Err(error) => return Err(read(error)),
         }
         // The one who had it may have removed the folder meanwhile.
         match statat(CWD, folder, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if same(&found, &opened) => Ok(Some(Lock {
-                folder: folder.to_owned(),
-                _descriptor: descriptor,
-            })),
+            Ok(found) if same(&found, &opened) => {
+                if !folder.join(MARKER).exists() && !is_empty(folder)? {
+                    return Err(Error::Foreign {
+                        path: folder.to_owned(),
+                    });
+                }
+                Ok(Some(Lock {
+                    folder: folder.to_owned(),
+                    _descriptor: descriptor,
+                }))
+            }
             Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(read(error)),
         }
     }
+}
+
+fn is_empty(folder: &Path) -> Result<bool, Error> {
+    let mut entries = fs::read_dir(folder).map_err(|source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Ok(entries.next().is_none())
 }
 
 fn same(a: &Stat, b: &Stat) -> bool {

@@ -1,15 +1,15 @@
 //! The walk over a tar stream: headers become entries that are safe to use, in bounded memory
 //! whatever the stream says.
 
-use std::cell::Cell;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use super::layout::{Layout, lossy, normalise};
 use super::{Error, Special};
 
-/// What may stand between two entries: padding, long names and extended attributes.
-const HEADER_LIMIT: u64 = 1 << 20;
+mod meter;
+
+use meter::{HEADER_LIMIT, Meter, Metered};
 
 /// What may follow the mark that ends the archive: GNU tar fills up to a block of its own.
 const TAIL_LIMIT: u64 = 1 << 20;
@@ -63,10 +63,7 @@ pub(super) fn visit<E: From<Error>>(
     visitor: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>, E>,
 ) -> Result<u64, E> {
     let meter = Meter::new(total);
-    let mut archive = tar::Archive::new(Metered {
-        inner: stream,
-        meter: &meter,
-    });
+    let mut archive = tar::Archive::new(Metered::new(stream, &meter));
     let mut layout = Layout::default();
     let mut last = None;
     meter.allow(HEADER_LIMIT);
@@ -76,7 +73,7 @@ pub(super) fn visit<E: From<Error>>(
     {
         let mut found = found.map_err(|source| meter.explain(source, last.as_deref()))?;
         if only_info && !is_info(&found.path_bytes()) {
-            meter.limit.set(total);
+            meter.allow_all();
             let copied = io::copy(&mut found, &mut io::sink());
             copied.map_err(|source| meter.explain(source, None))?;
             meter.allow(HEADER_LIMIT);
@@ -112,7 +109,7 @@ pub(super) fn visit<E: From<Error>>(
             }
             .into());
         }
-        meter.limit.set(total);
+        meter.allow_all();
         let mut content = Content {
             left: size,
             inner: &mut found,
@@ -138,7 +135,7 @@ pub(super) fn visit<E: From<Error>>(
             return Err(meter.explain(failure, Some(&path)).into());
         }
         if outcome?.is_break() {
-            return Ok(meter.count.get());
+            return Ok(meter.count());
         }
         if io::copy(&mut content, &mut io::sink()).is_err() {
             let failure = content
@@ -150,13 +147,13 @@ pub(super) fn visit<E: From<Error>>(
         last = Some(path);
         meter.allow(HEADER_LIMIT);
     }
-    if meter.ended.get() {
+    if meter.has_ended() {
         return Err(Error::Truncated { entry: None }.into());
     }
     meter.allow(TAIL_LIMIT);
     io::copy(&mut archive.into_inner(), &mut io::sink())
         .map_err(|source| meter.explain(source, None))?;
-    Ok(meter.count.get())
+    Ok(meter.count())
 }
 
 fn is_info(raw: &[u8]) -> bool {
@@ -261,100 +258,6 @@ fn check_extensions(extensions: tar::PaxExtensions<'_>, global: bool) -> Result<
         }
     }
     Ok(())
-}
-
-/// Counts what is read from the decoder and stops it at a limit that moves.
-struct Meter {
-    count: Cell<u64>,
-    limit: Cell<u64>,
-    total: u64,
-    exceeded: Cell<bool>,
-    failed: Cell<bool>,
-    ended: Cell<bool>,
-}
-
-impl Meter {
-    fn new(total: u64) -> Self {
-        Self {
-            count: Cell::new(0),
-            limit: Cell::new(total),
-            total,
-            exceeded: Cell::new(false),
-            failed: Cell::new(false),
-            ended: Cell::new(false),
-        }
-    }
-
-    fn allow(&self, more: u64) {
-        self.limit
-            .set(self.count.get().saturating_add(more).min(self.total));
-    }
-
-    /// What an error of the tar reader or of the content comes from.
-    fn explain(&self, source: io::Error, entry: Option<&str>) -> Error {
-        let entry = entry.map(|entry| lossy(entry.as_bytes()));
-        let source = match source.downcast::<Error>() {
-            Ok(error) => return error,
-            Err(source) => source,
-        };
-        if self.exceeded.get() {
-            let (what, limit) = if self.limit.get() == self.total {
-                ("the decoded size at the end", self.total)
-            } else {
-                ("what follows the content", HEADER_LIMIT)
-            };
-            return Error::Limit {
-                entry: entry.unwrap_or_else(|| ".".to_owned()),
-                what,
-                limit,
-            };
-        }
-        if self.failed.get() && source.raw_os_error().is_some() {
-            return Error::Read { source };
-        }
-        if self.ended.get() || source.kind() == io::ErrorKind::UnexpectedEof {
-            return Error::Truncated { entry };
-        }
-        if self.failed.get() {
-            return Error::Decode { source };
-        }
-        Error::Tar { entry, source }
-    }
-}
-
-struct Metered<'a, R> {
-    inner: R,
-    meter: &'a Meter,
-}
-
-impl<R: Read> Read for Metered<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let meter = self.meter;
-        let left = meter.limit.get().saturating_sub(meter.count.get());
-        if left == 0 && !buffer.is_empty() {
-            meter.exceeded.set(true);
-            return Err(io::Error::other("limit reached"));
-        }
-        let length = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let window = buffer.get_mut(..length).unwrap_or_default();
-        match self.inner.read(window) {
-            Ok(count) => {
-                meter.count.set(meter.count.get() + count as u64);
-                if count == 0 && length > 0 {
-                    meter.ended.set(true);
-                }
-                Ok(count)
-            }
-            Err(error) => {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    meter.failed.set(true);
-                }
-                Err(error)
-            }
-        }
-    }
 }
 
 /// The content of one entry, which must have the length that its header says.

@@ -15,7 +15,12 @@ fn build(contents: &[Vec<u8>]) -> Vec<u8> {
     for content in contents {
         let stream = zstd::bulk::compress(content, 3).unwrap();
         writer
-            .frame(&mut &stream[..], stream.len() as u64, content.len() as u64)
+            .frame(
+                &mut &stream[..],
+                stream.len() as u64,
+                content.len() as u64,
+                None,
+            )
             .unwrap();
     }
     let plan = writer.json(&7).unwrap();
@@ -64,7 +69,7 @@ fn a_frame_that_decodes_to_another_size_is_an_error() {
         let stream = zstd::bulk::compress(b"abc", 3).unwrap();
         let mut writer = Writer::new(Vec::new(), &HEADER, b"").unwrap();
         writer
-            .frame(&mut &stream[..], stream.len() as u64, declared)
+            .frame(&mut &stream[..], stream.len() as u64, declared, None)
             .unwrap();
         let plan = writer.json(&7).unwrap();
         let bytes = writer.finish(plan).unwrap().sink;

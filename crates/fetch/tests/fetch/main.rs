@@ -3,6 +3,7 @@
 mod environment;
 mod packages;
 mod property;
+mod refusals;
 mod repodata;
 mod resume;
 mod secrets;

@@ -75,7 +75,7 @@ pub(super) fn resolve(
             path: path.clone(),
             source,
         })?;
-        crate::output::replace(&path, text.as_bytes())?;
+        crate::draft::replace(&path, text.as_bytes())?;
         report(Event::Wrote(&path));
     }
     Ok(resolved)

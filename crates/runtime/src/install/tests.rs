@@ -102,16 +102,34 @@ fn two_packages() -> Fixture {
     let alpha = made.package("alpha", "1.0");
     made.file(alpha, "bin/tool", b"#!/bin/sh\necho tool\n");
     made.file(alpha, "share/alpha/empty", b"");
-    made.entry(alpha, "lib/liba.so", Kind::SymbolicLink { target: "liba.so.1".into() });
-    let string = CString { offsets: vec![3], end: 7 + BUILD.len() as u64, encoding: Encoding::Utf8 };
+    made.entry(
+        alpha,
+        "lib/liba.so",
+        Kind::SymbolicLink {
+            target: "liba.so.1".into(),
+        },
+    );
+    let string = CString {
+        offsets: vec![3],
+        end: 7 + BUILD.len() as u64,
+        encoding: Encoding::Utf8,
+    };
     let binary = format!("ELF{BUILD}/lib\0!");
     made.relocated(
         alpha,
         "lib/liba.so.1",
         binary.as_bytes(),
-        Places::Binary { strings: vec![string] },
+        Places::Binary {
+            strings: vec![string],
+        },
     );
-    made.entry(alpha, "lib/liba-same.so.1", Kind::HardLink { to: "share/alpha/data".into() });
+    made.entry(
+        alpha,
+        "lib/liba-same.so.1",
+        Kind::HardLink {
+            to: "share/alpha/data".into(),
+        },
+    );
     made.file(alpha, "share/alpha/data", b"data");
     made.entry(alpha, "var/empty", Kind::Directory);
     made.info(alpha, "info/index.json", b"{}");
@@ -120,13 +138,26 @@ fn two_packages() -> Fixture {
     let first = format!("#!{BUILD}/bin/python\n");
     let script = format!("{first}home = '{BUILD}'\n");
     let offset = (first.len() + 8) as u64;
-    let occurrences = vec![Occurrence { offset, encoding: Encoding::Utf8 }];
-    let places = Places::Text { shebang: first.len() as u64, occurrences };
+    let occurrences = vec![Occurrence {
+        offset,
+        encoding: Encoding::Utf8,
+    }];
+    let places = Places::Text {
+        shebang: first.len() as u64,
+        occurrences,
+    };
     made.relocated(beta, "bin/script", script.as_bytes(), places);
     let module = made.file(beta, "lib/python3.10/site-packages/beta.py", b"x = 1\n");
     module.source = Some("site-packages/beta.py".into());
-    made.entry(beta, "bin/beta", Kind::EntryPoint { body: "import beta\n".into() });
-    made.file(beta, "share/alpha/data", b"other data").clobbered_by = Some("alpha-1.0-0".into());
+    made.entry(
+        beta,
+        "bin/beta",
+        Kind::EntryPoint {
+            body: "import beta\n".into(),
+        },
+    );
+    made.file(beta, "share/alpha/data", b"other data")
+        .clobbered_by = Some("alpha-1.0-0".into());
     made.packages[beta].requested_specs = vec!["beta >=2".into()];
     made.packages[beta].compile = true;
     made

@@ -378,7 +378,9 @@ fn symbolic_link<S: ReadAt + ?Sized, T: Tree>(
     path: &str,
     target: &str,
 ) -> Result<(), Error> {
-    site.tree.symbolic_link(path, target).map_err(site.cannot_write(path))
+    site.tree
+        .symbolic_link(path, target)
+        .map_err(site.cannot_write(path))
 }
 
 fn hard_link<S: ReadAt + ?Sized, T: Tree>(
@@ -386,7 +388,9 @@ fn hard_link<S: ReadAt + ?Sized, T: Tree>(
     path: &str,
     existing: &str,
 ) -> Result<(), Error> {
-    site.tree.hard_link(path, existing).map_err(site.cannot_write(path))
+    site.tree
+        .hard_link(path, existing)
+        .map_err(site.cannot_write(path))
 }
 
 fn is_relocated(file: &File) -> bool {

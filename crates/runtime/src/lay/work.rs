@@ -242,7 +242,10 @@ impl<F: Write> Sink<F> {
         match self {
             Sink::Plain(file) => Ok((file, None)),
             Sink::Relocated(relocated) => {
-                let Relocated { relocation, mut file } = *relocated;
+                let Relocated {
+                    relocation,
+                    mut file,
+                } = *relocated;
                 relocation.finish(&mut file)?;
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error);
                 let (file, sha256, length) =

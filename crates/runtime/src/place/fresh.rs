@@ -11,7 +11,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::remove::remove;
+use super::remove::{remove, remove_workshop};
 use super::{NEW, Place, STATE, exists, read_note, rename, write_note};
 use crate::error::Error;
 use crate::lock::Lock;
@@ -61,7 +61,7 @@ impl Fresh {
             match ours {
                 Ok(ours) => Ok((lock, root, ours)),
                 Err(error) => {
-                    remove(&lock.folder)?;
+                    remove_workshop(&lock.folder)?;
                     Err(error)
                 }
             }
@@ -128,7 +128,7 @@ impl Place for Fresh {
 
     fn commit(&self) -> Result<(), Error> {
         remove(&self.lock.folder.join(STATE))?;
-        remove(&self.lock.folder)
+        remove_workshop(&self.lock.folder)
     }
 
     fn undo(&self) -> Result<(), Error> {
@@ -148,7 +148,7 @@ pub(super) fn recover(prefix: &Path) -> Result<bool, Error> {
     };
     match read_note::<Ours>(&folder.join(STATE))? {
         Some(ours) => undo(prefix, &lock.folder, &ours)?,
-        None => remove(&lock.folder)?,
+        None => remove_workshop(&lock.folder)?,
     }
     Ok(true)
 }
@@ -158,9 +158,7 @@ fn undo(prefix: &Path, folder: &Path, ours: &Ours) -> Result<(), Error> {
     if exists(prefix)? && identity(prefix)? == *ours {
         remove(prefix)?;
     }
-    // The note goes last: until then the next process knows what is left to do.
-    remove(&folder.join(NEW))?;
-    remove(folder)
+    remove_workshop(folder)
 }
 
 /// `.NAME.installing` beside the prefix.

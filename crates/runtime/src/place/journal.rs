@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::remove::remove;
-use super::{NEW, Place, STATE, exists, read_note, rename, write_note};
+use super::remove::{remove, remove_workshop};
+use super::{NEW, Place, exists, read_note, rename, write_note};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::path::WORKSHOP;
@@ -30,13 +30,9 @@ pub(crate) struct Existing {
     prefix: PathBuf,
     lock: Lock,
     root: PathBuf,
-}
-
-/// What there was before.
-#[derive(Debug, Serialize, Deserialize)]
-struct Before {
-    /// Whether the prefix was an empty directory: then it is one again after an undo, whatever
-    /// scripts put into it.
+    /// Whether the prefix was an empty directory. Then it is one again after an undo by this
+    /// process, whatever scripts put into it; for the next process, after any time, it might be
+    /// the user's.
     empty: bool,
 }
 
@@ -62,24 +58,33 @@ impl Existing {
                 prefix: prefix.to_owned(),
             });
         }
-        let begin = || {
-            write_note(&lock.folder.join(STATE), &Before { empty })?;
-            fs::create_dir(&root).map_err(|source| Error::Write {
+        if let Err(source) = fs::create_dir(&root) {
+            remove_workshop(&lock.folder)?;
+            return Err(Error::Write {
                 path: prefix.to_owned(),
                 source,
-            })
+            });
+        }
+        Ok(Existing {
+            prefix: prefix.to_owned(),
+            lock,
+            root,
+            empty,
+        })
+    }
+
+    fn empty_prefix(&self) -> Result<(), Error> {
+        let read = |source| Error::Read {
+            path: self.prefix.clone(),
+            source,
         };
-        match begin() {
-            Ok(()) => Ok(Existing {
-                prefix: prefix.to_owned(),
-                lock,
-                root,
-            }),
-            Err(error) => {
-                remove(&lock.folder)?;
-                Err(error)
+        for entry in fs::read_dir(&self.prefix).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            if name != WORKSHOP && name != LOST_AND_FOUND {
+                remove(&self.prefix.join(name))?;
             }
         }
+        Ok(())
     }
 
     /// Finds out what has to be moved.
@@ -171,13 +176,15 @@ impl Place for Existing {
     }
 
     fn commit(&self) -> Result<(), Error> {
-        remove(&self.lock.folder.join(JOURNAL))?;
-        remove(&self.lock.folder.join(STATE))?;
-        remove(&self.lock.folder)
+        discard(&self.lock.folder)
     }
 
     fn undo(&self) -> Result<(), Error> {
-        undo(&self.prefix, &self.lock.folder)
+        move_back(&self.prefix, &self.lock.folder)?;
+        if self.empty {
+            self.empty_prefix()?;
+        }
+        discard(&self.lock.folder)
     }
 }
 
@@ -189,32 +196,25 @@ pub(super) fn recover(prefix: &Path) -> Result<bool, Error> {
     }
     match Lock::existing(&prefix.join(WORKSHOP), prefix)? {
         None => Ok(false),
-        Some(lock) => undo(prefix, &lock.folder).map(|()| true),
+        Some(lock) => {
+            move_back(prefix, &lock.folder)?;
+            discard(&lock.folder).map(|()| true)
+        }
     }
 }
 
-fn undo(prefix: &Path, folder: &Path) -> Result<(), Error> {
-    let journal = folder.join(JOURNAL);
-    let steps: Vec<Step> = read_note(&journal)?.unwrap_or_default();
+fn move_back(prefix: &Path, folder: &Path) -> Result<(), Error> {
+    let steps: Vec<Step> = read_note(&folder.join(JOURNAL))?.unwrap_or_default();
     for step in steps.iter().rev() {
         undo_step(prefix, folder, step)?;
     }
-    let before: Option<Before> = read_note(&folder.join(STATE))?;
-    if before.is_some_and(|before| before.empty) {
-        let read = |source| Error::Read {
-            path: prefix.to_owned(),
-            source,
-        };
-        for entry in fs::read_dir(prefix).map_err(read)? {
-            let name = entry.map_err(read)?.file_name();
-            if name != WORKSHOP && name != LOST_AND_FOUND {
-                remove(&prefix.join(name))?;
-            }
-        }
-    }
-    remove(&journal)?;
-    remove(&folder.join(STATE))?;
-    remove(folder)
+    Ok(())
+}
+
+/// Removes the folder; the journal first, since without the files that it names it is wrong.
+fn discard(folder: &Path) -> Result<(), Error> {
+    remove(&folder.join(JOURNAL))?;
+    remove_workshop(folder)
 }
 
 /// Undoes one move, whether it was made, half made or not made; undone twice is undone.

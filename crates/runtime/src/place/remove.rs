@@ -6,6 +6,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::lock::MARKER;
+
+/// Removes the folder of an installation; its marker last, so that a part of it is still known as
+/// ours if this is interrupted.
+pub(super) fn remove_workshop(folder: &Path) -> Result<(), Error> {
+    let read = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        if entry.file_name() != MARKER {
+            remove(&entry.path())?;
+        }
+    }
+    remove(folder)
+}
 
 /// Removes a file, link or folder with everything in it; nothing there is fine.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {

@@ -8,13 +8,11 @@ use crate::plan::Placeholder;
 const OLD: &str = "/build/placehold_placehold";
 
 /// Relocates in pieces of `piece` bytes.
-fn relocate(
-    bytes: &[u8],
-    places: Places,
-    prefix: &str,
-    piece: usize,
-) -> Result<Vec<u8>, Problem> {
-    let placeholder = Placeholder { prefix: OLD.into(), places };
+fn relocate(bytes: &[u8], places: Places, prefix: &str, piece: usize) -> Result<Vec<u8>, Problem> {
+    let placeholder = Placeholder {
+        prefix: OLD.into(),
+        places,
+    };
     let mut relocation = Relocation::new(&placeholder, prefix, bytes.len() as u64)?;
     let mut result = Vec::new();
     for piece in bytes.chunks(piece) {
@@ -25,8 +23,14 @@ fn relocate(
 }
 
 fn text(shebang: u64, offsets: &[u64]) -> Places {
-    let occurrence = |&offset| Occurrence { offset, encoding: Encoding::Utf8 };
-    Places::Text { shebang, occurrences: offsets.iter().map(occurrence).collect() }
+    let occurrence = |&offset| Occurrence {
+        offset,
+        encoding: Encoding::Utf8,
+    };
+    Places::Text {
+        shebang,
+        occurrences: offsets.iter().map(occurrence).collect(),
+    }
 }
 
 fn shebang(line: &str, prefix: &str) -> String {
@@ -80,7 +84,9 @@ fn a_string_in_a_binary_keeps_its_length() {
         end: content.len() as u64 - 5,
         encoding: Encoding::Utf8,
     };
-    let places = Places::Binary { strings: vec![string] };
+    let places = Places::Binary {
+        strings: vec![string],
+    };
     let padding = "\0".repeat(2 * (OLD.len() - 4));
     let expected = format!("ELF\0/new/lib:/new/lib64{padding}\0rest");
     let result = relocate(content.as_bytes(), places.clone(), "/new", 7).unwrap();
@@ -100,11 +106,17 @@ fn wide_strings_end_with_a_wide_zero() {
     let mut content = Encoding::Utf16Le.encode(&format!("{OLD}/x"));
     let end = content.len() as u64;
     content.extend([0, 0, b'y', 0]);
-    let string = CString { offsets: vec![0], end, encoding: Encoding::Utf16Le };
+    let string = CString {
+        offsets: vec![0],
+        end,
+        encoding: Encoding::Utf16Le,
+    };
     let mut expected = Encoding::Utf16Le.encode("/n/x");
     expected.resize(content.len() - 2, 0);
     expected.extend([b'y', 0]);
-    let places = Places::Binary { strings: vec![string] };
+    let places = Places::Binary {
+        strings: vec![string],
+    };
     assert_eq!(relocate(&content, places, "/n", 5).unwrap(), expected);
 }
 
@@ -114,7 +126,11 @@ fn what_is_not_there_is_named() {
     let length = OLD.len() as u64;
     let run = |places| relocate(content.as_bytes(), places, "/n", 4).unwrap_err();
     let binary = |offsets: &[u64], end| Places::Binary {
-        strings: vec![CString { offsets: offsets.to_vec(), end, encoding: Encoding::Utf8 }],
+        strings: vec![CString {
+            offsets: offsets.to_vec(),
+            end,
+            encoding: Encoding::Utf8,
+        }],
     };
     assert!(matches!(run(text(0, &[2])), Problem::Missing { offset: 2 }));
     assert!(matches!(run(text(0, &[1, length])), Problem::Disorder));
@@ -125,7 +141,10 @@ fn what_is_not_there_is_named() {
     let problem = run(binary(&[1], length + 1));
     assert!(matches!(problem, Problem::Missing { offset } if offset == length + 1));
     assert!(matches!(run(binary(&[1], length * 9)), Problem::Disorder));
-    assert!(matches!(run(binary(&[u64::MAX], u64::MAX)), Problem::Disorder));
+    assert!(matches!(
+        run(binary(&[u64::MAX], u64::MAX)),
+        Problem::Disorder
+    ));
 }
 
 /// One piece of a file: some bytes without the placeholder, then the placeholder.

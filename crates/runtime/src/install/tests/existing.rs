@@ -34,7 +34,10 @@ fn old_prefix(room: &Room) {
     room.put("share/alpha/data", "old data");
     room.put("conda-meta/alpha-0.9-h1_2.json", "{}");
     room.put("conda-meta/alpha-more-0.9-h1_2.json", "{}");
-    room.put("conda-meta/history", "==> x <==\n+c/linux-64::alpha-0.9-h1_2\n");
+    room.put(
+        "conda-meta/history",
+        "==> x <==\n+c/linux-64::alpha-0.9-h1_2\n",
+    );
     symlink("mine", room.prefix.join("bin")).unwrap();
     fs::create_dir_all(room.prefix.join("lib")).unwrap();
     symlink("/nowhere", room.prefix.join("lib/liba.so.1")).unwrap();
@@ -46,7 +49,10 @@ fn old_prefix(room: &Room) {
 fn force_replaces_what_is_new_and_keeps_the_rest() {
     let room = Room::new();
     old_prefix(&room);
-    let options = Options { force: true, ..room.options() };
+    let options = Options {
+        force: true,
+        ..room.options()
+    };
     room.install_with(two_packages(), &options).0.unwrap();
     assert_eq!(room.read("mine"), "my file");
     assert_eq!(room.read("share/alpha/mine"), "my file");
@@ -54,10 +60,17 @@ fn force_replaces_what_is_new_and_keeps_the_rest() {
     assert_eq!(room.read("bin/tool"), "#!/bin/sh\necho tool\n");
     let binary = fs::read(room.prefix.join("lib/liba.so.1")).unwrap();
     assert!(binary.starts_with(b"ELF"));
-    let mode = fs::metadata(room.prefix.join("share")).unwrap().permissions().mode();
+    let mode = fs::metadata(room.prefix.join("share"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o700);
     assert!(!room.prefix.join("conda-meta/alpha-0.9-h1_2.json").exists());
-    assert!(room.prefix.join("conda-meta/alpha-more-0.9-h1_2.json").exists());
+    assert!(
+        room.prefix
+            .join("conda-meta/alpha-more-0.9-h1_2.json")
+            .exists()
+    );
     assert_eq!(
         room.read("conda-meta/history"),
         "==> x <==\n+c/linux-64::alpha-0.9-h1_2\n\
@@ -83,9 +96,15 @@ fn a_failure_brings_everything_back() {
         let before = room.listing();
         let mut made = two_packages();
         made.plan.scripts.post_install = Some("rm bin/tool; echo > bin/new; exit 3".into());
-        let options = Options { force: true, ..room.options() };
+        let options = Options {
+            force: true,
+            ..room.options()
+        };
         let error = room.install_with(made, &options).0.unwrap_err();
-        assert_eq!(error.to_string(), "the post_install script failed: exit status: 3");
+        assert_eq!(
+            error.to_string(),
+            "the post_install script failed: exit status: 3"
+        );
         assert_eq!(room.listing(), before);
     }
 }
@@ -95,11 +114,17 @@ fn a_directory_of_the_user_is_not_replaced_by_a_file() {
     let room = Room::new();
     room.put("bin/tool/mine", "my file");
     let before = room.listing();
-    let options = Options { force: true, ..room.options() };
+    let options = Options {
+        force: true,
+        ..room.options()
+    };
     let error = room.install_with(two_packages(), &options).0.unwrap_err();
     assert_eq!(
         chain(&error),
-        format!("cannot write `{}/bin/tool`: is a directory", room.prefix.display())
+        format!(
+            "cannot write `{}/bin/tool`: is a directory",
+            room.prefix.display()
+        )
     );
     assert_eq!(room.listing(), before);
 }
@@ -109,7 +134,11 @@ fn kept_packages_are_added_to_those_that_are_there() {
     let room = Room::new();
     room.put("pkgs/urls.txt", "https://example.org/old");
     room.put("pkgs/old/file", "old");
-    let options = Options { force: true, keep_packages: true, ..room.options() };
+    let options = Options {
+        force: true,
+        keep_packages: true,
+        ..room.options()
+    };
     room.install_with(two_packages(), &options).0.unwrap();
     room.install_with(two_packages(), &options).0.unwrap();
     assert_eq!(

@@ -22,15 +22,29 @@ fn check(made: Fixture, expected: &str) {
 
 #[test]
 fn plans_that_lead_out_of_the_prefix_are_refused() {
-    for path in ["../x", "a/../../x", "/etc/x", "a//x", "./x", "", "a/", ".installing/new/x"] {
+    for path in [
+        "../x",
+        "a/../../x",
+        "/etc/x",
+        "a//x",
+        "./x",
+        "",
+        "a/",
+        ".installing/new/x",
+    ] {
         for kind in [
             Kind::Directory,
             Kind::SymbolicLink { target: "x".into() },
-            Kind::EntryPoint { body: String::new() },
+            Kind::EntryPoint {
+                body: String::new(),
+            },
         ] {
             let mut made = two_packages();
             made.entry(1, path, kind);
-            check(made, &format!("`beta-2.0-0` has the path `{path}`, which may lead outside"));
+            check(
+                made,
+                &format!("`beta-2.0-0` has the path `{path}`, which may lead outside"),
+            );
         }
         let mut made = two_packages();
         made.entry(1, "y", Kind::HardLink { to: path.into() });
@@ -39,7 +53,10 @@ fn plans_that_lead_out_of_the_prefix_are_refused() {
         made.extra(path, b"x");
         check(made, "`extra_files` has the path");
         let mut made = two_packages();
-        made.plan.texts.push(Text { path: path.into(), text: String::new() });
+        made.plan.texts.push(Text {
+            path: path.into(),
+            text: String::new(),
+        });
         check(made, "`the installer` has the path");
         let mut made = two_packages();
         made.packages[0].dist = path.into();
@@ -63,7 +80,13 @@ fn nothing_is_written_through_a_link() {
         check(made, &format!("PREFIX/{link}`"));
         let mut made = two_packages();
         made.file(1, link, b"x");
-        made.entry(0, link, Kind::SymbolicLink { target: format!("{}/new", target()) });
+        made.entry(
+            0,
+            link,
+            Kind::SymbolicLink {
+                target: format!("{}/new", target()),
+            },
+        );
         check(made, &format!("cannot write `PREFIX/{link}`: File exists"));
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
@@ -77,7 +100,9 @@ fn contradictory_plans_are_refused() {
             let work = made.plan.work[0].clone();
             made.plan.work.push(work);
         }),
-        ("there is no package 9", |made| made.plan.work[0].packages.push(9)),
+        ("there is no package 9", |made| {
+            made.plan.work[0].packages.push(9)
+        }),
         ("not all files of `alpha-1.0-0` have a frame", |made| {
             made.plan.work.remove(0);
         }),
@@ -90,21 +115,45 @@ fn contradictory_plans_are_refused() {
             }
         }),
         ("a hard link to `nothing`", |made| {
-            made.entry(0, "x", Kind::HardLink { to: "nothing".into() });
+            made.entry(
+                0,
+                "x",
+                Kind::HardLink {
+                    to: "nothing".into(),
+                },
+            );
         }),
         ("the position of `x` is impossible", |made| {
-            let Kind::File(file) = &mut made.file(0, "x", b"abc").kind else { return };
+            let Kind::File(file) = &mut made.file(0, "x", b"abc").kind else {
+                return;
+            };
             file.size = 1 << 40;
         }),
         ("is impossible", |made| {
-            let Kind::File(file) = &mut made.file(0, "x", b"abc").kind else { return };
+            let Kind::File(file) = &mut made.file(0, "x", b"abc").kind else {
+                return;
+            };
             file.offset -= 102;
         }),
-        ("the prefix cannot be written into `x` of `alpha-1.0-0`", |made| {
-            let occurrences = vec![Occurrence { offset: 1, encoding: Encoding::Utf8 }];
-            let text = [b'x'; 100];
-            made.relocated(0, "x", &text, Places::Text { shebang: 0, occurrences });
-        }),
+        (
+            "the prefix cannot be written into `x` of `alpha-1.0-0`",
+            |made| {
+                let occurrences = vec![Occurrence {
+                    offset: 1,
+                    encoding: Encoding::Utf8,
+                }];
+                let text = [b'x'; 100];
+                made.relocated(
+                    0,
+                    "x",
+                    &text,
+                    Places::Text {
+                        shebang: 0,
+                        occurrences,
+                    },
+                );
+            },
+        ),
         ("there is no python", |made| made.plan.python = None),
     ];
     for (expected, change) in changes {
@@ -115,7 +164,10 @@ fn contradictory_plans_are_refused() {
     let mut made = two_packages();
     made.plan.menus.push(1.into());
     let room = Room::new();
-    assert!(matches!(room.install(made), Err(Error::Unsupported { field: "menus" })));
+    assert!(matches!(
+        room.install(made),
+        Err(Error::Unsupported { field: "menus" })
+    ));
 }
 
 #[test]
@@ -169,11 +221,21 @@ fn failing_scripts_fail_the_installation() {
 fn the_output_of_a_failed_link_script_is_shown() {
     let room = Room::new();
     let mut made = two_packages();
-    made.file(0, "bin/.alpha-post-link.sh", b"echo one; echo two >&2; exit 1");
+    made.file(
+        0,
+        "bin/.alpha-post-link.sh",
+        b"echo one; echo two >&2; exit 1",
+    );
     made.packages[0].scripts.post_link = Some("bin/.alpha-post-link.sh".into());
     let (_, events) = room.install_with(made, &room.options());
     let script = "post-link script of alpha";
-    let expected = format!("{:?}", Event::ScriptOutput { script, text: "one\ntwo" });
+    let expected = format!(
+        "{:?}",
+        Event::ScriptOutput {
+            script,
+            text: "one\ntwo"
+        }
+    );
     assert!(events.contains(&expected), "{events:?}");
 }
 
@@ -183,7 +245,11 @@ fn interruption_undoes_everything() {
     for moment in 0.. {
         let room = Room::new();
         let cancelled = AtomicBool::new(false);
-        let options = Options { cancelled: &cancelled, threads: 1, ..room.options() };
+        let options = Options {
+            cancelled: &cancelled,
+            threads: 1,
+            ..room.options()
+        };
         let mut made = two_packages();
         made.plan.scripts.pre_install = Some("true".into());
         made.plan.scripts.post_install = Some("sleep 0.1".into());
@@ -201,7 +267,10 @@ fn interruption_undoes_everything() {
             assert!(moment > 5);
             return;
         }
-        assert!(matches!(result, Err(Error::Cancelled)), "{moment}: {result:?}");
+        assert!(
+            matches!(result, Err(Error::Cancelled)),
+            "{moment}: {result:?}"
+        );
         assert_eq!(room.listing(), Vec::<String>::new());
     }
 }
@@ -210,7 +279,10 @@ fn interruption_undoes_everything() {
 fn a_script_that_runs_on_is_ended() {
     let room = Room::new();
     let cancelled = AtomicBool::new(false);
-    let options = Options { cancelled: &cancelled, ..room.options() };
+    let options = Options {
+        cancelled: &cancelled,
+        ..room.options()
+    };
     let mut made = two_packages();
     made.plan.scripts.post_install = Some("exec sleep 60".into());
     let start = std::time::Instant::now();
@@ -255,7 +327,10 @@ fn a_killed_installation_does_not_block_the_next_one() {
         result.unwrap();
         assert!(events[0].starts_with("Recovered"), "{events:?}");
         assert!(!room.prefix.join("bin/half").exists());
-        assert_eq!(fs::read_dir(room.prefix.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_dir(room.prefix.parent().unwrap()).unwrap().count(),
+            1
+        );
     }
 }
 
@@ -298,9 +373,14 @@ fn what_a_script_put_into_an_empty_directory_goes_with_the_rest() {
     let before = room.listing();
     let place = Existing::begin(&room.prefix, true).unwrap();
     room.put("from/pre_install", "x");
-    drop(place);
-    assert!(crate::recover(&room.prefix).unwrap());
+    place.undo().unwrap();
     assert_eq!(room.listing(), before);
+
+    // But nobody knows what was put there while no installation was running.
+    drop(Existing::begin(&room.prefix, true).unwrap());
+    room.put("mine", "x");
+    assert!(crate::recover(&room.prefix).unwrap());
+    assert_eq!(room.listing(), ["prefix/", "prefix/mine 644 x"]);
 }
 
 #[test]
@@ -310,7 +390,10 @@ fn two_installations_into_one_prefix_exclude_each_other() {
     let error = room.install(two_packages()).unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     killed(&place, true);
-    let options = Options { force: true, ..room.options() };
+    let options = Options {
+        force: true,
+        ..room.options()
+    };
     let error = room.install_with(two_packages(), &options).0.unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     place.undo().unwrap();
@@ -324,13 +407,36 @@ fn two_installations_into_one_prefix_exclude_each_other() {
 }
 
 #[test]
+fn folders_that_only_have_the_name_of_ours_are_left_alone() {
+    let room = Room::new();
+    room.put(".installing/mine", "x");
+    let before = room.listing();
+    let options = Options {
+        force: true,
+        ..room.options()
+    };
+    let error = room.install_with(two_packages(), &options).0.unwrap_err();
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert_eq!(room.listing(), before);
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_named() {
     let room = Room::new();
     room.put("file", "x");
-    let options = Options { prefix: room.prefix.join("file/prefix"), ..room.options() };
+    let options = Options {
+        prefix: room.prefix.join("file/prefix"),
+        ..room.options()
+    };
     let text = chain(&room.install_with(two_packages(), &options).0.unwrap_err());
-    assert!(text.contains("file/.prefix.installing`: Not a directory"), "{text}");
-    let options = Options { prefix: "relative".into(), ..room.options() };
+    assert!(
+        text.contains("file/.prefix.installing`: Not a directory"),
+        "{text}"
+    );
+    let options = Options {
+        prefix: "relative".into(),
+        ..room.options()
+    };
     let error = room.install_with(two_packages(), &options).0.unwrap_err();
     assert!(matches!(error, Error::Prefix { .. }), "{error}");
 }

@@ -8,7 +8,13 @@ use super::*;
 fn every_kind_of_entry_is_where_the_plan_says() {
     let room = Room::new();
     let installed = room.install(two_packages()).unwrap();
-    assert_eq!(installed, Installed { packages: 2, compiled: 0 });
+    assert_eq!(
+        installed,
+        Installed {
+            packages: 2,
+            compiled: 0
+        }
+    );
     let prefix = room.prefix.to_str().unwrap();
     let padding = "\\x00".repeat(BUILD.len() - prefix.len());
     let mut expected = vec![
@@ -32,10 +38,14 @@ fn every_kind_of_entry_is_where_the_plan_says() {
     ];
     expected.sort();
     let found = listing(&room.prefix);
-    let (records, files): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|line| line.starts_with("conda-meta"));
+    let (records, files): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|line| line.starts_with("conda-meta"));
     assert_eq!(files, expected);
-    let records: Vec<&str> = records.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    let records: Vec<&str> = records
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
     assert_eq!(
         records,
         [
@@ -46,10 +56,16 @@ fn every_kind_of_entry_is_where_the_plan_says() {
         ]
     );
     let data = |path: &str| fs::metadata(room.prefix.join(path)).unwrap();
-    assert_eq!(data("lib/liba-same.so.1").ino(), data("share/alpha/data").ino());
+    assert_eq!(
+        data("lib/liba-same.so.1").ino(),
+        data("share/alpha/data").ino()
+    );
     assert_eq!(data("bin/tool").mtime(), 1_500_000_000);
     // Nothing else beside the prefix.
-    assert_eq!(fs::read_dir(room.prefix.parent().unwrap()).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(room.prefix.parent().unwrap()).unwrap().count(),
+        1
+    );
 }
 
 #[test]
@@ -60,8 +76,14 @@ fn records_say_what_was_written() {
     let record = room.json("conda-meta/alpha-1.0-0.json");
     assert_eq!(record["name"], "alpha");
     assert_eq!(record["requested_specs"], serde_json::json!([]));
-    assert_eq!(record["extracted_package_dir"], format!("{prefix}/pkgs/alpha-1.0-0"));
-    assert_eq!(record["link"]["source"], format!("{prefix}/pkgs/alpha-1.0-0"));
+    assert_eq!(
+        record["extracted_package_dir"],
+        format!("{prefix}/pkgs/alpha-1.0-0")
+    );
+    assert_eq!(
+        record["link"]["source"],
+        format!("{prefix}/pkgs/alpha-1.0-0")
+    );
     assert_eq!(
         record["files"],
         serde_json::json!([
@@ -91,9 +113,19 @@ fn records_say_what_was_written() {
     let record = room.json("conda-meta/beta-2.0-0.json");
     assert_eq!(record["requested_specs"], serde_json::json!(["beta >=2"]));
     let paths = record["paths_data"]["paths"].as_array().unwrap();
-    let names: Vec<&str> = paths.iter().map(|path| path["_path"].as_str().unwrap()).collect();
+    let names: Vec<&str> = paths
+        .iter()
+        .map(|path| path["_path"].as_str().unwrap())
+        .collect();
     // The file that lost its place to another package's is not its own.
-    assert_eq!(names, ["bin/beta", "bin/script", "lib/python3.10/site-packages/beta.py"]);
+    assert_eq!(
+        names,
+        [
+            "bin/beta",
+            "bin/script",
+            "lib/python3.10/site-packages/beta.py"
+        ]
+    );
     assert_eq!(paths[0]["path_type"], "unix_python_entry_point");
     assert_eq!(paths[0]["sha256"], digest("bin/beta"));
     assert_eq!(paths[1]["file_mode"], "text");
@@ -111,7 +143,9 @@ fn long_and_shared_files_arrive_whole() {
     let room = Room::new();
     let mut made = Fixture::new();
     let alpha = made.package("alpha", "1.0");
-    let long: Vec<u8> = (0..3_000_000u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let long: Vec<u8> = (0..3_000_000u32)
+        .map(|i| u8::try_from(i % 251).unwrap())
+        .collect();
     let frame = made.frame(&[alpha]);
     let file = made.bytes(frame, &long, 0o644);
     // More than can be open at once, so that the frame is read twice.
@@ -126,18 +160,29 @@ fn long_and_shared_files_arrive_whole() {
     let mut text = vec![b'.'; (1 << 18) - 10];
     let mut occurrences = Vec::new();
     for _ in 0..3 {
-        occurrences.push(Occurrence { offset: text.len() as u64, encoding: Encoding::Utf8 });
+        occurrences.push(Occurrence {
+            offset: text.len() as u64,
+            encoding: Encoding::Utf8,
+        });
         text.extend(BUILD.as_bytes());
         text.resize(text.len() + (1 << 18) - 5, b'.');
     }
-    let places = Places::Text { shebang: 0, occurrences };
+    let places = Places::Text {
+        shebang: 0,
+        occurrences,
+    };
     made.relocated(alpha, "text", &text, places);
     room.install(made).unwrap();
     for copy in 0..100 {
-        assert_eq!(fs::read(room.prefix.join(format!("long/{copy}"))).unwrap(), long);
+        assert_eq!(
+            fs::read(room.prefix.join(format!("long/{copy}"))).unwrap(),
+            long
+        );
         assert_eq!(room.read(&format!("short/{copy}")), "short");
     }
-    let expected = String::from_utf8(text).unwrap().replace(BUILD, room.prefix.to_str().unwrap());
+    let expected = String::from_utf8(text)
+        .unwrap()
+        .replace(BUILD, room.prefix.to_str().unwrap());
     assert_eq!(room.read("text"), expected);
 }
 
@@ -148,7 +193,10 @@ fn extra_files_and_texts_win() {
     made.extra("bin/tool", b"mine");
     made.extra("new/file", b"also mine");
     for (path, text) in [(".condarc", "a: b\n"), ("share/alpha/data", "text")] {
-        made.plan.texts.push(crate::plan::Text { path: path.into(), text: text.into() });
+        made.plan.texts.push(crate::plan::Text {
+            path: path.into(),
+            text: text.into(),
+        });
     }
     room.install(made).unwrap();
     assert_eq!(room.read("bin/tool"), "mine");
@@ -162,27 +210,45 @@ fn extra_files_and_texts_win() {
 #[test]
 fn kept_packages_are_as_they_were_packed() {
     let room = Room::new();
-    let options = Options { keep_packages: true, ..room.options() };
+    let options = Options {
+        keep_packages: true,
+        ..room.options()
+    };
     room.install_with(two_packages(), &options).0.unwrap();
-    assert_eq!(room.read("pkgs/alpha-1.0-0/lib/liba.so.1"), format!("ELF{BUILD}/lib\0!"));
+    assert_eq!(
+        room.read("pkgs/alpha-1.0-0/lib/liba.so.1"),
+        format!("ELF{BUILD}/lib\0!")
+    );
     assert_eq!(room.read("pkgs/alpha-1.0-0/info/index.json"), "{}");
-    assert_eq!(room.read("pkgs/beta-2.0-0/site-packages/beta.py"), "x = 1\n");
+    assert_eq!(
+        room.read("pkgs/beta-2.0-0/site-packages/beta.py"),
+        "x = 1\n"
+    );
     assert_eq!(room.read("pkgs/beta-2.0-0/share/alpha/data"), "other data");
     assert_eq!(room.read("share/alpha/data"), "data");
     assert!(!room.prefix.join("pkgs/beta-2.0-0/bin/beta").exists());
     let record = room.json("pkgs/beta-2.0-0/info/repodata_record.json");
-    assert_eq!(record["url"], "https://example.org/c/noarch/beta-2.0-0.conda");
+    assert_eq!(
+        record["url"],
+        "https://example.org/c/noarch/beta-2.0-0.conda"
+    );
     let urls = "https://example.org/c/noarch/alpha-1.0-0.conda\n\
                 https://example.org/c/noarch/beta-2.0-0.conda\n";
     assert_eq!(room.read("pkgs/urls.txt"), urls);
-    assert_eq!(room.read("pkgs/urls"), urls.replace(".conda\n", ".conda#abc\n"));
+    assert_eq!(
+        room.read("pkgs/urls"),
+        urls.replace(".conda\n", ".conda#abc\n")
+    );
 
     let inode = |path: &str| fs::metadata(room.prefix.join(path)).unwrap().ino();
     for (prefix, package) in [
         ("bin/tool", "pkgs/alpha-1.0-0/bin/tool"),
         ("share/alpha/empty", "pkgs/alpha-1.0-0/share/alpha/empty"),
         ("lib/liba-same.so.1", "pkgs/alpha-1.0-0/share/alpha/data"),
-        ("lib/python3.10/site-packages/beta.py", "pkgs/beta-2.0-0/site-packages/beta.py"),
+        (
+            "lib/python3.10/site-packages/beta.py",
+            "pkgs/beta-2.0-0/site-packages/beta.py",
+        ),
     ] {
         assert_eq!(inode(prefix), inode(package), "{prefix}");
     }
@@ -195,9 +261,13 @@ fn scripts_run_in_order_and_know_the_installer() {
     let mut made = two_packages();
     let show = "pwd; echo $PREFIX $INSTALLER_NAME $INSTALLER_VER $INSTALLER_PLAT $INSTALLER_TYPE \
                 $INSTALLER_PATH $INSTALLER_UNATTENDED $MINE";
-    made.plan.scripts.environment.insert("MINE".into(), "a $b".into());
-    made.plan.scripts.pre_install =
-        Some(format!("#!/bin/sh\n({show}; ls -A) > \"$PREFIX/pre\"\nmkdir bin\n"));
+    made.plan
+        .scripts
+        .environment
+        .insert("MINE".into(), "a $b".into());
+    made.plan.scripts.pre_install = Some(format!(
+        "#!/bin/sh\n({show}; ls -A) > \"$PREFIX/pre\"\nmkdir bin\n"
+    ));
     made.plan.scripts.post_install = Some(format!("({show}; echo $FORCE) > post; ls bin >> post"));
     let alpha = "#!/bin/sh\necho $PKG_NAME $PKG_VERSION $PKG_BUILDNUM $ROOT_PREFIX > $PREFIX/link\n\
                  echo ${PATH%%:*} >> $PREFIX/link; echo hello >> $PREFIX/.messages.txt\n";
@@ -210,10 +280,15 @@ fn scripts_run_in_order_and_know_the_installer() {
         format!("{prefix}\n{prefix} Fixture3 1.2 linux-aarch64 SH /somewhere/fixture.sh 1 a $b\n");
     assert_eq!(room.read("pre"), format!("{known}pre\n"));
     assert_eq!(room.read("post"), format!("{known}0\nbeta\nscript\ntool\n"));
-    assert_eq!(room.read("link"), format!("alpha 1.0 7 {prefix}\n{prefix}/bin\n"));
+    assert_eq!(
+        room.read("link"),
+        format!("alpha 1.0 7 {prefix}\n{prefix}/bin\n")
+    );
     assert!(!room.prefix.join(".messages.txt").exists());
-    let of_scripts: Vec<&String> =
-        events.iter().filter(|event| event.contains("cript") || event.contains("hello")).collect();
+    let of_scripts: Vec<&String> = events
+        .iter()
+        .filter(|event| event.contains("cript") || event.contains("hello"))
+        .collect();
     assert_eq!(
         of_scripts,
         [
@@ -233,7 +308,10 @@ fn skipped_scripts_do_not_run() {
     made.plan.scripts.post_install = Some("exit 1".into());
     made.file(0, "bin/.alpha-post-link.sh", b"exit 1\n");
     made.packages[0].scripts.post_link = Some("bin/.alpha-post-link.sh".into());
-    let options = Options { skip_scripts: true, ..room.options() };
+    let options = Options {
+        skip_scripts: true,
+        ..room.options()
+    };
     room.install_with(made, &options).0.unwrap();
     assert!(room.prefix.join("bin/tool").exists());
 }
@@ -241,7 +319,10 @@ fn skipped_scripts_do_not_run() {
 /// Python of the machine, as the "installed" one.
 fn with_python(made: &mut Fixture) -> bool {
     let program = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
-    let Ok(output) = std::process::Command::new("python3").args(["-c", program]).output() else {
+    let Ok(output) = std::process::Command::new("python3")
+        .args(["-c", program])
+        .output()
+    else {
         return false;
     };
     let output = String::from_utf8(output.stdout).unwrap();
@@ -262,7 +343,11 @@ fn modules_are_compiled_with_their_final_names() {
         return;
     }
     made.file(1, "lib/python3.10/site-packages/broken.py", b"x = (\n");
-    made.file(1, "lib/python3.10/site-packages/p/__init__.py", b"def f(): pass\n");
+    made.file(
+        1,
+        "lib/python3.10/site-packages/p/__init__.py",
+        b"def f(): pass\n",
+    );
     made.file(1, "lib/python3.10/other.py", b"x = 1\n");
     // A compiled module must not follow this link out of the prefix.
     let outside = room.folder.path().join("outside");
@@ -272,10 +357,22 @@ fn modules_are_compiled_with_their_final_names() {
     let link = "lib/python3.10/site-packages/evil/__pycache__";
     made.entry(1, link, Kind::SymbolicLink { target });
     let version = made.plan.python.as_ref().unwrap().version.replace('.', "");
-    let options = Options { compile: true, ..room.options() };
+    let options = Options {
+        compile: true,
+        ..room.options()
+    };
     let (result, events) = room.install_with(made, &options);
-    assert_eq!(result.unwrap(), Installed { packages: 2, compiled: 2 });
-    assert!(events.contains(&"Compiling { files: 3 }".to_owned()), "{events:?}");
+    assert_eq!(
+        result.unwrap(),
+        Installed {
+            packages: 2,
+            compiled: 2
+        }
+    );
+    assert!(
+        events.contains(&"Compiling { files: 3 }".to_owned()),
+        "{events:?}"
+    );
 
     let cache = "lib/python3.10/site-packages/__pycache__";
     let compiled = format!("{cache}/beta.cpython-{version}.pyc");
@@ -305,10 +402,15 @@ fn a_python_that_cannot_run_is_only_a_warning() {
         if let Some(script) = python {
             made.file(0, "bin/python3.10", script);
         }
-        let options = Options { compile: true, ..room.options() };
+        let options = Options {
+            compile: true,
+            ..room.options()
+        };
         let (result, events) = room.install_with(made, &options);
         assert_eq!(result.unwrap().compiled, 0);
-        let warnings = events.iter().filter(|event| event.starts_with("NotCompiled"));
+        let warnings = events
+            .iter()
+            .filter(|event| event.starts_with("NotCompiled"));
         assert_eq!(warnings.count(), 1, "{events:?}");
     }
 }

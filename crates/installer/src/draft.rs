@@ -1,0 +1,117 @@
+//! A file that nobody sees before it is complete: it has no name while it is written, so that
+//! even a killed process leaves nothing behind, and then appears in its place by rename.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use tempfile::{Builder, NamedTempFile};
+
+use crate::Error;
+
+/// A file in the making.
+#[derive(Debug)]
+pub(crate) enum Draft {
+    /// Linux's `O_TMPFILE`.
+    Nameless(File),
+    /// For file systems without it: a hidden name, removed unless the process is killed.
+    Named(NamedTempFile),
+}
+
+impl Draft {
+    /// Begins a file in `folder`, which is made if it is missing.
+    pub(crate) fn new(folder: &Path) -> Result<Draft, Error> {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let write = |source| Error::Write {
+            path: folder.to_owned(),
+            source,
+        };
+        fs::create_dir_all(folder).map_err(write)?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Draft::Nameless(file.into())),
+            Err(_) => named(folder).map(Draft::Named).map_err(write),
+        }
+    }
+
+    /// Begins a file that goes beside `path`.
+    pub(crate) fn beside(path: &Path) -> Result<Draft, Error> {
+        Draft::new(path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Puts the finished file at `path`, in the folder it was begun in, with the permission bits
+    /// `mode`. What is for a user is on the disk before it has a name; what is only cached need
+    /// not be.
+    pub(crate) fn publish(self, path: &Path, mode: u32, durable: bool) -> Result<(), Error> {
+        let write = |source| Error::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let file = match &self {
+            Draft::Nameless(file) => file,
+            Draft::Named(file) => file.as_file(),
+        };
+        file.set_permissions(Permissions::from_mode(mode))
+            .map_err(write)?;
+        if durable {
+            file.sync_data().map_err(write)?;
+        }
+        match self {
+            Draft::Nameless(file) => name(&file, path).map_err(write),
+            Draft::Named(file) => file
+                .persist(path)
+                .map(drop)
+                .map_err(|error| write(error.error)),
+        }
+    }
+}
+
+/// Writes a small file for a user.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = Draft::beside(path)?;
+    file.write_all(bytes).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })?;
+    file.publish(path, 0o644, true)
+}
+
+impl Write for Draft {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Draft::Nameless(file) => file.write(buffer),
+            Draft::Named(file) => file.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gives a nameless file a name of its own first: linking does not replace what is there.
+fn name(file: &File, path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let hidden = named(folder)?.into_temp_path();
+    std::fs::remove_file(&hidden)?;
+    let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    rustix::fs::linkat(CWD, &open, CWD, &*hidden, AtFlags::SYMLINK_FOLLOW)?;
+    hidden.persist(path).map_err(|error| error.error)
+}
+
+fn named(folder: &Path) -> io::Result<NamedTempFile> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    Builder::new().prefix(".new-").tempfile_in(folder)
+}

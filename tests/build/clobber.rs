@@ -1,0 +1,96 @@
+//! One path in two packages.
+
+use super::{X86, installer, spec};
+use crate::support::channel::publish;
+use crate::support::package::{Package, file, folder};
+use crate::support::requirements;
+use crate::support::run::{Place, run};
+use crate::support::tree::snapshot;
+
+const KEYS: &str = "channels = [\"channel\"]\nspecs = [\"alpha\"]\nplatforms = [\"linux-64\"]";
+
+fn publish_both(place: &Place, alpha: Vec<crate::support::package::File>) {
+    let alpha = Package::named("alpha 1.0 0").needs(&["beta"]).with(alpha);
+    let beta = Package::named("beta 2.1 0").with(vec![file("share/common", "of beta\n")]);
+    publish(place, "channel", &[alpha, beta]);
+}
+
+#[test]
+fn a_warning_names_both_and_the_winner_is_written() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    let place = Place::new();
+    publish_both(&place, vec![file("share/common", "of alpha\n")]);
+    let spec = spec(&place, KEYS);
+    let output = run(&mut place.build(&runtimes, spec)).succeeds();
+    let warnings = output.lines("warning");
+    assert_eq!(warnings.len(), 1, "{output}");
+    for text in [
+        "`share/common`",
+        "alpha-1.0-0",
+        "beta-2.1-0",
+        "the file of beta-2.1-0 is kept",
+    ] {
+        assert!(warnings[0].contains(text), "no {text}: {output}");
+    }
+    installer(&place, X86, &["-b", "-p", "prefix"]).succeeds();
+    let common = fs_err::read_to_string(place.join("prefix/share/common")).expect("a file");
+    assert_eq!(common, "of beta\n");
+}
+
+#[test]
+fn an_error_where_the_spec_wants_one() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    let place = Place::new();
+    publish_both(&place, vec![file("share/common", "of alpha\n")]);
+    let spec = spec(&place, &format!("{KEYS}\nignore_duplicate_files = false"));
+    run(&mut place.build(&runtimes, spec)).exits(1).says(&[
+        "`share/common`",
+        "alpha-1.0-0",
+        "beta-2.1-0",
+        "ignore_duplicate_files",
+    ]);
+    assert!(snapshot(&place.out()).0.is_empty(), "no installer");
+}
+
+#[test]
+fn a_file_where_another_package_needs_a_folder() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    for content in [
+        vec![file("share/common/below", "x")],
+        vec![folder("share/common")],
+    ] {
+        let place = Place::new();
+        publish_both(&place, content);
+        let spec = spec(&place, KEYS);
+        run(&mut place.build(&runtimes, spec)).exits(1).says(&[
+            "`share/common`",
+            "alpha-1.0-0",
+            "beta-2.1-0",
+        ]);
+        assert!(snapshot(&place.out()).0.is_empty(), "no installer");
+    }
+}
+
+#[test]
+fn extra_files_win_over_packages() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    let place = Place::new();
+    publish_both(&place, vec![]);
+    place.write("mine", "of the spec\n");
+    let keys = format!("{KEYS}\nextra_files = [{{ \"mine\" = \"share/common\" }}]");
+    let spec = spec(&place, &keys);
+    run(&mut place.build(&runtimes, spec))
+        .succeeds()
+        .says(&["`share/common`", "extra_files"]);
+    installer(&place, X86, &["-b", "-p", "prefix"]).succeeds();
+    let common = fs_err::read_to_string(place.join("prefix/share/common")).expect("a file");
+    assert_eq!(common, "of the spec\n");
+}
