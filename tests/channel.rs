@@ -254,7 +254,8 @@ async def main():
     records = await Gateway().query(
         [Channel(sys.argv[1])], ['linux-64', 'linux-aarch64', 'noarch'],
         ['alpha', 'beta', 'tool'], recursive=False)
-    for record in sorted(records[0], key=lambda record: record.url):
+    
+    for record in sum(records, []):
         print(record.file_name, record.sha256.hex(), record.md5.hex(), record.size)
 asyncio.run(main())
 ";

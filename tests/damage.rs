@@ -52,9 +52,15 @@ fn refuse(runtimes: &Path, evil: &Package, bytes: &[u8], expected: &[&str]) {
     let output = output.says(&[&evil.stem()]).hides(&["panicked"]);
     assert_eq!(output.lines("error:").len(), 1, "{output}");
     assert!(
-        output.stderr.lines().count() <= 4,
+        output.stderr.lines().count() <= 5,
         "a clear word, not many: {output}"
     );
+    let control = |letter: char| letter.is_control() && letter != '\n';
+    assert!(
+        !output.stderr.contains(control),
+        "nothing steers the terminal: {output}"
+    );
+
     assert_eq!(output.stdout, "", "{output}");
     assert!(
         snapshot(&place.out()).0.is_empty(),
@@ -186,21 +192,23 @@ fn a_small_archive_that_decodes_to_gigabytes() {
         .map(|(path, text)| raw::file(path, text))
         .collect();
     let mut head = raw::tar(&[Raw {
-        size: Some(4 << 30),
-        ..raw::file("zeros", "")
+        size: Some(1 << 30),
+        ..raw::file("info/about.json", "")
     }]);
     head.truncate(512);
-    let zeros = std::io::Read::take(std::io::repeat(0), 4 << 30);
-    let content = zstd::encode_all(std::io::Read::chain(&head[..], zeros), 1).expect("a stream");
-    assert!(content.len() < 1 << 20, "{} bytes", content.len());
-    let info = zstd::encode_all(&raw::tar(&info)[..], 3).expect("a stream");
+    let zeros = std::io::Read::take(std::io::repeat(0), 1 << 30);
+    let bomb = std::io::Read::chain(&head[..], zeros);
+    let info = zstd::encode_all(std::io::Read::chain(bomb, &raw::tar(&info)[..]), 1);
+    let info = info.expect("a stream");
+    assert!(info.len() < 1 << 20, "{} bytes", info.len());
+    let content = zstd::encode_all(&raw::tar(&[])[..], 3).expect("a stream");
     let stem = evil.stem();
     let bytes = raw::zip(&[
         ("metadata.json", br#"{"conda_pkg_format_version": 2}"#),
         (&format!("pkg-{stem}.tar.zst"), &content),
         (&format!("info-{stem}.tar.zst"), &info),
     ]);
-    refuse(&runtimes, &evil, &bytes, &["zeros"]);
+    refuse(&runtimes, &evil, &bytes, &["`info/about.json`", "limit"]);
 }
 
 #[test]
@@ -282,7 +290,11 @@ fn entry_points_that_lead_elsewhere() {
             depends: vec!["good".into(), "python".into()],
             ..Package::python("evil 1.0 0", &[entry_point])
         };
-        let name = entry_point.split(" = ").next().unwrap_or_default();
+        let name = match entry_point.split_once(" = ") {
+            Some((name, _)) => name,
+            None => "info/link.json",
+        };
+
         refuse(&runtimes, &evil, &evil.bytes(), &[name]);
     }
 }

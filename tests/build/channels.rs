@@ -84,10 +84,9 @@ fn the_first_channel_that_has_a_name_is_the_only_one_for_it() {
     };
     let both = spec(&place, &keys("[\"alpha\", \"beta\"]"));
     let report = dry(&place, &both, &["--json"]).succeeds().json();
-    assert_eq!(
-        packages(&report, "linux-64"),
-        ["alpha-1.0-0.conda", "beta-1.0-0.conda"]
-    );
+    let mut found = packages(&report, "linux-64");
+    found.sort();
+    assert_eq!(found, ["alpha-1.0-0.conda", "beta-1.0-0.conda"]);
     let newer = spec(&place, &keys("[\"alpha 2.*\"]"));
     dry(&place, &newer, &[]).exits(3).says(&["alpha"]);
 }

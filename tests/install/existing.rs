@@ -109,7 +109,12 @@ struct Versions {
 /// Installs version 1 and adds files of the user; makes the installer of version 2.
 fn two_versions(keys: &str) -> Option<Versions> {
     let place = Place::new();
-    place.write("fails.sh", "echo changed >>\"$PREFIX/mine/more\"; rm -f \"$PREFIX/mine/gone\"\nexit 3\n");
+    // What a script does to files that are not the installer's cannot be undone; so it changes only
+    // those, once they are in place.
+    place.write(
+        "fails.sh",
+        "[ -z \"${FORCE-}\" ] || echo changed >>\"$PREFIX/share/tool/version\"\nexit 3\n",
+    );
     let made = make_in(place, &[tool("1.0")], "")?;
     made.install(&[]).succeeds();
     made.place.write("where/prefix/mine/notes", "mine\n");

@@ -105,8 +105,8 @@ fn a_failing_script_undoes_everything() {
         let before = made.everything();
         let output = made.install(&[]).exits(1).says(&[text]);
         if script == "link" {
-            let output = output.says(&["output of the post-link script of linked:", "no idea"]);
-            assert!(!output.stdout.contains("no idea"));
+            let output = output.says(&["output of the post-link script of linked:", "said by link"]);
+            assert!(!output.stdout.contains("said by link"));
         }
         assert_same(&before, &made.everything());
         // The parents that were made for it go too.
@@ -138,7 +138,7 @@ fn failing(script: &str) -> Option<Made> {
         let body = "mkdir -p \"$PREFIX/made/by\"; touch \"$PREFIX/made/by/script\"";
         let end = if script == name { "exit 3" } else { ":" };
         let end = if script == "killed" && name == "post" { "kill -9 $$" } else { end };
-        format!("{body}; echo no idea; {end}\n")
+        format!("{body}; echo said by {name}; {end}\n")
     };
     place.write("pre.sh", text("pre"));
     place.write("post.sh", text("post"));

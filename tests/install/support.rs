@@ -229,7 +229,7 @@ pub(super) fn sample() -> Package {
             ..file("share/sample/open", "for everybody\n")
         },
         File {
-            mode: 0o4777,
+            mode: 0o777,
             ..executable("bin/open", "#!/bin/sh\n")
         },
     ])

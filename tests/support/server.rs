@@ -124,11 +124,13 @@ impl Server {
         self.state().requests.clone()
     }
 
-    /// How often a path that ends so was asked for with GET.
+    /// How often a path that ends so was asked for or about.
     pub(crate) fn count(&self, ending: &str) -> usize {
         let requests = self.requests();
-        let wanted = |request: &&Request| request.method == "GET" && request.path.ends_with(ending);
-        requests.iter().filter(wanted).count()
+        requests
+            .iter()
+            .filter(|request| request.path.ends_with(ending))
+            .count()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,4 +1,4 @@
-//! Python virtual environments: for zig, which PyPI carries, and for the oracles of the tests.
+//! Python virtual environments: for zig, which `PyPI` carries, and for the oracles of the tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

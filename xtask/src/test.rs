@@ -115,9 +115,9 @@ fn runner(workspace: &Workspace) -> Result<Command> {
         tests
     } else {
         let mut tests = workspace.cargo();
-        tests.args(["test", "--profile", "ci", "--workspace", "--no-fail-fast"]);
+        tests.args(["test", "--profile", "ci", "--no-fail-fast"]);
         return Ok(tests);
     };
-    tests.args(["nextest", "run", "--workspace", "--cargo-profile", "ci"]);
+    tests.args(["nextest", "run", "--cargo-profile", "ci"]);
     Ok(tests)
 }

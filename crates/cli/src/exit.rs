@@ -71,11 +71,11 @@ pub(crate) fn finish(result: Result<Exit, Failure>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            let mut text = format!("error: {}\n", failure.error);
+            let mut text = format!("error: {}\n", printable(&failure.error.to_string()));
             for cause in failure.error.chain().skip(1) {
                 text += &format!(
                     "  caused by: {}\n",
-                    cause.to_string().replace('\n', "\n    ")
+                    printable(&cause.to_string()).replace('\n', "\n    ")
                 );
             }
             // Nobody is left to tell if standard error is closed.
@@ -83,4 +83,17 @@ pub(crate) fn finish(result: Result<Exit, Failure>) -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Names out of hostile packages and answers must not steer the terminal.
+fn printable(text: &str) -> String {
+    let shown = |letter: char| {
+        let harmless = !letter.is_control() || letter == '\n';
+        let escaped = (!harmless).then(|| letter.escape_default());
+        harmless
+            .then_some(letter)
+            .into_iter()
+            .chain(escaped.into_iter().flatten())
+    };
+    text.chars().flat_map(shown).collect()
 }

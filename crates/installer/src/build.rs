@@ -98,6 +98,10 @@ pub fn build(
     };
     for &platform in wanted {
         runtimes::names(platform)?;
+        if !options.dry_run {
+            // Said before anything is downloaded.
+            runtimes::read(platform, &options.runtimes)?;
+        }
     }
     for &platform in wanted {
         let target = distribution.target(platform);

@@ -51,7 +51,7 @@ impl Cache {
             path: path.clone(),
             source,
         };
-        let bytes = zstd::bulk::compress(&text, 3).map_err(write)?;
+        let bytes = compress(&text).map_err(write)?;
         let mut file = Draft::beside(&path)?;
         file.write_all(&bytes).map_err(write)?;
         file.publish(&path, 0o644, false)
@@ -85,4 +85,11 @@ impl Cache {
             .join(format!("scans-{}", scan::VERSION))
             .join(format!("{key}.json.zst"))
     }
+}
+
+/// With a checksum: a scan whose bits have changed must not become an installer.
+fn compress(text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(3)?;
+    compressor.include_checksum(true)?;
+    compressor.compress(text)
 }

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use archive::digest::Sha256;
-use runtime::plan::Placeholder;
+use runtime::plan::{Listed, Placeholder};
 
 pub(crate) use read::{Mode, Request, scan};
 
 /// Changes when [`Scan`] or what is found changes: older cache entries are then not used.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// A package, read once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub enum ItemKind {
     SymbolicLink {
         /// What it says.
         target: String,
+        /// What `paths.json` says of it.
+        listed: Option<Listed>,
     },
     /// A directory.
     Directory,

@@ -119,9 +119,15 @@ pub enum Error {
         /// The prefix.
         prefix: PathBuf,
     },
-    /// A folder has the name that the installation needs, and was not made by one of this user.
-    #[error("`{path}` is in the way: no installation of yours made it")]
+    /// A folder with the name that the installation needs belongs to another user.
+    #[error("`{path}` is in the way and belongs to another user")]
     Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder with the name that the installation needs was not made by one.
+    #[error("`{path}` is in the way: no installation made it")]
+    InTheWay {
         /// The folder.
         path: PathBuf,
     },

@@ -95,7 +95,7 @@ impl Lock {
         match statat(CWD, folder, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if same(&found, &opened) => {
                 if !folder.join(MARKER).exists() && !is_empty(folder)? {
-                    return Err(Error::Foreign {
+                    return Err(Error::InTheWay {
                         path: folder.to_owned(),
                     });
                 }

@@ -48,7 +48,7 @@ pub(crate) fn check_entries(owner: &str, entries: &[Entry]) -> Result<(), Error>
         }
         match &entry.kind {
             Kind::HardLink { to } => check(owner, to)?,
-            Kind::SymbolicLink { target } if target.is_empty() || target.contains('\0') => {
+            Kind::SymbolicLink { target, .. } if target.is_empty() || target.contains('\0') => {
                 return Err(Error::Outside {
                     owner: owner.to_owned(),
                     path: entry.path.clone(),

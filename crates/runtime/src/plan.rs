@@ -238,6 +238,9 @@ pub enum Kind {
     SymbolicLink {
         /// What it says, as it is in the package.
         target: String,
+        /// What the package itself says of it, for its record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        listed: Option<Listed>,
     },
     /// An empty directory; all others follow from the files in them.
     Directory,
@@ -246,6 +249,17 @@ pub enum Kind {
         /// All after that first line.
         body: String,
     },
+}
+
+/// What `paths.json` says of a symbolic link: digest and length of the file that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The length in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// A regular file. Several entries may share one position.

@@ -107,7 +107,12 @@ impl Record<'_> {
                     path.describe(file, None);
                 }
             }
-            Kind::SymbolicLink { .. } => path.path_type = "softlink",
+            Kind::SymbolicLink { target, listed } => {
+                path.path_type = "softlink";
+                path.sha256 = listed.and_then(|listed| listed.sha256);
+                let listed = listed.and_then(|listed| listed.size);
+                path.size_in_bytes = Some(listed.unwrap_or(target.len() as u64));
+            }
             Kind::Directory => path.path_type = "directory",
             Kind::EntryPoint { .. } => {
                 path.path_type = "unix_python_entry_point";

@@ -76,6 +76,7 @@ pub(super) fn visit<E: From<Error>>(
             meter.allow_all();
             let copied = io::copy(&mut found, &mut io::sink());
             copied.map_err(|source| meter.explain(source, None))?;
+            last = Some(lossy(&found.path_bytes()));
             meter.allow(HEADER_LIMIT);
             continue;
         }

@@ -49,7 +49,7 @@ fn a_channel_with_nothing_is_not_found() {
         assert!(text.contains("linux-64, noarch"), "{text}");
     }
     // A platform alone may be missing.
-    let noarch = server(&[(
+    let noarch = self::server(&[(
         "c/noarch/repodata.json",
         repodata("noarch", &[("pip", "1", &[])]),
     )]);

@@ -145,8 +145,9 @@ fn kind(input: &Input<'_>, item: &Item, map: impl Fn(&str) -> String) -> Kind {
             Kind::File(file(bytes, frame))
         }
         ItemKind::HardLink { to } => Kind::HardLink { to: map(to) },
-        ItemKind::SymbolicLink { target } => Kind::SymbolicLink {
+        ItemKind::SymbolicLink { target, listed } => Kind::SymbolicLink {
             target: target.clone(),
+            listed: *listed,
         },
         ItemKind::Directory => Kind::Directory,
     }

@@ -70,13 +70,21 @@ pub(super) fn resolve(
         new.platforms.insert(platform, records.clone());
         resolved.insert(platform, Resolution::new(records));
     }
-    if solved && !options.dry_run {
-        let text = new.to_string().map_err(|source| Error::List {
+    if solved {
+        let listed = |source| Error::List {
             path: path.clone(),
             source,
-        })?;
-        crate::draft::replace(&path, text.as_bytes())?;
-        report(Event::Wrote(&path));
+        };
+        let text = new.to_string().map_err(listed)?;
+        // A lock keeps less than repodata says and adds what follows from a platform: the build
+        // that writes it must give the same bytes as those that read it.
+        for (platform, records) in solve::lock::parse(&text).map_err(listed)?.platforms {
+            resolved.insert(platform, Resolution::new(records));
+        }
+        if !options.dry_run {
+            crate::draft::replace(&path, text.as_bytes())?;
+            report(Event::Wrote(&path));
+        }
     }
     Ok(resolved)
 }

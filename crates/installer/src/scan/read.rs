@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use archive::digest::{Hasher, Sha256};
 use archive::package::{self, Entry, EntryKind, Kind, Member, Package};
 use conda::package::{PathType, PathsEntry};
+use runtime::plan::Listed;
 
 use super::listing::{self, Info, Unreadable};
 use super::{Bytes, Item, ItemKind, Part, Scan, placeholder};
@@ -178,7 +179,13 @@ impl<'a> Contents<'a> {
         let kind = match entry.kind.clone() {
             EntryKind::File => ItemKind::File(self.file(&mut entry, listed.as_ref())?),
             EntryKind::HardLink { target } => ItemKind::HardLink { to: target },
-            EntryKind::SymbolicLink { target } => ItemKind::SymbolicLink { target },
+            EntryKind::SymbolicLink { target } => ItemKind::SymbolicLink {
+                target,
+                listed: listed.as_ref().map(|listed| Listed {
+                    sha256: listed.sha256.map(|digest| Sha256(digest.into())),
+                    size: listed.size_in_bytes,
+                }),
+            },
             EntryKind::Directory if listed.is_none() => return Ok(()),
             EntryKind::Directory => ItemKind::Directory,
         };

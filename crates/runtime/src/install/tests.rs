@@ -3,6 +3,7 @@
 mod existing;
 mod failure;
 mod fresh;
+mod killed;
 
 use std::fs;
 use std::path::PathBuf;
@@ -107,6 +108,7 @@ fn two_packages() -> Fixture {
         "lib/liba.so",
         Kind::SymbolicLink {
             target: "liba.so.1".into(),
+            listed: None,
         },
     );
     let string = CString {

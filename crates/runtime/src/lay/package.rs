@@ -102,7 +102,7 @@ impl Loaded {
         for (index, entry) in entries.enumerate().filter(|(_, entry)| installed(entry)) {
             match &entry.kind {
                 Kind::Directory => site.make_directory(&entry.path)?,
-                Kind::SymbolicLink { target } => symbolic_link(site, &entry.path, target)?,
+                Kind::SymbolicLink { target, .. } => symbolic_link(site, &entry.path, target)?,
                 Kind::EntryPoint { body } => self.entry_point(site, index, entry, body)?,
                 Kind::File(file)
                     if file.size == 0 && !(settings.keep_packages && linked(entry)) =>
@@ -273,7 +273,7 @@ impl Loaded {
             site.directories(&self.dist, [path.as_str()].into_iter())?;
             match &entry.kind {
                 Kind::Directory => site.make_directory(&path)?,
-                Kind::SymbolicLink { target } => symbolic_link(site, &path, target)?,
+                Kind::SymbolicLink { target, .. } => symbolic_link(site, &path, target)?,
                 Kind::File(file) if file.size == 0 && entry.path != REPODATA_RECORD => {
                     self.empty_file(site, &path, file)?;
                     if linked {

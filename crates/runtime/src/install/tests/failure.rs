@@ -3,9 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::place::{Existing, Fresh, Place};
 use crate::plan::Text;
-use crate::tree::Tree as _;
 
 /// Checks that this installation fails with these words and leaves nothing.
 fn check(made: Fixture, expected: &str) {
@@ -34,7 +32,10 @@ fn plans_that_lead_out_of_the_prefix_are_refused() {
     ] {
         for kind in [
             Kind::Directory,
-            Kind::SymbolicLink { target: "x".into() },
+            Kind::SymbolicLink {
+                target: "x".into(),
+                listed: None,
+            },
             Kind::EntryPoint {
                 body: String::new(),
             },
@@ -70,13 +71,27 @@ fn nothing_is_written_through_a_link() {
     let target = || outside.path().to_str().unwrap().to_owned();
     for link in ["aaa", "zzz"] {
         let mut made = two_packages();
-        made.entry(0, link, Kind::SymbolicLink { target: target() });
+        made.entry(
+            0,
+            link,
+            Kind::SymbolicLink {
+                target: target(),
+                listed: None,
+            },
+        );
         made.file(1, &format!("{link}/file"), b"x");
         check(made, &format!("PREFIX/{link}`"));
         // Within one package, and for a file that is to be written twice.
         let mut made = two_packages();
         made.file(0, &format!("{link}/file"), b"x");
-        made.entry(0, link, Kind::SymbolicLink { target: target() });
+        made.entry(
+            0,
+            link,
+            Kind::SymbolicLink {
+                target: target(),
+                listed: None,
+            },
+        );
         check(made, &format!("PREFIX/{link}`"));
         let mut made = two_packages();
         made.file(1, link, b"x");
@@ -85,6 +100,7 @@ fn nothing_is_written_through_a_link() {
             link,
             Kind::SymbolicLink {
                 target: format!("{}/new", target()),
+                listed: None,
             },
         );
         check(made, &format!("cannot write `PREFIX/{link}`: File exists"));
@@ -101,7 +117,7 @@ fn contradictory_plans_are_refused() {
             made.plan.work.push(work);
         }),
         ("there is no package 9", |made| {
-            made.plan.work[0].packages.push(9)
+            made.plan.work[0].packages.push(9);
         }),
         ("not all files of `alpha-1.0-0` have a frame", |made| {
             made.plan.work.remove(0);
@@ -299,125 +315,6 @@ fn a_script_that_runs_on_is_ended() {
     assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
     assert!(start.elapsed().as_secs() < 30);
     assert_eq!(room.listing(), Vec::<String>::new());
-}
-
-/// Fills a place as an installation does, and forgets it, as kill -9 does.
-fn killed(place: &dyn Place, published: bool) {
-    let tree = crate::tree::Disk::open(place.root()).unwrap();
-    for folder in ["bin", "share", "share/alpha", "conda-meta"] {
-        tree.directory(folder).unwrap();
-    }
-    for path in ["bin/half", "share/alpha/data", "conda-meta/history"] {
-        fs::write(place.root().join(path), "half").unwrap();
-    }
-    if published {
-        let replaced = "conda-meta/alpha-0.9-0.json";
-        place.publish(&[replaced.to_owned()]).unwrap();
-        fs::write(place.scratch().join("post_install.sh"), "x").unwrap();
-    }
-}
-
-#[test]
-fn a_killed_installation_does_not_block_the_next_one() {
-    for published in [false, true] {
-        let room = Room::new();
-        killed(&Fresh::begin(&room.prefix).unwrap(), published);
-        assert_eq!(room.prefix.exists(), published);
-        let (result, events) = room.install_with(two_packages(), &room.options());
-        result.unwrap();
-        assert!(events[0].starts_with("Recovered"), "{events:?}");
-        assert!(!room.prefix.join("bin/half").exists());
-        assert_eq!(
-            fs::read_dir(room.prefix.parent().unwrap()).unwrap().count(),
-            1
-        );
-    }
-}
-
-#[test]
-fn recovery_does_not_touch_a_prefix_that_is_not_ours() {
-    let room = Room::new();
-    killed(&Fresh::begin(&room.prefix).unwrap(), false);
-    room.put("mine", "my file");
-    assert!(crate::recover(&room.prefix).unwrap());
-    assert_eq!(room.listing(), ["prefix/", "prefix/mine 644 my file"]);
-    assert!(!crate::recover(&room.prefix).unwrap());
-}
-
-#[test]
-fn a_killed_installation_into_an_old_prefix_is_rolled_back() {
-    for published in [false, true] {
-        let room = Room::new();
-        room.put("share/alpha/data", "old");
-        room.put("share/alpha/mine", "mine");
-        room.put("conda-meta/history", "old");
-        room.put("conda-meta/alpha-0.9-0.json", "{}");
-        let before = room.listing();
-        killed(&Existing::begin(&room.prefix, false).unwrap(), published);
-        assert_eq!(room.prefix.join("bin/half").exists(), published);
-        // The first undoing is killed as well, after any number of steps.
-        let folder = room.prefix.join(".installing");
-        if published {
-            fs::rename(room.prefix.join("bin"), folder.join("new/bin")).unwrap();
-            fs::remove_file(room.prefix.join("share/alpha/data")).unwrap();
-        }
-        assert!(crate::recover(&room.prefix).unwrap());
-        assert_eq!(room.listing(), before);
-    }
-}
-
-#[test]
-fn what_a_script_put_into_an_empty_directory_goes_with_the_rest() {
-    let room = Room::new();
-    fs::create_dir(&room.prefix).unwrap();
-    let before = room.listing();
-    let place = Existing::begin(&room.prefix, true).unwrap();
-    room.put("from/pre_install", "x");
-    place.undo().unwrap();
-    assert_eq!(room.listing(), before);
-
-    // But nobody knows what was put there while no installation was running.
-    drop(Existing::begin(&room.prefix, true).unwrap());
-    room.put("mine", "x");
-    assert!(crate::recover(&room.prefix).unwrap());
-    assert_eq!(room.listing(), ["prefix/", "prefix/mine 644 x"]);
-}
-
-#[test]
-fn two_installations_into_one_prefix_exclude_each_other() {
-    let room = Room::new();
-    let place = Fresh::begin(&room.prefix).unwrap();
-    let error = room.install(two_packages()).unwrap_err();
-    assert!(matches!(error, Error::Locked { .. }), "{error}");
-    killed(&place, true);
-    let options = Options {
-        force: true,
-        ..room.options()
-    };
-    let error = room.install_with(two_packages(), &options).0.unwrap_err();
-    assert!(matches!(error, Error::Locked { .. }), "{error}");
-    place.undo().unwrap();
-
-    fs::create_dir(&room.prefix).unwrap();
-    let place = Existing::begin(&room.prefix, true).unwrap();
-    let error = room.install_with(two_packages(), &options).0.unwrap_err();
-    assert!(matches!(error, Error::Locked { .. }), "{error}");
-    drop(place);
-    room.install_with(two_packages(), &options).0.unwrap();
-}
-
-#[test]
-fn folders_that_only_have_the_name_of_ours_are_left_alone() {
-    let room = Room::new();
-    room.put(".installing/mine", "x");
-    let before = room.listing();
-    let options = Options {
-        force: true,
-        ..room.options()
-    };
-    let error = room.install_with(two_packages(), &options).0.unwrap_err();
-    assert!(matches!(error, Error::Foreign { .. }), "{error}");
-    assert_eq!(room.listing(), before);
 }
 
 #[test]

@@ -355,7 +355,14 @@ fn modules_are_compiled_with_their_final_names() {
     let target = outside.to_str().unwrap().to_owned();
     made.file(1, "lib/python3.10/site-packages/evil/a.py", b"x = 1\n");
     let link = "lib/python3.10/site-packages/evil/__pycache__";
-    made.entry(1, link, Kind::SymbolicLink { target });
+    made.entry(
+        1,
+        link,
+        Kind::SymbolicLink {
+            target,
+            listed: None,
+        },
+    );
     let version = made.plan.python.as_ref().unwrap().version.replace('.', "");
     let options = Options {
         compile: true,
