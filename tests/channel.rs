@@ -319,19 +319,9 @@ fn conda_index_makes_the_same_records() {
     for subdir in ["linux-64", "linux-aarch64", "noarch"] {
         let path = |channel: &str| place.join(channel).join(subdir).join("repodata.json");
         assert_eq!(read(&path("ours")), read(&path("theirs")), "{subdir}");
-        // Byte for byte, but for the spaces.
-        let ours = fs::read_to_string(path("ours")).expect("repodata");
-        let theirs = fs::read_to_string(path("theirs")).expect("repodata");
-        let order = |text: &str| -> Vec<String> {
-            text.split(['{', ','])
-                .map(|part| part.trim().to_owned())
-                .collect()
-        };
-        assert_eq!(order(&ours).len(), order(&theirs).len());
     }
 }
 
-/// Prints what conda finds.
 #[test]
 fn conda_searches_the_channel() {
     let Some(python) = requirements::oracles() else {

@@ -389,7 +389,9 @@ fn a_damaged_cache_is_mended() {
             "{path}"
         );
     }
-    cached.iter().for_each(|path| halve(path));
+    for path in &cached {
+        halve(path);
+    }
     build(&place, &runtimes).succeeds();
     assert!(fs::read(place.out().join(name)).expect("an installer") == first);
 }

@@ -186,7 +186,7 @@ fn a_silent_server_is_given_up_after_the_timeout() {
         assert_eq!(output.lines("error:").len(), 1, "{output}");
         assert!(output.stderr.contains("127.0.0.1"), "{output}");
         assert!(
-            start.elapsed() < Duration::from_secs(60),
+            start.elapsed() < Duration::from_mins(1),
             "not before {:?}",
             start.elapsed()
         );

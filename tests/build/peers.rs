@@ -32,7 +32,7 @@ fn rattler_reads_the_lock() {
         let lines: Vec<&str> = output
             .stdout
             .lines()
-            .filter(|line| line.contains(&format!("{platform}")))
+            .filter(|line| line.starts_with(platform))
             .collect();
         assert!(
             lines.iter().any(|line| line.contains("alpha 1.0")),

@@ -8,7 +8,7 @@ use fs_err as fs;
 use super::{ARM, X86};
 use crate::support::channel::publish;
 use crate::support::package::{
-    Package, binary_prefix, executable, file, symbolic_link, text_prefix,
+    Package, binary_prefix, executable, file, hard_link, link_script, symbolic_link, text_prefix,
 };
 use crate::support::requirements;
 use crate::support::run::{Place, run};
@@ -19,6 +19,8 @@ fn packages() -> Vec<Package> {
     let python = Package::named("python 3.12.1 0").with(vec![
         executable("bin/python3.12", "#!/bin/sh\nexit 0\n"),
         symbolic_link("bin/python", "python3.12"),
+        hard_link("bin/python3", "bin/python3.12"),
+        link_script("python", "post-link", "#!/bin/sh\nexit 0\n"),
     ]);
     let tool = Package::python(
         "tool 1.0 0",

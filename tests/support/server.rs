@@ -35,7 +35,6 @@ pub(crate) enum Access {
 /// What a client asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(crate) method: String,
     /// Without the token.
     pub(crate) path: String,
     /// Names in lower case.
@@ -184,7 +183,6 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             _ => Reply::file(&shared.folder, &path, &headers, state.whole_files_only),
         };
         state.requests.push(Request {
-            method: method.clone(),
             path,
             headers,
             status: reply.status,
@@ -291,10 +289,10 @@ fn send(
     }
     let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
+        head.extend([*name, ": ", value, "\r\n"]);
     }
     if reply.status != 304 {
-        head += &format!("Content-Length: {}\r\n", reply.body.len());
+        head.extend(["Content-Length: ", &reply.body.len().to_string(), "\r\n"]);
     }
     stream.write_all((head + "\r\n").as_bytes())?;
     if method == "HEAD" {

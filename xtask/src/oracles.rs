@@ -1,5 +1,5 @@
-//! The peers that read what we write: py-rattler and conda itself. py-rattler and what conda needs
-//! come from `PyPI`; conda is in no registry and is taken out of the test data.
+//! The peers that read what we write, or write the same: py-rattler, conda-index and conda itself.
+//! All but conda come from `PyPI`; conda is in no registry and is taken out of the test data.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,11 +14,13 @@ use crate::{process, python};
 const PACKAGES: &[&str] = &[
     "archspec==0.2.7",
     "boltons==26.2.0",
+    "conda-index==0.13.0",
     "conda-package-handling==2.6.0",
     "conda_package_streaming==0.13.0",
     "distro==1.9.0",
     "frozendict==2.5.1",
     "jsonpatch==1.47",
+    "msgpack==1.2.4",
     "packaging==26.3",
     "platformdirs==4.14.7",
     "pluggy==1.7.0",
@@ -29,6 +31,7 @@ const PACKAGES: &[&str] = &[
     "setuptools==80.9.0",
     "tqdm==4.70.1",
     "truststore==0.10.5",
+    "zstandard==0.25.0",
 ];
 
 /// conda as a package, below the folder of test data.

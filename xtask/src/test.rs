@@ -61,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }
     });
     variables.offer("ARCHICONDA_SHARED", shared(workspace));
-    let mut tests = runner(workspace)?;
+    let mut tests = runner(workspace);
     tests.envs(variables.set).args(&options.arguments);
     Err(tests.exec()).context("cannot start the test runner")
 }
@@ -103,21 +103,28 @@ fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
 }
 
 /// nextest where there is one or one can be had, else cargo's own.
-fn runner(workspace: &Workspace) -> Result<Command> {
+fn runner(workspace: &Workspace) -> Command {
     let mut version = process::cargo();
     version.args(["nextest", "--version"]);
-    let own = workspace.work("nextest")?;
     let mut tests = if process::quietly(&mut version).is_ok() {
         workspace.cargo()
-    } else if place::once(&own, RUNNER, |own| python::environment(own, &[RUNNER])).is_ok() {
-        let mut tests = Command::new(own.join("bin/cargo-nextest"));
+    } else if let Ok(prebuilt) = prebuilt(workspace) {
+        let mut tests = Command::new(prebuilt);
         tests.current_dir(workspace.root());
         tests
     } else {
         let mut tests = workspace.cargo();
         tests.args(["test", "--profile", "ci", "--no-fail-fast"]);
-        return Ok(tests);
+        return tests;
     };
     tests.args(["nextest", "run", "--cargo-profile", "ci"]);
-    Ok(tests)
+    tests
+}
+
+fn prebuilt(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.work("nextest")?;
+    place::once(&folder, RUNNER, |folder| {
+        python::environment(folder, &[RUNNER])
+    })?;
+    Ok(folder.join("bin/cargo-nextest"))
 }

@@ -51,7 +51,7 @@ pub(crate) struct BuildInstaller {
 pub(crate) enum Command {
     /// Build self-extracting installers from a distribution's spec.
     #[command(after_help = INSTALLER_EXAMPLES)]
-    Installer(Installer),
+    Installer(Box<Installer>),
     /// Make a channel of a folder of packages.
     #[command(after_help = INDEX_EXAMPLES)]
     Index(Index),

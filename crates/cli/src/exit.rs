@@ -73,10 +73,8 @@ pub(crate) fn finish(result: Result<Exit, Failure>) -> ExitCode {
         Err(failure) => {
             let mut text = format!("error: {}\n", printable(&failure.error.to_string()));
             for cause in failure.error.chain().skip(1) {
-                text += &format!(
-                    "  caused by: {}\n",
-                    printable(&cause.to_string()).replace('\n', "\n    ")
-                );
+                let lines = printable(&cause.to_string()).replace('\n', "\n    ");
+                text.extend(["  caused by: ", &lines, "\n"]);
             }
             // Nobody is left to tell if standard error is closed.
             let _ = std::io::stderr().write_all(text.as_bytes());

@@ -87,7 +87,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
-        text += &format!(": {error}");
+        text.extend([": ", &error.to_string()]);
         next = error.source();
     }
     text

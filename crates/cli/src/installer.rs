@@ -17,7 +17,7 @@ use installer::{Built, LockMode, Options};
 /// Runs the command.
 pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
     let name = arguments.spec.display().to_string();
-    let text = std::fs::read_to_string(&arguments.spec)
+    let text = fs_err::read_to_string(&arguments.spec)
         .with_context(|| format!("cannot read the spec `{name}`"))
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let parsed = spec::Distribution::parse(&text)
@@ -72,26 +72,23 @@ fn describe(built: &[Built], as_json: bool) -> String {
     if as_json {
         return format!("{:#}\n", json!({ "installers": built }));
     }
-    let mut text = String::new();
-    for one in built {
-        match (&one.file, one.size, &one.sha256) {
-            (Some(file), Some(size), Some(sha256)) => {
-                let seconds: f64 = one.seconds.values().sum();
-                text += &format!(
-                    "{}\n  {} packages, {} files, {:.1} MB, {seconds:.1} s\n  sha256 {sha256}\n",
-                    file.display(),
-                    one.packages.len(),
-                    one.files.unwrap_or(0),
-                    megabytes(size),
-                );
-            }
-            _ => {
-                text += &format!("{} ({} packages)\n", one.platform, one.packages.len());
-                for package in &one.packages {
-                    text += &format!("  {package}\n");
-                }
-            }
-        }
+    built.iter().map(describe_one).collect()
+}
+
+fn describe_one(one: &Built) -> String {
+    if let (Some(file), Some(size), Some(sha256)) = (&one.file, one.size, &one.sha256) {
+        let seconds: f64 = one.seconds.values().sum();
+        return format!(
+            "{}\n  {} packages, {} files, {:.1} MB, {seconds:.1} s\n  sha256 {sha256}\n",
+            file.display(),
+            one.packages.len(),
+            one.files.unwrap_or(0),
+            megabytes(size),
+        );
+    }
+    let mut text = format!("{} ({} packages)\n", one.platform, one.packages.len());
+    for package in &one.packages {
+        text.extend(["  ", package, "\n"]);
     }
     text
 }

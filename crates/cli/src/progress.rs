@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Progress {
-    /// Bars only on a terminal, colours only where NO_COLOR does not forbid them
+    /// Bars only on a terminal, colours only where `NO_COLOR` does not forbid them
     /// (<https://no-color.org>).
     pub(crate) fn new(quiet: bool) -> Progress {
         let terminal = std::io::stderr().is_terminal();
@@ -123,7 +123,6 @@ impl Progress {
             Fetch::SubdirStarted { channel, subdir } => {
                 self.with_bar(|bar| bar.set_message(format!("{channel}{subdir}")));
             }
-            Fetch::SubdirDone { .. } | Fetch::RepodataBytes { .. } => {}
             Fetch::PackageStarted {
                 file_name, size, ..
             } => self.with_bar(|bar| {
@@ -140,7 +139,7 @@ impl Progress {
                     bar.set_position(moved);
                 }
             }),
-            Fetch::PackageDone { .. } => {}
+            Fetch::SubdirDone { .. } | Fetch::RepodataBytes { .. } | Fetch::PackageDone { .. } => {}
             Fetch::Retry { url, reason, wait } => {
                 self.note(&format!(
                     "{url}: {reason}; again in {:.1} s",

@@ -1,13 +1,12 @@
 //! A file that nobody sees before it is complete: it has no name while it is written, so that
 //! even a killed process leaves nothing behind, and then appears in its place by rename.
 
-use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use fs_err::File;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::{Builder, NamedTempFile};
 
@@ -37,7 +36,7 @@ impl Draft {
         fs::create_dir_all(folder).map_err(write)?;
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => Ok(Draft::Nameless(file.into())),
+            Ok(file) => Ok(Draft::Nameless(File::from_parts(file.into(), folder))),
             Err(_) => named(folder).map(Draft::Named).map_err(write),
         }
     }
@@ -55,14 +54,18 @@ impl Draft {
             path: path.to_owned(),
             source,
         };
-        let file = match &self {
-            Draft::Nameless(file) => file,
-            Draft::Named(file) => file.as_file(),
-        };
-        file.set_permissions(Permissions::from_mode(mode))
-            .map_err(write)?;
+        let mode = Mode::from_raw_mode(mode);
+        match &self {
+            Draft::Nameless(file) => rustix::fs::fchmod(file, mode),
+            Draft::Named(file) => rustix::fs::fchmod(file.as_file(), mode),
+        }
+        .map_err(|errno| write(errno.into()))?;
         if durable {
-            file.sync_data().map_err(write)?;
+            match &self {
+                Draft::Nameless(file) => file.sync_data(),
+                Draft::Named(file) => file.as_file().sync_data(),
+            }
+            .map_err(write)?;
         }
         match self {
             Draft::Nameless(file) => name(&file, path).map_err(write),
@@ -101,7 +104,7 @@ impl Write for Draft {
 fn name(file: &File, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let hidden = named(folder)?.into_temp_path();
-    std::fs::remove_file(&hidden)?;
+    fs::remove_file(&hidden)?;
     let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     rustix::fs::linkat(CWD, &open, CWD, &*hidden, AtFlags::SYMLINK_FOLLOW)?;
     hidden.persist(path).map_err(|error| error.error)

@@ -89,7 +89,7 @@ pub(crate) fn pack(
     let plans: Vec<_> = planned
         .packages
         .par_iter()
-        .map(|package| compress_json(package))
+        .map(compress_json)
         .collect::<Result<_, _>>()
         .map_err(payload)?;
     for (head, (stream, size)) in planned.plan.packages.iter_mut().zip(plans) {

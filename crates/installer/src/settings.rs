@@ -7,8 +7,11 @@ use std::path::Path;
 use fs_err as fs;
 use serde_json::json;
 
-use archive::digest::Hasher;
-use conda::{RepoDataRecord, VersionSpec, credentials};
+use archive::digest::{Hasher, Md5, Sha256};
+use conda::{
+    EqualityOperator, LogicalOperator, RangeOperator, RepoDataRecord, StrictRangeOperator,
+    VersionSpec, credentials,
+};
 use runtime::plan::{Dialogue, Initialize, Scripts, Text};
 use spec::{Distribution, Target};
 
@@ -94,10 +97,19 @@ fn glibc(target: &Target) -> Option<String> {
         spec.name()
             .is_some_and(|name| name.as_normalized() == "__glibc")
     })?;
-    match spec.match_spec.version.as_ref()? {
-        VersionSpec::Range(_, version) => Some(version.to_string()),
-        VersionSpec::StrictRange(_, version) => Some(version.to_string()),
-        VersionSpec::Exact(_, version) => Some(version.to_string()),
+    lower_bound(spec.match_spec.version.as_ref()?)
+}
+
+/// The version that everything which satisfies `spec` has at least.
+fn lower_bound(spec: &VersionSpec) -> Option<String> {
+    match spec {
+        VersionSpec::Range(RangeOperator::Greater | RangeOperator::GreaterEquals, version)
+        | VersionSpec::Exact(EqualityOperator::Equals, version) => Some(version.to_string()),
+        VersionSpec::StrictRange(
+            StrictRangeOperator::StartsWith | StrictRangeOperator::Compatible,
+            version,
+        ) => Some(version.to_string()),
+        VersionSpec::Group(LogicalOperator::And, specs) => specs.iter().find_map(lower_bound),
         _ => None,
     }
 }
@@ -138,11 +150,13 @@ pub(crate) fn explicit(records: &[RepoDataRecord]) -> String {
     let mut text = "@EXPLICIT\n".to_owned();
     for record in records {
         text += credentials::without(&record.url).as_str();
-        if let Some(md5) = &record.package_record.md5 {
-            text += &format!("#{}", archive::digest::Md5((*md5).into()));
-        } else if let Some(sha256) = &record.package_record.sha256 {
-            text += &format!("#sha256:{}", archive::digest::Sha256((*sha256).into()));
-        }
+        let package = &record.package_record;
+        let digest = match (package.md5, package.sha256) {
+            (Some(md5), _) => format!("#{}", Md5(md5.into())),
+            (None, Some(sha256)) => format!("#sha256:{}", Sha256(sha256.into())),
+            (None, None) => String::new(),
+        };
+        text += &digest;
         text += "\n";
     }
     text
@@ -220,7 +234,7 @@ fn extra_files(
 /// The time of the newest package, in seconds: the same for everybody who builds from one lock.
 fn newest(records: &[RepoDataRecord]) -> i64 {
     let number = |record: &RepoDataRecord| {
-        let written = serde_json::to_value(&record.package_record.timestamp).ok()?;
+        let written = serde_json::to_value(record.package_record.timestamp).ok()?;
         written.as_i64()
     };
     // Repodata has both units; conda tells them apart by the year 9999 (`models/records.py`).
@@ -237,4 +251,27 @@ fn newest(records: &[RepoDataRecord]) -> i64 {
         .map(seconds)
         .max()
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use conda::{ParseStrictness, VersionSpec};
+
+    #[test]
+    fn the_lower_bound_of_a_spec() {
+        for (spec, expected) in [
+            (">=2.17", Some("2.17")),
+            (">=2.17,<3", Some("2.17")),
+            ("<3,>=2.17", Some("2.17")),
+            ("2.28.*", Some("2.28")),
+            ("==2.31", Some("2.31")),
+            ("~=2.17", Some("2.17")),
+            ("<3", None),
+            (">=2.17|2.5", None),
+            ("*", None),
+        ] {
+            let parsed = VersionSpec::from_str(spec, ParseStrictness::Lenient).unwrap();
+            assert_eq!(super::lower_bound(&parsed).as_deref(), expected, "{spec}");
+        }
+    }
 }

@@ -96,13 +96,14 @@ fn errors_of_the_file_system_name_the_path() {
     for file in shipped_files(FS_ERR) {
         for (index, line) in code(&file.text) {
             for (at, found) in line.match_indices("std::fs::") {
-                let name = &line[at + found.len()..];
-                let end = name
-                    .find(|one: char| !one.is_alphanumeric())
-                    .unwrap_or(name.len());
-                let (name, rest) = name.split_at(end);
-                let is_value = types.contains(&name) && !rest.starts_with("::");
-                if !is_value && name != "Permissions" {
+                let names = &line[at + found.len()..];
+                let end = names.find([';', '}']).unwrap_or(names.len());
+                let all_types = names[..end].trim_start_matches('{').split(',').all(|name| {
+                    let end = name.trim().find(|one: char| !one.is_alphanumeric());
+                    let (name, rest) = name.trim().split_at(end.unwrap_or(name.trim().len()));
+                    types.contains(&name) && (name == "Permissions" || !rest.starts_with("::"))
+                });
+                if !all_types {
                     findings.push(format!("{}:{}: {}", file.name, index + 1, line.trim()));
                 }
             }

@@ -24,19 +24,20 @@ const fn step(sum: u32, byte: u8) -> u32 {
 
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
-    let mut index = 0;
+    let mut index: u32 = 0;
     while index < 256 {
-        let mut sum = (index as u32) << 24;
+        let mut sum = index << 24;
         let mut bit = 0;
         while bit < 8 {
-            sum = if sum >> 31 == 1 {
+            let carry = sum >> 31 == 1;
+            sum = if carry {
                 sum << 1 ^ 0x04C1_1DB7
             } else {
                 sum << 1
             };
             bit += 1;
         }
-        table[index] = sum;
+        table[index as usize] = sum;
         index += 1;
     }
     table

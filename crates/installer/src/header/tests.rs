@@ -4,7 +4,7 @@ use super::*;
 
 mod shells;
 
-fn fields<'a>(runtime: &'a [u8]) -> Fields<'a> {
+fn fields(runtime: &[u8]) -> Fields<'_> {
     Fields {
         name: "Archiconda3",
         version: "0.3.0",

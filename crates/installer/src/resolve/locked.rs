@@ -123,8 +123,10 @@ fn solve(
     report: Report<'_>,
 ) -> Result<Vec<conda::RepoDataRecord>, Error> {
     let platforms = [wanted.platform, Subdir::NoArch];
-    let records = client.records(channels, &platforms, &wanted.specs, &|event| {
-        report(Event::Fetch(event))
+    // A higher channel whose records do not fit still keeps the lower ones out.
+    let whole: Vec<MatchSpec> = wanted.specs.iter().map(of_any_version).collect();
+    let records = client.records(channels, &platforms, &whole, &|event| {
+        report(Event::Fetch(event));
     })?;
     solve::solve(&solve::Request {
         records: &records,
@@ -134,6 +136,18 @@ fn solve(
         mix_channels: false,
     })
     .map_err(|source| unsolved(distribution, wanted.platform, source))
+}
+
+/// The same name without its conditions, so that all its records are had.
+fn of_any_version(spec: &MatchSpec) -> MatchSpec {
+    if spec.url.is_some() {
+        return spec.clone();
+    }
+    MatchSpec {
+        name: spec.name.clone(),
+        extras: spec.extras.clone(),
+        ..MatchSpec::default()
+    }
 }
 
 fn unsolved(distribution: &Distribution, platform: Subdir, source: solve::Error) -> Error {

@@ -17,25 +17,29 @@ pub(super) type Unreadable = (&'static str, std::io::Error);
 
 /// The listed files by path.
 pub(super) fn listing(info: &Info) -> Result<HashMap<String, PathsEntry>, Unreadable> {
-    let paths = match file::<PathsJson>(info, "info/paths.json")? {
-        Some(paths) => paths,
-        None => {
-            let files = file::<Files>(info, "info/files")?
-                .ok_or_else(|| ("info/files", std::io::ErrorKind::NotFound.into()))?;
-            // What a path is, the archive says itself: here all are taken for files.
-            let path_type = |_: &std::path::Path| Ok::<_, Infallible>(PathType::HardLink);
-            let Ok(paths) = PathsJson::from_deprecated(
-                files,
-                file::<HasPrefix>(info, "info/has_prefix")?,
-                file::<NoLink>(info, "info/no_link")?,
-                file::<NoSoftlink>(info, "info/no_softlink")?,
-                path_type,
-            );
-            paths
-        }
+    let paths = if let Some(paths) = file::<PathsJson>(info, "info/paths.json")? {
+        paths
+    } else {
+        deprecated(info)?
     };
     let by_path = |entry: PathsEntry| (entry.relative_path.to_string_lossy().into_owned(), entry);
     Ok(paths.paths.into_iter().map(by_path).collect())
+}
+
+/// The listing of a package that was built before there was a `paths.json`.
+fn deprecated(info: &Info) -> Result<PathsJson, Unreadable> {
+    let files = file::<Files>(info, "info/files")?
+        .ok_or_else(|| ("info/files", std::io::ErrorKind::NotFound.into()))?;
+    // What a path is, the archive says itself: here all are taken for files.
+    let path_type = |_: &std::path::Path| Ok::<_, Infallible>(PathType::HardLink);
+    let Ok(paths) = PathsJson::from_deprecated(
+        files,
+        file::<HasPrefix>(info, "info/has_prefix")?,
+        file::<NoLink>(info, "info/no_link")?,
+        file::<NoSoftlink>(info, "info/no_softlink")?,
+        path_type,
+    );
+    Ok(paths)
 }
 
 /// The entry points in `info/link.json`.

@@ -19,7 +19,7 @@ pub(super) fn find(bytes: &[u8], placeholder: &PrefixPlaceholder) -> Placeholder
                     .into_iter()
                     .map(|found| Occurrence {
                         offset: found.offset as u64,
-                        encoding: encoding(&found.encoding),
+                        encoding: encoding(found.encoding),
                     })
                     .collect(),
             }
@@ -34,7 +34,7 @@ pub(super) fn find(bytes: &[u8], placeholder: &PrefixPlaceholder) -> Placeholder
                         .map(|offset| offset as u64)
                         .collect(),
                     end: found.nul_pos as u64,
-                    encoding: encoding(&found.encoding),
+                    encoding: encoding(found.encoding),
                 })
                 .collect(),
         },
@@ -57,7 +57,7 @@ fn shebang_length(bytes: &[u8]) -> usize {
     }
 }
 
-fn encoding(encoding: &OffsetEncoding) -> Encoding {
+fn encoding(encoding: OffsetEncoding) -> Encoding {
     match encoding {
         OffsetEncoding::Utf8 => Encoding::Utf8,
         OffsetEncoding::Utf16Le => Encoding::Utf16Le,

@@ -60,6 +60,7 @@ fn shells() -> impl Iterator<Item = &'static [&'static str]> {
 }
 
 /// Says that a program is missing; where `cargo xtask test` must not skip anything, that fails.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn skip(program: &str) {
     let strict = std::env::var("ARCHICONDA_TEST_STRICT").is_ok_and(|value| value == "1");
     assert!(!strict, "{program} is not installed");
@@ -179,10 +180,7 @@ fn the_runtime_gets_the_file_and_the_options_as_they_are() {
         stage.write(&format!("here/{name}"), &stage.bytes);
     }
     let options = ["-b", "-p", "a b", "", "*", "$x\n", "--"];
-    let noted: String = options
-        .iter()
-        .map(|option| format!("<{option}>\n"))
-        .collect();
+    let noted = format!("<{}>\n", options.join(">\n<"));
     let check = |mut command: Command, file: &str, what: &str| {
         let output = command.args(options).output().unwrap();
         assert!(output.status.success(), "{what}: {}", said(&output.stderr));
@@ -356,6 +354,7 @@ fn another_machine_is_refused() {
 }
 
 /// Runs a line as `sh` in a mount namespace of its own; none where that is not allowed.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn isolated(stage: &Stage, line: &str) -> Option<Output> {
     let mut command = stage.command("unshare");
     let output = command.args(["--mount", "sh", "-c", line]).output().ok()?;
