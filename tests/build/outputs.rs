@@ -299,6 +299,43 @@ fn a_solid_installer_is_not_larger_and_holds_the_same() {
 }
 
 #[test]
+fn metadata_in_a_packages_content_is_kept_with_it() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    use crate::support::package::{Package, file};
+    use crate::support::{channel, raw};
+    let place = Place::new();
+    // conda-forge's tzdata 2023c is such a package.
+    let odd = Package::named("odd 1.0 0").with(vec![file("share/odd", "content")]);
+    channel::publish(&place, "channel", std::slice::from_ref(&odd));
+    let folder = place.join("channel");
+    let content = [
+        raw::file("share/odd", "content"),
+        raw::file("info/licenses/LICENSE", "free"),
+    ];
+    let archive = folder.join("linux-64/odd-1.0-0.conda");
+    fs::write(archive, raw::package(&odd, &content)).expect("the package");
+    channel::index(&place, &folder).succeeds();
+    for compression in ["default", "solid"] {
+        let spec = spec(
+            &place,
+            &format!(
+                "channels = [\"channel\"]\nspecs = [\"odd\"]\nplatforms = [\"linux-64\"]\n\
+                 compression = \"{compression}\""
+            ),
+        );
+        run(&mut place.build(&runtimes, &spec)).succeeds();
+        installer(&place, X86, &["--check"]).succeeds();
+        installer(&place, X86, &["-b", "-k", "-p", compression]).succeeds();
+        let licence = "pkgs/odd-1.0-0/info/licenses/LICENSE";
+        let text = fs::read_to_string(place.join(compression).join(licence));
+        assert_eq!(text.expect("the licence"), "free");
+        assert!(!place.join(compression).join("info").exists());
+    }
+}
+
+#[test]
 fn a_missing_runtime_says_how_to_get_one() {
     let place = Place::new();
     small(&place);

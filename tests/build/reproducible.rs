@@ -74,14 +74,15 @@ fn installers(place: &Place, folder: &str) -> [Vec<u8>; 2] {
     [X86, ARM].map(|name| fs::read(out.join(name)).expect("an installer"))
 }
 
-fn check(compression: &str) {
+#[test]
+fn two_builds_are_identical() {
     let Some(runtimes) = requirements::runtimes() else {
         return;
     };
     let place = Place::new();
     publish(&place, "channel", &packages());
     let server = Server::start(&place.join("channel"));
-    let build = |folder: &str| build(&place, &runtimes, folder, &server.url(), compression);
+    let build = |folder: &str| build(&place, &runtimes, folder, &server.url(), "default");
     run(&mut build("first")).succeeds();
     let first = installers(&place, "first");
 
@@ -137,13 +138,24 @@ fn check(compression: &str) {
 }
 
 #[test]
-fn two_builds_are_identical() {
-    check("default");
-}
-
-#[test]
 fn two_solid_builds_are_identical() {
-    check("solid");
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    let place = Place::new();
+    publish(&place, "channel", &packages());
+    let server = Server::start(&place.join("channel"));
+    let solid = |folder: &str, threads: &str| {
+        let mut build = build(&place, &runtimes, folder, &server.url(), "solid");
+        run(build.args(["--threads", threads])).succeeds();
+        installers(&place, folder)
+    };
+    let first = solid("first", "1");
+    assert!(solid("first", "7") == first, "again, with all caches");
+    assert!(
+        solid("second", "7") == first,
+        "with another cache and more threads"
+    );
 }
 
 #[test]

@@ -17,7 +17,9 @@ const LICENCE: &str = "license_file = \"license.txt\"";
 
 #[test]
 fn a_script_written_for_constructor_installs() {
-    let Some(made) = licensed("initialize_conda = false") else { return };
+    let Some(made) = licensed("initialize_conda = false") else {
+        return;
+    };
     let prefix = made.prefix();
     let output = answers(&made, &format!("\nyes\n{}\nno\n", prefix.display())).succeeds();
     made.installed();
@@ -34,7 +36,9 @@ fn a_script_written_for_constructor_installs() {
         "installation finished.",
         "Thank you for installing Small!",
     ] {
-        let at = rest.find(text).unwrap_or_else(|| panic!("no `{text}`, or too early: {output}"));
+        let at = rest
+            .find(text)
+            .unwrap_or_else(|| panic!("no `{text}`, or too early: {output}"));
         rest = &rest[at..];
     }
     let licence = fs::read_to_string(prefix.join("LICENSE.txt")).expect("the licence");
@@ -42,7 +46,9 @@ fn a_script_written_for_constructor_installs() {
     // The words may be written in any case, and -i is what happens anyway.
     fs::remove_dir_all(&prefix).expect("a prefix");
     let mut command = made.command(&["-b", "-i", "-p", "where/prefix"]);
-    piped(&mut command, "\nmaybe\nYES\n\n").succeeds().prints(&["Please answer 'yes' or 'no'"]);
+    piped(&mut command, "\nmaybe\nYES\n\n")
+        .succeeds()
+        .prints(&["Please answer 'yes' or 'no'"]);
     made.installed();
 }
 
@@ -63,10 +69,14 @@ fn refusal_and_silence_are_status_2_and_change_nothing() {
         assert_same(&before, &made.everything());
     }
     // A prefix that cannot be is a failure: the next line answers another question.
-    for (prefix, text) in
-        [("where/a b", "a space"), ("channel", "already exists"), ("$NO_SUCH/x", "`NO_SUCH` is not set")]
-    {
-        answers(&made, &format!("\nyes\n{prefix}\nno\n")).exits(1).says(&[text]);
+    for (prefix, text) in [
+        ("where/a b", "a space"),
+        ("channel", "already exists"),
+        ("$NO_SUCH/x", "`NO_SUCH` is not set"),
+    ] {
+        answers(&made, &format!("\nyes\n{prefix}\nno\n"))
+            .exits(1)
+            .says(&[text]);
         assert_same(&before, &made.everything());
     }
     let mut long = "x".repeat(100_000);
@@ -77,7 +87,9 @@ fn refusal_and_silence_are_status_2_and_change_nothing() {
 
 #[test]
 fn a_typed_prefix_is_expanded_but_not_evaluated() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     for (typed, expected) in [
         ("~/own", "home/own"),
         ("$HOME/${PART}/own", "home/part/own"),
@@ -93,7 +105,10 @@ fn a_typed_prefix_is_expanded_but_not_evaluated() {
             assert_ne!(output.code, Some(0), "{typed}: {output}");
         } else {
             output.succeeds();
-            assert!(made.place.join(expected).join("bin/where").is_file(), "{typed}");
+            assert!(
+                made.place.join(expected).join("bin/where").is_file(),
+                "{typed}"
+            );
         }
     }
 }
@@ -109,7 +124,11 @@ fn the_shell_is_initialised_by_default_only_if_the_spec_says_so() {
         ("initialize_by_default = true", "\n", Some("-m conda init ")),
         ("initialize_by_default = true", "no\n", None),
         ("initialize_by_default = true", "", None),
-        ("initialize_conda = \"condabin\"", "yes\n", Some("-m conda init --condabin ")),
+        (
+            "initialize_conda = \"condabin\"",
+            "yes\n",
+            Some("-m conda init --condabin "),
+        ),
         ("initialize_conda = false", "yes\n", None),
     ] {
         let Some(made) = with_conda(keys) else { return };
@@ -118,7 +137,11 @@ fn the_shell_is_initialised_by_default_only_if_the_spec_says_so() {
         let calls = fs::read_to_string(prefix.join("calls")).ok();
         assert_eq!(calls.as_deref(), expected, "{keys} {answer:?}: {output}");
         let asked = !keys.contains("initialize_conda = false");
-        let shown = if keys.contains("by_default") { "[yes] >>>" } else { "[no] >>>" };
+        let shown = if keys.contains("by_default") {
+            "[yes] >>>"
+        } else {
+            "[no] >>>"
+        };
         assert_eq!(output.stdout.contains(shown), asked, "{output}");
         let explained = output.stdout.contains("eval \"$(");
         assert_eq!(explained, asked && expected.is_none(), "{output}");
@@ -127,10 +150,21 @@ fn the_shell_is_initialised_by_default_only_if_the_spec_says_so() {
 
 #[test]
 fn the_conclusion_and_a_warning_about_pythonpath_are_shown() {
-    let Some(made) = make(&[sample()], "conclusion_text = \"All is said and done.\\n\"") else { return };
+    let Some(made) = make(
+        &[sample()],
+        "conclusion_text = \"All is said and done.\\n\"",
+    ) else {
+        return;
+    };
     let output = run(made.installation(&[]).env("PYTHONPATH", "/some/where")).succeeds();
-    assert!(output.stdout.ends_with("All is said and done.\n"), "{output}");
-    assert!(output.stderr.contains("warning: PYTHONPATH is set"), "{output}");
+    assert!(
+        output.stdout.ends_with("All is said and done.\n"),
+        "{output}"
+    );
+    assert!(
+        output.stderr.contains("warning: PYTHONPATH is set"),
+        "{output}"
+    );
     let output = run(made.installation(&["-f"]).env("PYTHONPATH", "")).succeeds();
     assert_eq!(output.stderr, "");
 }
@@ -155,7 +189,9 @@ fn on_a_terminal_the_licence_is_paged() {
 
 #[test]
 fn on_a_terminal_a_wrong_prefix_can_be_corrected() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     made.place.write("where/full/file", "");
     let mut terminal = terminal(made.command::<&str>(&[]));
     terminal.expect("home/small] >>> ");
@@ -191,7 +227,9 @@ fn ctrl_c_and_end_of_input_change_nothing() {
 
 #[test]
 fn ctrl_c_in_the_middle_is_undone() {
-    let Some(made) = make(&[many(6000), sample()], "") else { return };
+    let Some(made) = make(&[many(2000), sample()], "") else {
+        return;
+    };
     let before = made.everything();
     let mut hits = 0;
     for _ in 0..5 {
@@ -233,7 +271,11 @@ fn piped(command: &mut Command, input: &str) -> Output {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(input.as_bytes()).expect("a file");
     std::io::Seek::rewind(&mut file).expect("a file");
-    let mut cat = Command::new("cat").stdin(file).stdout(Stdio::piped()).spawn().expect("a pipe");
+    let mut cat = Command::new("cat")
+        .stdin(file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a pipe");
     let output = run(command.stdin(cat.stdout.take().expect("a pipe")));
     cat.wait().expect("an end");
     output
@@ -255,7 +297,9 @@ impl Terminal {
     /// Waits for a text and returns what came before.
     #[track_caller]
     fn expect(&mut self, text: &str) -> String {
-        self.0.exp_string(text).unwrap_or_else(|error| panic!("no `{text}`: {error}"))
+        self.0
+            .exp_string(text)
+            .unwrap_or_else(|error| panic!("no `{text}`: {error}"))
     }
 
     fn enter(&mut self, line: &str) {
@@ -263,7 +307,10 @@ impl Terminal {
     }
 
     fn key(&mut self, key: &str) {
-        self.0.send(key).and_then(|_| self.0.flush()).expect("a terminal");
+        self.0
+            .send(key)
+            .and_then(|_| self.0.flush())
+            .expect("a terminal");
     }
 
     fn control(&mut self, letter: char) {

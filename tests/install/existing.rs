@@ -25,7 +25,10 @@ fn force_replaces_what_is_new_and_keeps_the_rest() {
         assert!(tree.0.contains_key("conda-meta/foreign-1-0.json"));
         assert!(!tree.0.contains_key(".installing"));
         let history = content("conda-meta/history");
-        assert_eq!(history.matches("# cmd: ").count(), if option == "-f" { 2 } else { 3 });
+        assert_eq!(
+            history.matches("# cmd: ").count(),
+            if option == "-f" { 2 } else { 3 }
+        );
         assert!(history.contains("::tool-1.0-0\n"), "{history}");
         let removed = history.lines().filter(|line| line.starts_with('-'));
         assert_eq!(removed.count(), 1, "{history}");
@@ -42,11 +45,14 @@ fn a_failure_leaves_an_existing_prefix_as_it_was() {
         ("", "post-link script of tool failed"),
         ("", "is a directory"),
     ] {
-        let Some(Versions { new: made, .. }) = two_versions(keys) else { return };
+        let Some(Versions { new: made, .. }) = two_versions(keys) else {
+            return;
+        };
         match breaks {
             "is a directory" => {
                 // A folder of the user where the new version has a file.
-                made.place.write("where/prefix/share/tool/new/of/the/user", "mine");
+                made.place
+                    .write("where/prefix/share/tool/new/of/the/user", "mine");
             }
             "post-link script of tool failed" => {
                 made.place.write("fail", "");
@@ -55,22 +61,34 @@ fn a_failure_leaves_an_existing_prefix_as_it_was() {
         }
         let before = made.everything();
         let output = made.install(&["-f"]).exits(1);
-        assert!(output.stderr.to_lowercase().contains(breaks), "{breaks}: {output}");
+        assert!(
+            output.stderr.to_lowercase().contains(breaks),
+            "{breaks}: {output}"
+        );
         assert_same(&before, &made.everything());
     }
 }
 
 #[test]
 fn an_empty_folder_and_a_mount_point_are_prefixes() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     made.install(&[]).succeeds();
-    let expected = made.installed().without(|path| path == "conda-meta/history");
+    let expected = made
+        .installed()
+        .without(|path| path == "conda-meta/history");
     fs::remove_dir_all(made.prefix()).expect("a prefix");
 
     fs::create_dir(made.prefix()).expect("a folder");
     fs::set_permissions(made.prefix(), permissions(0o750)).expect("a folder");
     made.install(&[]).succeeds();
-    assert_same(&expected, &made.installed().without(|path| path == "conda-meta/history"));
+    assert_same(
+        &expected,
+        &made
+            .installed()
+            .without(|path| path == "conda-meta/history"),
+    );
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &fs::metadata(made.prefix()).expect("a folder").permissions(),
     );
@@ -80,7 +98,9 @@ fn an_empty_folder_and_a_mount_point_are_prefixes() {
 
     let script = "mount -t tmpfs -o size=4m tmpfs \"$2\"; mkdir \"$2/lost+found\"\n\
                   sh \"$1\" -b -p \"$2\"; rmdir \"$2/lost+found\"; cp -a \"$2\" copy";
-    let Some(mut command) = made.with_mounts(script) else { return };
+    let Some(mut command) = made.with_mounts(script) else {
+        return;
+    };
     run(&mut command).succeeds();
     let copy = snapshot(&made.place.join("copy")).without(|path| path == "conda-meta/history");
     assert_same(&expected, &copy);
@@ -89,12 +109,17 @@ fn an_empty_folder_and_a_mount_point_are_prefixes() {
 
 #[test]
 fn a_link_to_a_folder_is_followed_once() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     let real = made.place.join("real");
     fs::create_dir(&real).expect("a folder");
     std::os::unix::fs::symlink(&real, made.prefix()).expect("a link");
     made.install(&[]).succeeds();
-    let output = run(made.place.command(real.join("bin/where")).env("PATH", "/usr/bin:/bin"));
+    let output = run(made
+        .place
+        .command(real.join("bin/where"))
+        .env("PATH", "/usr/bin:/bin"));
     assert_eq!(output.stdout, format!("{}\n", real.display()));
     assert!(made.prefix().is_symlink());
 }
@@ -118,10 +143,12 @@ fn two_versions(keys: &str) -> Option<Versions> {
     let made = make_in(place, &[tool("1.0")], "")?;
     made.install(&[]).succeeds();
     made.place.write("where/prefix/mine/notes", "mine\n");
-    made.place.write("where/prefix/conda-meta/foreign-1-0.json", "{}");
+    made.place
+        .write("where/prefix/conda-meta/foreign-1-0.json", "{}");
     fs::set_permissions(made.prefix().join("mine"), permissions(0o700)).expect("a folder");
     // Files that the user has changed.
-    made.place.write("where/prefix/share/tool/changed", "by the user\n");
+    made.place
+        .write("where/prefix/share/tool/changed", "by the user\n");
     let old = snapshot(&made.prefix());
     let Made { place, .. } = made;
     let new = make_in(place, &[tool("2.0")], keys)?;

@@ -8,26 +8,36 @@ use crate::support::tree::assert_same;
 
 #[test]
 fn a_disk_that_is_too_small_is_noticed_before_anything_is_written() {
-    let Some(made) = make(&[sample(), large()], "") else { return };
+    let Some(made) = make(&[sample(), large()], "") else {
+        return;
+    };
     let before = made.everything();
     let script = "mount -t tmpfs -o size=1m tmpfs where\n\
                   status=0; sh \"$1\" -b -p \"$2\" || status=$?\n\
                   find where -mindepth 1; exit $status";
-    let Some(mut command) = made.with_mounts(script) else { return };
-    let output = run(&mut command).exits(1).says(&["error: there is too little room", "MB are needed"]);
+    let Some(mut command) = made.with_mounts(script) else {
+        return;
+    };
+    let output = run(&mut command)
+        .exits(1)
+        .says(&["error: there is too little room", "MB are needed"]);
     assert_eq!(output.stderr.lines().count(), 1, "{output}");
     assert_eq!(output.stdout, "", "{output}");
     assert_same(&before, &made.everything());
 
     let script = script.replace("size=1m", "nr_inodes=20");
     let mut command = made.with_mounts(&script).expect("mounts");
-    run(&mut command).exits(1).says(&["error: there is no room for so many files"]);
+    run(&mut command)
+        .exits(1)
+        .says(&["error: there is no room for so many files"]);
     assert_same(&before, &made.everything());
 }
 
 #[test]
 fn a_disk_that_fills_up_is_cleaned() {
-    let Some(made) = make(&[sample(), large(), many(300)], "") else { return };
+    let Some(made) = make(&[sample(), large(), many(300)], "") else {
+        return;
+    };
     let before = made.everything();
     for options in ["size=1m", "size=2m,nr_inodes=200"] {
         for target in ["where/prefix", "where"] {
@@ -37,10 +47,17 @@ fn a_disk_that_fills_up_is_cleaned() {
                  status=0; sh \"$1\" -b -f --ignore-space -p {target} || status=$?\n\
                  find where -mindepth 1; exit $status"
             );
-            let Some(mut command) = made.with_mounts(&script) else { return };
-            let output = run(&mut command).exits(1).says(&["No space left on device"]);
+            let Some(mut command) = made.with_mounts(&script) else {
+                return;
+            };
+            let output = run(&mut command)
+                .exits(1)
+                .says(&["No space left on device"]);
             assert_eq!(output.lines("error: ").len(), 1, "{output}");
-            let left = output.stdout.lines().filter(|line| line.starts_with("where"));
+            let left = output
+                .stdout
+                .lines()
+                .filter(|line| line.starts_with("where"));
             assert_eq!(left.count(), 0, "something is left: {output}");
             assert_same(&before, &made.everything());
         }
@@ -49,10 +66,14 @@ fn a_disk_that_fills_up_is_cleaned() {
 
 #[test]
 fn a_read_only_file_system_is_named() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     let before = made.everything();
     let script = "mount -t tmpfs -o ro tmpfs where\nexec sh \"$1\" -b -p \"$2\"";
-    let Some(mut command) = made.with_mounts(script) else { return };
+    let Some(mut command) = made.with_mounts(script) else {
+        return;
+    };
     let output = run(&mut command).exits(1);
     let output = output.says(&["error: nothing can be written into", "where", "Read-only"]);
     assert_eq!(output.stderr.lines().count(), 1, "{output}");
@@ -61,7 +82,9 @@ fn a_read_only_file_system_is_named() {
 
 #[test]
 fn a_temporary_folder_without_programs_is_left_alone() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     // In which nothing may be started; which is full; which is not there.
     for prepare in [
         "mount -t tmpfs -o noexec tmpfs tmp",
@@ -69,11 +92,17 @@ fn a_temporary_folder_without_programs_is_left_alone() {
         "mount -t tmpfs -o ro tmpfs tmp",
         "export TMPDIR=/no/such/folder",
     ] {
-        let script = format!("{prepare}\nsh \"$1\" -b -p \"$2\"; find tmp -mindepth 1; rm -r \"$2\"");
-        let Some(mut command) = made.with_mounts(&script) else { return };
+        let script =
+            format!("{prepare}\nsh \"$1\" -b -p \"$2\"; find tmp -mindepth 1; rm -r \"$2\"");
+        let Some(mut command) = made.with_mounts(&script) else {
+            return;
+        };
         let output = run(&mut command).succeeds();
         assert_eq!(output.stderr, "", "{prepare}: {output}");
-        let left = output.stdout.lines().filter(|line| line.starts_with("tmp/"));
+        let left = output
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("tmp/"));
         assert_eq!(left.count(), 0, "{prepare}: {output}");
     }
     // Nowhere at all: everything that was tried is named.
@@ -83,16 +112,24 @@ fn a_temporary_folder_without_programs_is_left_alone() {
                   find tmp /var/tmp where home -mindepth 1; exit $status";
     let mut command = made.with_mounts(script).expect("mounts");
     let output = run(&mut command).exits(1);
-    let output = output.says(&["no place for the program", "TMPDIR=FOLDER", "/var/tmp: programs cannot"]);
+    let output = output.says(&[
+        "no place for the program",
+        "TMPDIR=FOLDER",
+        "/var/tmp: programs cannot",
+    ]);
     assert_eq!(output.stdout, "", "something is left: {output}");
 }
 
 #[test]
 fn an_unwritable_home_does_not_matter() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     let script = "mount -t tmpfs -o ro tmpfs home\nHOME=$PWD/home sh \"$1\" -b -p \"$2\"\n\
                   rm -r \"$2\"\nunset HOME TMPDIR\nsh \"$1\" -b -p \"$2\"";
-    let Some(mut command) = made.with_mounts(script) else { return };
+    let Some(mut command) = made.with_mounts(script) else {
+        return;
+    };
     run(&mut command).succeeds();
     made.installed();
 }

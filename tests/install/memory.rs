@@ -18,22 +18,34 @@ const PROGRAM: u64 = 3 << 20;
 fn memory_does_not_grow_with_packages() {
     let place = Place::new();
     // The script's parent is the installer, which has everything behind it.
-    place.write("post.sh", "grep VmHWM \"/proc/$PPID/status\" >\"$PREFIX/memory\"\n");
-    let Some(made) = make_in(place, &[huge()], "post_install = \"post.sh\"") else { return };
+    place.write(
+        "post.sh",
+        "grep VmHWM \"/proc/$PPID/status\" >\"$PREFIX/memory\"\n",
+    );
+    let Some(made) = make_in(place, &[huge()], "post_install = \"post.sh\"") else {
+        return;
+    };
     for arguments in [&["--threads=2"] as &[&str], &["--threads=2", "-k", "-f"]] {
         run(&mut made.installation(arguments)).succeeds();
         let text = fs::read_to_string(made.prefix().join("memory")).expect("a file");
-        let peak = text.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+        let peak = text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok());
         let peak: u64 = peak.expect("a number");
         assert!(peak <= MEMORY, "{peak} KiB with {arguments:?}");
-        let large = fs::metadata(made.prefix().join("share/huge/0")).expect("a file").len();
+        let large = fs::metadata(made.prefix().join("share/huge/0"))
+            .expect("a file")
+            .len();
         assert_eq!(large, 150 << 20);
     }
 }
 
 #[test]
 fn the_program_inside_is_small() {
-    let Some(runtimes) = requirements::runtimes() else { return };
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
     for platform in ["linux-64", "linux-aarch64"] {
         let program = runtimes.join(format!("runtime-{platform}"));
         let length = fs::metadata(&program).expect("a program").len();

@@ -13,9 +13,17 @@ use serde_json::Value;
 use url::Url;
 
 /// Installs package files into `root`, as if that were `prefix`; `work` takes what they extract to.
-pub(super) fn install(packages: &[PathBuf], platform: Subdir, prefix: &str, root: &Path, work: &Path) {
-    let extracted: Vec<(PathBuf, RepoDataRecord)> =
-        packages.iter().map(|package| extract(package, work)).collect();
+pub(super) fn install(
+    packages: &[PathBuf],
+    platform: Subdir,
+    prefix: &str,
+    root: &Path,
+    work: &Path,
+) {
+    let extracted: Vec<(PathBuf, RepoDataRecord)> = packages
+        .iter()
+        .map(|package| extract(package, work))
+        .collect();
     let python = extracted
         .iter()
         .map(|(_, record)| &record.package_record)
@@ -40,7 +48,11 @@ pub(super) fn install(packages: &[PathBuf], platform: Subdir, prefix: &str, root
     let records: Vec<PrefixRecord> =
         PrefixRecord::collect_from_prefix(root.path()).expect("records");
     let sorted = PackageRecord::sort_topologically(records.iter().collect());
-    registry.lock().expect("a registry").unclobber(&sorted, root.path()).expect("one winner each");
+    registry
+        .lock()
+        .expect("a registry")
+        .unclobber(&sorted, root.path())
+        .expect("one winner each");
 }
 
 /// The records of a prefix, by file name.
@@ -48,9 +60,16 @@ pub(super) fn records(prefix: &Path) -> BTreeMap<String, Value> {
     fs::read_dir(prefix.join("conda-meta"))
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .map(|path| {
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
             let text = fs::read(&path).expect("a record");
             (name, serde_json::from_slice(&text).expect("JSON"))
         })
@@ -58,7 +77,10 @@ pub(super) fn records(prefix: &Path) -> BTreeMap<String, Value> {
 }
 
 fn extract(package: &Path, work: &Path) -> (PathBuf, RepoDataRecord) {
-    let name = package.file_name().and_then(|name| name.to_str()).expect("a name");
+    let name = package
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name");
     let folder = work.join(name);
     let result = rattler_package_streaming::fs::extract(package, &folder).expect("a package");
     let index = IndexJson::from_package_directory(&folder).expect("an index");

@@ -7,7 +7,7 @@ use std::process::Command;
 use fs_err as fs;
 use serde_json::Value;
 
-use super::support::{Made, greeting, make, python, sample};
+use super::support::{Made, greeting, is_kind, make, python, sample};
 use crate::support::channel::index;
 use crate::support::package::Package;
 use crate::support::requirements;
@@ -31,23 +31,40 @@ pub(super) fn conda(place: &Place) -> Option<Command> {
 /// `NAME-VERSION-BUILD` of what conda finds in a prefix.
 pub(super) fn names(place: &Place, prefix: &Path) -> Vec<String> {
     let mut list = conda(place).expect("conda");
-    let listed = run(list.args(["list", "--json", "-p"]).arg(prefix)).succeeds().json();
+    let listed = run(list.args(["list", "--json", "-p"]).arg(prefix))
+        .succeeds()
+        .json();
     let packages = listed.as_array().expect("a list").iter();
-    packages.filter_map(|package| package["dist_name"].as_str().map(str::to_owned)).collect()
+    packages
+        .filter_map(|package| package["dist_name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 #[test]
 fn conda_reads_the_prefix() {
     let Some(made) = environment() else { return };
-    let Some(mut list) = conda(&made.place) else { return };
+    let Some(mut list) = conda(&made.place) else {
+        return;
+    };
     let prefix = made.prefix();
     let listed = run(list.args(["list", "-p"]).arg(&prefix)).succeeds();
     for name in ["greeting", "python", "sample", "other"] {
-        assert!(listed.stdout.lines().any(|line| line.starts_with(&format!("{name} "))), "{listed}");
+        assert!(
+            listed
+                .stdout
+                .lines()
+                .any(|line| line.starts_with(&format!("{name} "))),
+            "{listed}"
+        );
     }
     let mut explicit = conda(&made.place).expect("conda");
     let explicit = run(explicit.args(["list", "--explicit", "-p"]).arg(&prefix)).succeeds();
-    assert!(explicit.stdout.contains("/channel/noarch/sample-1.0-0.conda"), "{explicit}");
+    assert!(
+        explicit
+            .stdout
+            .contains("/channel/noarch/sample-1.0-0.conda"),
+        "{explicit}"
+    );
     let mut revisions = conda(&made.place).expect("conda");
     let revisions = run(revisions.args(["list", "--revisions", "-p"]).arg(&prefix)).succeeds();
     assert!(revisions.stdout.contains("+sample-1.0 ("), "{revisions}");
@@ -55,26 +72,38 @@ fn conda_reads_the_prefix() {
     let script = "import json, sys\nfrom conda.history import History\n\
                   specs = History(sys.argv[1]).get_requested_specs_map()\n\
                   print(json.dumps({name: str(spec) for name, spec in specs.items()}))";
-    let mut history = made.place.command(requirements::oracles().expect("a Python"));
+    let mut history = made
+        .place
+        .command(requirements::oracles().expect("a Python"));
     history.env("PYTHONPATH", requirements::conda().expect("conda"));
-    let asked = run(history.args(["-c", script]).arg(&prefix)).succeeds().json();
+    let asked = run(history.args(["-c", script]).arg(&prefix))
+        .succeeds()
+        .json();
     let mut asked: Vec<&String> = asked.as_object().expect("an object").keys().collect();
     asked.sort();
     assert_eq!(asked, ["greeting", "other", "python", "sample"]);
 
     // conda takes a package out again, with every file of it and nothing else.
     let mut remove = conda(&made.place).expect("conda");
-    run(remove.args(["remove", "--yes", "--offline", "--force", "greeting", "-p"]).arg(&prefix)).succeeds();
+    run(remove
+        .args(["remove", "--yes", "--offline", "--force", "greeting", "-p"])
+        .arg(&prefix))
+    .succeeds();
     let left = snapshot(&prefix);
-    let of_it: Vec<&str> =
-        left.paths().into_iter().filter(|path| path.contains("greet")).collect();
+    let of_it: Vec<&str> = left
+        .paths()
+        .into_iter()
+        .filter(|path| path.contains("greet"))
+        .collect();
     assert_eq!(of_it, Vec::<&str>::new());
     assert!(left.0.contains_key("bin/where"));
 }
 
 #[test]
 fn py_rattler_reads_the_prefix() {
-    let Some(python) = requirements::oracles() else { return };
+    let Some(python) = requirements::oracles() else {
+        return;
+    };
     let Some(made) = environment() else { return };
     let script = "import glob, json, sys\nfrom rattler import PrefixRecord\nfound = {}\n\
         for path in sorted(glob.glob(sys.argv[1] + '/conda-meta/*.json')):\n    \
@@ -85,7 +114,13 @@ fn py_rattler_reads_the_prefix() {
                 'files': len(record.files), 'paths': [str(p.relative_path) for p in paths],\n        \
                 'specs': record.requested_specs}\n\
         print(json.dumps(found))";
-    let found = run(made.place.command(python).args(["-c", script]).arg(made.prefix())).succeeds().json();
+    let found = run(made
+        .place
+        .command(python)
+        .args(["-c", script])
+        .arg(made.prefix()))
+    .succeeds()
+    .json();
     let names: Vec<&String> = found.as_object().expect("an object").keys().collect();
     assert_eq!(names, ["greeting", "other", "python", "sample"]);
     let sample = &found["sample"];
@@ -94,31 +129,52 @@ fn py_rattler_reads_the_prefix() {
     let paths = sample["paths"].as_array().expect("paths");
     assert_eq!(sample["files"].as_u64(), Some(paths.len() as u64));
     for path in paths.iter().filter_map(Value::as_str) {
-        assert!(made.prefix().join(path).symlink_metadata().is_ok(), "{path}");
+        assert!(
+            made.prefix().join(path).symlink_metadata().is_ok(),
+            "{path}"
+        );
     }
     let all = made.installed();
-    let compiled = all.paths().iter().filter(|path| path.ends_with(".pyc")).count();
+    let compiled = all
+        .paths()
+        .iter()
+        .filter(|path| is_kind(path, "pyc"))
+        .count();
     let known = found["greeting"]["paths"].as_array().expect("paths");
-    let named = known.iter().filter(|path| path.as_str().is_some_and(|path| path.ends_with(".pyc")));
+    let named = known
+        .iter()
+        .filter(|path| path.as_str().is_some_and(|path| is_kind(path, "pyc")));
     assert_eq!(named.count(), compiled);
     assert!(compiled > 0);
 }
 
 #[test]
 fn conda_makes_the_same_tree_of_a_channel_that_we_indexed() {
-    let Some(data) = requirements::shared("channels/conda-forge-2023") else { return };
-    let Some(runtimes) = requirements::runtimes() else { return };
+    let Some(data) = requirements::shared("channels/conda-forge-2023") else {
+        return;
+    };
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
     let place = Place::new();
-    let Some(mut create) = conda(&place) else { return };
+    let Some(mut create) = conda(&place) else {
+        return;
+    };
     // Text and binary placeholders, symbolic links, both formats.
-    let names = ["bzip2", "libnsl", "xz", "ncurses", "readline", "libev", "libiconv", "yaml-cpp"];
+    let names = [
+        "bzip2", "libnsl", "xz", "ncurses", "readline", "libev", "libiconv", "yaml-cpp",
+    ];
     let channel = place.join("channel/linux-aarch64");
     fs::create_dir_all(&channel).expect("a folder");
     for entry in fs::read_dir(data.join("linux-aarch64")).expect("packages") {
         let entry = entry.expect("an entry");
         let name = entry.file_name().into_string().expect("a name");
         let chosen = ["libgcc-ng", "libgomp", "libstdcxx-ng", "_openmp_mutex"];
-        if names.iter().chain(&chosen).any(|one| name.starts_with(&format!("{one}-"))) {
+        if names
+            .iter()
+            .chain(&chosen)
+            .any(|one| name.starts_with(&format!("{one}-")))
+        {
             fs::copy(entry.path(), channel.join(&name)).expect("a copy");
         }
     }
@@ -128,7 +184,15 @@ fn conda_makes_the_same_tree_of_a_channel_that_we_indexed() {
     let url = server.url();
 
     let prefix = place.join("prefix");
-    create.args(["create", "--yes", "--subdir", "linux-aarch64", "--override-channels", "-c", &url]);
+    create.args([
+        "create",
+        "--yes",
+        "--subdir",
+        "linux-aarch64",
+        "--override-channels",
+        "-c",
+        &url,
+    ]);
     run(create.arg("-p").arg(&prefix).args(names)).succeeds();
     let theirs = place.join("conda");
     fs::rename(&prefix, &theirs).expect("a prefix");
@@ -146,13 +210,22 @@ fn conda_makes_the_same_tree_of_a_channel_that_we_indexed() {
 
     let installed = |prefix: &Path| -> Vec<String> {
         let tree = snapshot(&prefix.join("conda-meta"));
-        let records = tree.paths().into_iter().filter(|path| path.ends_with(".json"));
+        let records = tree
+            .paths()
+            .into_iter()
+            .filter(|path| is_kind(path, "json"));
         records.map(str::to_owned).collect()
     };
     assert_eq!(installed(&theirs), installed(&prefix));
-    assert_same(&comparable(snapshot(&theirs)), &comparable(snapshot(&prefix)));
+    assert_same(
+        &comparable(snapshot(&theirs)),
+        &comparable(snapshot(&prefix)),
+    );
     // Both note the same digests of what they wrote.
-    let (theirs, ours) = (super::oracle::records(&theirs), super::oracle::records(&prefix));
+    let (theirs, ours) = (
+        super::oracle::records(&theirs),
+        super::oracle::records(&prefix),
+    );
     for (name, record) in &theirs {
         assert_eq!(digests(record), digests(&ours[name]), "{name}");
         assert_eq!(files(record), files(&ours[name]), "{name}");
@@ -195,11 +268,16 @@ fn files(record: &Value) -> Vec<&str> {
 }
 
 fn digests(record: &Value) -> Vec<(&str, Option<&str>)> {
-    let paths = record["paths_data"]["paths"].as_array().expect("paths").iter();
+    let paths = record["paths_data"]["paths"]
+        .as_array()
+        .expect("paths")
+        .iter();
     let mut digests: Vec<_> = paths
         .filter(|path| path["path_type"] == "hardlink")
         .map(|path| {
-            let digest = path["sha256_in_prefix"].as_str().or_else(|| path["sha256"].as_str());
+            let digest = path["sha256_in_prefix"]
+                .as_str()
+                .or_else(|| path["sha256"].as_str());
             (path["_path"].as_str().expect("a path"), digest)
         })
         .collect();

@@ -14,7 +14,10 @@ use crate::support::tree::assert_same;
 #[test]
 fn distribution_scripts_see_what_constructor_shows_them() {
     let place = Place::new();
-    place.write("pre.sh", "env -0 >\"$PREFIX/pre.env\"\npwd >\"$PREFIX/pre.pwd\"\n");
+    place.write(
+        "pre.sh",
+        "env -0 >\"$PREFIX/pre.env\"\npwd >\"$PREFIX/pre.pwd\"\n",
+    );
     place.write(
         "post.sh",
         "#!/bin/bash -u\nenv -0 >\"$PREFIX/post.env\"\npwd >\"$PREFIX/post.pwd\"\n\
@@ -22,9 +25,17 @@ fn distribution_scripts_see_what_constructor_shows_them() {
     );
     let keys = "pre_install = \"pre.sh\"\npost_install = \"post.sh\"\n\
                 script_env_variables = { GREETING = \"a 'b' $HOME\" }";
-    let Some(made) = make_in(place, &[sample()], keys) else { return };
+    let Some(made) = make_in(place, &[sample()], keys) else {
+        return;
+    };
     let mut command = made.command(&["-b", "-p", "where/prefix"]);
-    for name in ["LD_LIBRARY_PATH", "LD_AUDIT", "CONDARC", "MAMBARC", "PYTHON_SYSCONFIGDATA_NAME"] {
+    for name in [
+        "LD_LIBRARY_PATH",
+        "LD_AUDIT",
+        "CONDARC",
+        "MAMBARC",
+        "PYTHON_SYSCONFIGDATA_NAME",
+    ] {
         command.env(name, "");
     }
     run(&mut command).succeeds();
@@ -44,7 +55,13 @@ fn distribution_scripts_see_what_constructor_shows_them() {
         assert_eq!(variable("INSTALLER_UNATTENDED"), Some("1"));
         assert_eq!(variable("GREETING"), Some("a 'b' $HOME"));
         assert_eq!(variable("FORCE"), force, "{script}");
-        let misleading = ["LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "CONDARC", "MAMBARC"];
+        let misleading = [
+            "LD_LIBRARY_PATH",
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "CONDARC",
+            "MAMBARC",
+        ];
         for name in misleading.iter().chain(&["PYTHON_SYSCONFIGDATA_NAME"]) {
             assert_eq!(variable(name), None, "{script} {name}");
         }
@@ -61,16 +78,20 @@ fn link_scripts_see_what_conda_shows_them() {
         executable("bin/first", "#!/bin/sh\necho first\n"),
         link_script("first", "post-link", "echo first >>\"$PREFIX/order\"\n"),
     ]);
-    let second = Package::generic("a-second 2.0 h1_7").needs(&["first"]).with(vec![
-        executable("bin/second", "#!/bin/sh\n"),
-        link_script(
-            "a-second",
-            "post-link",
-            "set -e\nenv -0 >\"$PREFIX/link.env\"\nfirst >>\"$PREFIX/order\"\n\
+    let second = Package::generic("a-second 2.0 h1_7")
+        .needs(&["first"])
+        .with(vec![
+            executable("bin/second", "#!/bin/sh\n"),
+            link_script(
+                "a-second",
+                "post-link",
+                "set -e\nenv -0 >\"$PREFIX/link.env\"\nfirst >>\"$PREFIX/order\"\n\
              echo second >>\"$PREFIX/order\"\necho 'Mind the step.' >>\"$PREFIX/.messages.txt\"\n",
-        ),
-    ]);
-    let Some(made) = make(&[first, second], "") else { return };
+            ),
+        ]);
+    let Some(made) = make(&[first, second], "") else {
+        return;
+    };
     made.install(&[]).succeeds().prints(&["Mind the step."]);
     made.installed();
     let prefix = made.prefix();
@@ -86,7 +107,11 @@ fn link_scripts_see_what_conda_shows_them() {
         ("PKG_VERSION", "2.0"),
         ("PKG_BUILDNUM", "7"),
     ] {
-        assert_eq!(environment.get(name).map(String::as_str), Some(value), "{name}");
+        assert_eq!(
+            environment.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
     }
     let path = environment.get("PATH").expect("a path");
     assert!(path.starts_with(&format!("{shown}/bin:")), "{path}");
@@ -95,9 +120,18 @@ fn link_scripts_see_what_conda_shows_them() {
 #[test]
 fn a_failing_script_undoes_everything() {
     for (script, text) in [
-        ("pre", "error: the pre_install script failed: exit status: 3"),
-        ("post", "error: the post_install script failed: exit status: 3"),
-        ("link", "error: the post-link script of linked failed: exit status: 3"),
+        (
+            "pre",
+            "error: the pre_install script failed: exit status: 3",
+        ),
+        (
+            "post",
+            "error: the post_install script failed: exit status: 3",
+        ),
+        (
+            "link",
+            "error: the post-link script of linked failed: exit status: 3",
+        ),
         ("killed", "error: the post_install script failed: signal: 9"),
     ] {
         let made = failing(script);
@@ -105,12 +139,15 @@ fn a_failing_script_undoes_everything() {
         let before = made.everything();
         let output = made.install(&[]).exits(1).says(&[text]);
         if script == "link" {
-            let output = output.says(&["output of the post-link script of linked:", "said by link"]);
+            let output =
+                output.says(&["output of the post-link script of linked:", "said by link"]);
             assert!(!output.stdout.contains("said by link"));
         }
         assert_same(&before, &made.everything());
         // The parents that were made for it go too.
-        made.run(&["-b", "-p", "where/new/and/deep"]).exits(1).says(&[text]);
+        made.run(&["-b", "-p", "where/new/and/deep"])
+            .exits(1)
+            .says(&[text]);
         assert_same(&before, &made.everything());
         // An empty folder stays one, with its mode.
         fs::create_dir(made.prefix()).expect("a folder");
@@ -126,9 +163,13 @@ fn a_failing_script_undoes_everything() {
 fn a_script_that_cannot_start_is_named() {
     let place = Place::new();
     place.write("post.sh", "#!/no/such/interpreter\n");
-    let Some(made) = make_in(place, &[sample()], "post_install = \"post.sh\"") else { return };
+    let Some(made) = make_in(place, &[sample()], "post_install = \"post.sh\"") else {
+        return;
+    };
     let before = made.everything();
-    made.install(&[]).exits(1).says(&["cannot run the post_install script"]);
+    made.install(&[])
+        .exits(1)
+        .says(&["cannot run the post_install script"]);
     assert_same(&before, &made.everything());
 }
 
@@ -137,7 +178,11 @@ fn failing(script: &str) -> Option<Made> {
     let text = |name| {
         let body = "mkdir -p \"$PREFIX/made/by\"; touch \"$PREFIX/made/by/script\"";
         let end = if script == name { "exit 3" } else { ":" };
-        let end = if script == "killed" && name == "post" { "kill -9 $$" } else { end };
+        let end = if script == "killed" && name == "post" {
+            "kill -9 $$"
+        } else {
+            end
+        };
         format!("{body}; echo said by {name}; {end}\n")
     };
     place.write("pre.sh", text("pre"));

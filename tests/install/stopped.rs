@@ -11,7 +11,7 @@ use crate::support::package::{Package, executable, file, link_script};
 use crate::support::run::{Output, Place, run};
 use crate::support::tree::{Tree, assert_same};
 
-const FILES: usize = 6000;
+const FILES: usize = 2000;
 
 /// Says that it has come so far, and waits.
 const WAITS: &str = "touch \"$PREFIX/../../reached\"\n\
@@ -29,7 +29,9 @@ fn a_signal_undoes_everything() {
             assert_same(&before, &made.everything());
         }
     }
-    let Some(made) = make(&[many(FILES), sample()], "") else { return };
+    let Some(made) = make(&[many(FILES), sample()], "") else {
+        return;
+    };
     let before = made.everything();
     let mut hits = 0;
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
@@ -48,7 +50,9 @@ fn a_signal_undoes_everything() {
 
 #[test]
 fn a_signal_leaves_an_existing_prefix_as_it_was() {
-    let Some(made) = waiting("post_install = \"waits.sh\"") else { return };
+    let Some(made) = waiting("post_install = \"waits.sh\"") else {
+        return;
+    };
     made.install(&["-s"]).succeeds();
     made.place.write("where/prefix/mine", "mine");
     made.place.write("where/prefix/etc/sample.conf", "mine too");
@@ -61,7 +65,9 @@ fn a_signal_leaves_an_existing_prefix_as_it_was() {
 
 #[test]
 fn after_a_kill_the_next_run_works() {
-    let Some(made) = make(&[many(FILES), sample()], "") else { return };
+    let Some(made) = make(&[many(FILES), sample()], "") else {
+        return;
+    };
     made.install(&["--no-compile"]).succeeds();
     let expected = without_history(made.installed());
     fs::remove_dir_all(made.prefix()).expect("a prefix");
@@ -71,9 +77,13 @@ fn after_a_kill_the_next_run_works() {
         let ready = || entries(&new.join("many")) >= reached;
         let output = made.signalled(&made.installation(&["--threads=1"]), &ready, Signal::KILL);
         kills += usize::from(output.signal == Some(9));
-        let undone = output.signal == Some(9) && made.place.join("where/.prefix.installing").exists();
+        let undone =
+            output.signal == Some(9) && made.place.join("where/.prefix.installing").exists();
         let output = made.install(&["-f"]).succeeds();
-        assert!(!undone || output.stderr.contains("an interrupted installation"), "{output}");
+        assert!(
+            !undone || output.stderr.contains("an interrupted installation"),
+            "{output}"
+        );
         assert_same(&expected, &without_history(made.installed()));
         fs::remove_dir_all(made.prefix()).expect("a prefix");
     }
@@ -82,23 +92,32 @@ fn after_a_kill_the_next_run_works() {
 
 #[test]
 fn after_a_kill_at_any_stage_the_next_run_puts_the_old_prefix_back() {
-    for keys in ["pre_install = \"kills.sh\"", "post_install = \"kills.sh\"", ""] {
+    for keys in [
+        "pre_install = \"kills.sh\"",
+        "post_install = \"kills.sh\"",
+        "",
+    ] {
         let Some(made) = killing(keys) else { return };
         // A new prefix.
         let before = made.everything();
         killed(&made.install(&[]));
         assert_ne!(before, made.everything(), "nothing had begun: {keys}");
         made.place.write("go", "");
-        made.install(&[]).succeeds().says(&["an interrupted installation", "was undone"]);
+        made.install(&[])
+            .succeeds()
+            .says(&["an interrupted installation", "was undone"]);
         let expected = without_history(made.installed());
         fs::remove_file(made.place.join("go")).expect("a file");
 
         // An existing one: refused without -f, but put back first.
         made.place.write("where/prefix/mine", "mine");
-        made.place.write("where/prefix/share/sample/data", "mine too");
+        made.place
+            .write("where/prefix/share/sample/data", "mine too");
         let before = made.everything();
         killed(&made.install(&["-f"]));
-        made.install(&[]).exits(1).says(&["was undone", "already exists"]);
+        made.install(&[])
+            .exits(1)
+            .says(&["was undone", "already exists"]);
         assert_same(&before, &made.everything());
         killed(&made.install(&["-f"]));
         made.place.write("go", "");
@@ -111,10 +130,14 @@ fn after_a_kill_at_any_stage_the_next_run_puts_the_old_prefix_back() {
 #[test]
 fn a_kill_while_files_are_moved_is_undone() {
     // Thousands of moves into an existing prefix, each of which can be the last.
-    let Some(made) = make(&[wide("1"), sample()], "") else { return };
+    let Some(made) = make(&[wide("1"), sample()], "") else {
+        return;
+    };
     made.install(&[]).succeeds();
     let Made { place, .. } = made;
-    let Some(made) = make_in(place, &[wide("2"), sample()], "") else { return };
+    let Some(made) = make_in(place, &[wide("2"), sample()], "") else {
+        return;
+    };
     let before = made.everything();
     let workshop = made.place.join("where/prefix/.installing");
     let mut kills = 0;
@@ -123,7 +146,9 @@ fn a_kill_while_files_are_moved_is_undone() {
         let output = made.signalled(&made.installation(&["-f"]), &moved, Signal::KILL);
         if output.signal == Some(9) && workshop.exists() {
             kills += 1;
-            made.install(&[]).exits(1).says(&["was undone", "already exists"]);
+            made.install(&[])
+                .exits(1)
+                .says(&["was undone", "already exists"]);
             assert_same(&before, &made.everything());
         }
         if output.code == Some(0) {
@@ -138,9 +163,11 @@ fn a_kill_while_files_are_moved_is_undone() {
 
 #[test]
 fn two_installations_do_not_meet() {
-    for (keys, force) in
-        [("pre_install = \"waits.sh\"", ""), ("post_install = \"waits.sh\"", ""), ("post_install = \"waits.sh\"", "-f")]
-    {
+    for (keys, force) in [
+        ("pre_install = \"waits.sh\"", ""),
+        ("post_install = \"waits.sh\"", ""),
+        ("post_install = \"waits.sh\"", "-f"),
+    ] {
         let Some(made) = waiting(keys) else { return };
         if force == "-f" {
             made.install(&["-s"]).succeeds();
@@ -150,7 +177,9 @@ fn two_installations_do_not_meet() {
             wait_for("script", || made.place.join("reached").exists());
             let second = made.install(&["-f"]);
             made.place.write("go", "");
-            second.exits(1).says(&["another installation into", "is under way"]);
+            second
+                .exits(1)
+                .says(&["another installation into", "is under way"]);
             first.join().expect("an end").succeeds();
         });
         made.forget();
@@ -160,35 +189,57 @@ fn two_installations_do_not_meet() {
 
 #[test]
 fn of_many_at_once_one_wins() {
-    let Some(made) = make(&[many(500), sample()], "") else { return };
+    let Some(made) = make(&[many(500), sample()], "") else {
+        return;
+    };
     for _ in 0..3 {
         let outputs: Vec<Output> = std::thread::scope(|scope| {
             let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| made.install(&[]))).collect();
-            runs.into_iter().map(|run| run.join().expect("an end")).collect()
+            runs.into_iter()
+                .map(|run| run.join().expect("an end"))
+                .collect()
         });
-        let winners = outputs.iter().filter(|output| output.code == Some(0)).count();
+        let winners = outputs
+            .iter()
+            .filter(|output| output.code == Some(0))
+            .count();
         assert_eq!(winners, 1, "{outputs:#?}");
         for output in outputs.iter().filter(|output| output.code != Some(0)) {
             assert_eq!(output.code, Some(1), "{output}");
             let known = ["is under way", "already exists", "exists and is not"];
-            assert!(known.iter().any(|text| output.stderr.contains(text)), "{output}");
+            assert!(
+                known.iter().any(|text| output.stderr.contains(text)),
+                "{output}"
+            );
         }
         let tree = made.installed();
-        assert_eq!(tree.paths().iter().filter(|path| path.starts_with("many/")).count(), 505);
+        assert_eq!(
+            tree.paths()
+                .iter()
+                .filter(|path| path.starts_with("many/"))
+                .count(),
+            505
+        );
         fs::remove_dir_all(made.prefix()).expect("a prefix");
     }
 }
 
 #[test]
 fn a_folder_of_somebody_else_is_not_touched() {
-    let Some(made) = make(&[sample()], "") else { return };
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
     let command = made.installation(&[]);
-    let Some(mut command) = made.as_nobody(&command) else { return };
+    let Some(mut command) = made.as_nobody(&command) else {
+        return;
+    };
     // Made by root, where anybody may write.
     fs::create_dir(made.place.join("where/.prefix.installing")).expect("a folder");
     made.place.write("where/.prefix.installing/file", "");
     let before = made.everything();
-    run(&mut command).exits(1).says(&["is in the way and belongs to another user"]);
+    run(&mut command)
+        .exits(1)
+        .says(&["is in the way and belongs to another user"]);
     assert_same(&before, &made.everything());
 }
 
@@ -227,7 +278,8 @@ fn killing(keys: &str) -> Option<Made> {
 
 /// Many files in one folder.
 fn wide(version: &str) -> Package {
-    let files = (0..4000).map(|number| file(&format!("wide/{number}"), format!("{version} {number}")));
+    let files =
+        (0..1500).map(|number| file(&format!("wide/{number}"), format!("{version} {number}")));
     Package::generic(&format!("wide {version} 0")).with(files.collect())
 }
 

@@ -25,7 +25,7 @@ pub(super) const PLATFORM: &str = if cfg!(target_arch = "aarch64") {
 };
 
 /// How long a test waits for something that has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An installer in a place of its own.
 pub(super) struct Made {
@@ -120,7 +120,15 @@ impl Made {
         requirements::require("the right to mount (root)", works.then_some(()))?;
         let mut command = self.place.command("unshare");
         command
-            .args(["--mount", "--propagation", "private", "sh", "-euc", script, "sh"])
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-euc",
+                script,
+                "sh",
+            ])
             .arg(&self.file)
             .arg(self.prefix());
         Some(command)
@@ -194,6 +202,11 @@ pub(super) fn assert_empty(folder: &Path) {
     assert_eq!(tree.paths(), Vec::<&str>::new(), "in {}", folder.display());
 }
 
+/// Whether a path ends in `.EXTENSION`.
+pub(super) fn is_kind(path: &str, extension: &str) -> bool {
+    Path::new(path).extension() == Some(OsStr::new(extension))
+}
+
 /// The path of a program.
 pub(super) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -216,7 +229,10 @@ pub(super) fn sample() -> Package {
     };
     Package::generic("sample 1.0 0").with(vec![
         executable("bin/interpreter", "#!/bin/sh\nexec sh \"$@\"\n"),
-        script("bin/where", "#!@PREFIX@/bin/interpreter\necho \"@PREFIX@\"\n"),
+        script(
+            "bin/where",
+            "#!@PREFIX@/bin/interpreter\necho \"@PREFIX@\"\n",
+        ),
         text_prefix("etc/sample.conf", "prefix = @PREFIX@\nlib = @PREFIX@/lib\n"),
         binary_prefix("lib/libsample.so", &["/share/sample", "/etc"]),
         symbolic_link("lib/libsample.so.1", "libsample.so"),
@@ -238,7 +254,12 @@ pub(super) fn sample() -> Package {
 /// Many small files, so that laying them takes a while.
 pub(super) fn many(count: usize) -> Package {
     let files = (0..count)
-        .map(|number| file(&format!("many/{}/{number}", number / 100), format!("{number}\n")))
+        .map(|number| {
+            file(
+                &format!("many/{}/{number}", number / 100),
+                format!("{number}\n"),
+            )
+        })
         .collect();
     Package::generic("many 1.0 0").with(files)
 }
@@ -261,7 +282,9 @@ pub(super) fn python() -> Option<Python> {
     let ask = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
     let output = Command::new(program).args(["-c", ask]).output().ok();
     let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
-    let answer = text.as_deref().and_then(|text| text.trim().split_once('\n'));
+    let answer = text
+        .as_deref()
+        .and_then(|text| text.trim().split_once('\n'));
     let (version, executable_path) = requirements::require("a Python that runs", answer)?;
     let script = format!(
         "#!/bin/sh\nprefix=$(dirname \"$0\")/..\n\

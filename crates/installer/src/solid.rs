@@ -125,8 +125,10 @@ fn pack(
     let mut places = BTreeMap::new();
     let mut buffer = vec![0; 1 << 17];
     let mut failure = None;
+    // As in a scan: what a `.conda`'s content has of `info/` stays with it.
+    let apart = kind == Kind::TarBz2;
     let mut visit = |entry: Entry<'_>| -> Result<(), Error> {
-        if entry.kind != EntryKind::File || entry.path.starts_with("info/") {
+        if entry.kind != EntryKind::File || (apart && entry.path.starts_with("info/")) {
             return Ok(());
         }
         places.insert(entry.path.clone(), repacker.begin()?);
