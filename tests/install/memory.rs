@@ -3,7 +3,7 @@
 
 use fs_err as fs;
 
-use super::support::make_in;
+use super::support::{make_in, many};
 use crate::support::package::{FileKind, Package, file, text_prefix};
 use crate::support::requirements;
 use crate::support::run::{Place, run};
@@ -39,6 +39,32 @@ fn memory_does_not_grow_with_packages() {
             .len();
         assert_eq!(large, 150 << 20);
     }
+}
+
+#[test]
+fn time_grows_with_the_number_of_files_and_no_faster() {
+    let cost = |count: usize| -> Option<u64> {
+        let place = Place::new();
+        // User and system time so far, in ticks.
+        place.write(
+            "post.sh",
+            "set -- $(cat \"/proc/$PPID/stat\")\necho $((${14} + ${15}))\n",
+        );
+        let made = make_in(place, &[many(count)], "post_install = \"post.sh\"")?;
+        // In main memory, where a file costs the same each time.
+        let script = "mount -t tmpfs tmpfs where\nexec sh \"$1\" -b --threads=1 -p \"$2\"";
+        let output = run(&mut made.with_mounts(script)?).succeeds();
+        let number = output.stdout.lines().find_map(|line| line.parse().ok());
+        Some(number.unwrap_or_else(|| panic!("{output}")))
+    };
+    let (Some(few), Some(lots)) = (cost(4000), cost(16_000)) else {
+        return;
+    };
+    let few = few.max(10);
+    assert!(
+        lots < few * 8,
+        "{few} ticks for 4000 files, {lots} for 16000"
+    );
 }
 
 #[test]

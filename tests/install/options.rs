@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use fs_err as fs;
 
-use super::support::{Made, greeting, make, make_in, program, python, sample};
+use super::support::{Made, greeting, make, make_in, program, python, sample, wait_for};
 use crate::support::package::{Package, executable, link_script};
 use crate::support::run::{Place, run};
 use crate::support::tree::{Node, assert_same};
@@ -393,6 +393,36 @@ fn the_shell_is_initialised_in_batch_mode_only_when_asked() {
     made.install(&["--init"]).succeeds();
     let calls = fs::read_to_string(made.prefix().join("calls"));
     assert_eq!(calls.expect("calls"), "-m conda init --condabin ");
+}
+
+#[test]
+fn nobody_has_to_listen() {
+    let Some(made) = make(&[sample()], "") else {
+        return;
+    };
+    for redirection in [">&- 2>&- <&-", ">/dev/full 2>/dev/full", "| true"] {
+        let mut command = made.place.command("sh");
+        let script = format!("sh \"$0\" -b -p \"$1\" {redirection}");
+        command
+            .args(["-c", &script])
+            .arg(&made.file)
+            .arg(made.prefix());
+        run(&mut command).succeeds();
+        wait_for("prefix", || made.prefix().join("conda-meta").exists());
+        wait_for("end", || {
+            !made.place.join("where/.prefix.installing").exists()
+        });
+        made.installed();
+        fs::remove_dir_all(made.prefix()).expect("a prefix");
+    }
+    // What was asked for is the output.
+    let mut command = made.place.command("sh");
+    command
+        .args(["-c", "exec sh \"$0\" --list >/dev/full"])
+        .arg(&made.file);
+    run(&mut command)
+        .exits(1)
+        .says(&["cannot write to standard output"]);
 }
 
 /// An installer with something called conda in it.

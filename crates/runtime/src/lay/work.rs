@@ -75,27 +75,27 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
             position: 0,
         };
         let mut later = Vec::new();
-        let mut rest = jobs;
-        while let Some(first) = rest.first() {
+        let mut rest = jobs.into_iter().peekable();
+        while let Some(first) = rest.next() {
             if site.stopped() {
                 return Err(Error::Cancelled);
             }
             let (offset, length) = (first.file.offset, first.file.size);
-            let count = rest
-                .iter()
-                .take_while(|job| job.file.offset == offset)
-                .count();
-            let next = rest.split_off(count);
+            let mut sharing = vec![first];
+            while let Some(job) = rest.next_if(|job| job.file.offset == offset) {
+                sharing.push(job);
+            }
             stream.skip_to(offset)?;
             match usize::try_from(length) {
                 Ok(length) if length <= CAPACITY => {
                     let bytes = stream.take(length)?;
-                    rest.iter()
+                    sharing
+                        .iter()
                         .try_for_each(|job| write_whole(site, job, bytes))?;
                 }
                 _ => {
-                    later.extend(rest.split_off(rest.len().min(MOST_OPEN)));
-                    write_long(site, rest, length, &mut stream)?;
+                    later.extend(sharing.split_off(sharing.len().min(MOST_OPEN)));
+                    write_long(site, sharing, length, &mut stream)?;
                 }
             }
             if stream.position >= reported + REPORT_EVERY {
@@ -104,7 +104,6 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
                 });
                 reported = stream.position;
             }
-            rest = next;
         }
         jobs = later;
     }
