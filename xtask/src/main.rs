@@ -2,6 +2,7 @@
 //! command is a module. Nothing here is part of what users get.
 
 mod apt;
+mod demo;
 mod elf;
 mod machine;
 mod oracles;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Build the tools and the bootstrap channel, make installers, install them and run Python
+    Demo(demo::Options),
     /// Make the static executables that go into installers
     Runtime(runtime::Options),
     /// Set the machine up for the tests: as root through apt, otherwise say what is missing
@@ -36,6 +39,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = place::Workspace::find().and_then(|workspace| match Arguments::parse().chore {
+        Chore::Demo(options) => demo::run(&workspace, &options),
         Chore::Runtime(options) => runtime::make(&workspace, &options),
         Chore::Machine => machine::prepare(),
         Chore::Test(options) => test::run(&workspace, &options),

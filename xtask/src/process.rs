@@ -41,6 +41,19 @@ pub(crate) fn quietly(command: &mut Command) -> Result<()> {
     output(command).map(drop)
 }
 
+/// What a command printed to stdout; its stderr, with what it says of its progress, is ours.
+pub(crate) fn captured(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", name(command)))?;
+    if !output.status.success() {
+        bail!("{} failed ({})", line(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{} printed no UTF-8", name(command)))
+}
+
 /// What a command printed to stdout.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command

@@ -1,0 +1,205 @@
+//! `cargo xtask demo`: everything from nothing. Builds the tools, makes the bootstrap channel of
+//! Debian packages and Python wheels, builds installers for linux-aarch64 and for this machine,
+//! installs both, runs Python in each and says what it came to. What is there from an earlier
+//! run is used again. How the tools do any of it is their own business: they are run as a user
+//! would run them.
+
+mod places;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use fs_err as fs;
+use serde::Deserialize;
+
+use crate::place::Workspace;
+use crate::{machine, process, runtime, userland};
+use places::Place;
+use table::Row;
+
+/// The platform for which the project was begun.
+const ARM: &str = "linux-aarch64";
+
+/// What the installed Python must be able to do: the modules that need a library each, one
+/// extension module of a wheel, and arithmetic of numpy.
+const CHECK: &str = "\
+import ssl, sqlite3, ctypes, lzma, bz2, zlib, hashlib, readline, zstandard, numpy
+import platform, sys
+certificates = ssl.create_default_context().cert_store_stats()['x509_ca']
+assert certificates > 0, 'no certificate authorities'
+assert numpy.linalg.det(numpy.eye(3)) == 1.0
+print(platform.machine(), 'Python', platform.python_version(), ssl.OPENSSL_VERSION,
+      'numpy', numpy.__version__, certificates, 'CAs', sep=' · ')
+";
+
+/// How the demonstration is made.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask demo                 build, install and run everything
+  cargo xtask demo --profile ci    with quicker building and slower tools
+
+Everything that it makes lies in target/; the installers in target/demo.")]
+pub(crate) struct Options {
+    /// The cargo profile of the tools
+    #[arg(long, value_name = "NAME", default_value = "release")]
+    profile: String,
+}
+
+/// What `build-installer --json` says, as far as it is shown.
+#[derive(Deserialize)]
+struct Built {
+    installers: Vec<Installer>,
+}
+
+#[derive(Deserialize)]
+struct Installer {
+    platform: String,
+    file: PathBuf,
+    size: u64,
+    sha256: String,
+    packages: Vec<String>,
+    files: u64,
+    seconds: std::collections::BTreeMap<String, f64>,
+}
+
+/// Makes the demonstration. Fails if any Python does not run; an installer for a foreign CPU that
+/// this machine cannot run is built all the same, and said to be untried.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    machine::prepare()?;
+    let tools = tools(workspace, &options.profile)?;
+    runtime::make(workspace, &runtime::Options::default())?;
+    let host = host()?;
+    let mut platforms = vec![ARM];
+    if host != ARM {
+        platforms.push(host);
+    }
+
+    let folder = workspace.root().join("target/demo");
+    fs::create_dir_all(&folder)?;
+    process::timed("bootstrap channel", || {
+        channel(workspace, &tools, &folder, &platforms)
+    })?;
+    let built = process::timed("installers", || {
+        installers(workspace, &tools, &folder, &platforms)
+    })?;
+
+    let mut rows = Vec::new();
+    for installer in built.installers {
+        let place = place(workspace, &installer.platform, host);
+        let tried = match place {
+            Ok(place) => Some(try_out(&installer, &place)?),
+            Err(error) => {
+                process::say(&format!("untried: {} ({error:#})", installer.platform));
+                None
+            }
+        };
+        rows.push(Row {
+            file: name(&installer.file)?,
+            size: installer.size,
+            sha256: installer.sha256,
+            packages: installer.packages.len(),
+            files: installer.files,
+            build: installer.seconds.values().sum(),
+            install: tried,
+        });
+    }
+    table::print(&folder, &rows)
+}
+
+/// Builds `archiconda` and `build-installer`.
+fn tools(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
+    process::timed("tools", || {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--package", "cli", "--bins", "--profile", profile]);
+        process::run(&mut cargo)
+    })?;
+    let folder = match profile {
+        "dev" => "debug",
+        name => name,
+    };
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace.root().join("target"), PathBuf::from);
+    Ok(target.join(folder))
+}
+
+fn host() -> Result<&'static str> {
+    match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => Ok("linux-64"),
+        ("linux", "aarch64") => Ok(ARM),
+        (system, cpu) => bail!("the demonstration runs on 64-bit Linux, not on {system} {cpu}"),
+    }
+}
+
+fn channel(workspace: &Workspace, tools: &Path, folder: &Path, platforms: &[&str]) -> Result<()> {
+    let mut repack = Command::new(tools.join("archiconda"));
+    repack
+        .current_dir(workspace.root())
+        .args(["repack", "channels/bootstrap.toml", "--output-dir"])
+        .arg(folder.join("bootstrap"))
+        .arg("--cache-dir")
+        .arg(folder.join("cache"));
+    for platform in platforms {
+        repack.args(["--platform", platform]);
+    }
+    process::run(&mut repack)
+}
+
+/// The spec is copied, since its lock comes to lie beside it and names this machine's folders.
+fn installers(
+    workspace: &Workspace,
+    tools: &Path,
+    folder: &Path,
+    platforms: &[&str],
+) -> Result<Built> {
+    let specs = workspace.root().join("specs");
+    for file in ["bootstrap.toml", "license.txt"] {
+        fs::copy(specs.join(file), folder.join(file))?;
+    }
+    let mut build = Command::new(tools.join("build-installer"));
+    build
+        .arg(folder.join("bootstrap.toml"))
+        .args(["--json", "--channel-alias"])
+        .arg(format!("file://{}/", process::text(folder)?))
+        .arg("--output-dir")
+        .arg(folder)
+        .arg("--cache-dir")
+        .arg(folder.join("cache"))
+        .arg("--runtimes")
+        .arg(workspace.runtimes());
+    for platform in platforms {
+        build.args(["--platform", platform]);
+    }
+    let report = process::captured(&mut build)?;
+    serde_json::from_str(&report).context("build-installer's report is not as expected")
+}
+
+/// Where the programs of a platform run.
+fn place(workspace: &Workspace, platform: &str, host: &str) -> Result<Place> {
+    if platform == host {
+        return Place::here();
+    }
+    Place::inside(&userland::make(workspace)?)
+}
+
+/// Installs, runs Python, and returns how many seconds the installation took.
+fn try_out(installer: &Installer, place: &Place) -> Result<f64> {
+    let inside = place.bring(&installer.file)?;
+    let prefix = place.path("prefix");
+    let start = Instant::now();
+    process::quietly(place.command("sh").args([&inside, "-b", "-p", &prefix]))
+        .with_context(|| format!("cannot install {}", installer.file.display()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let python = format!("{prefix}/bin/python");
+    let said = process::output(place.command(&python).args(["-c", CHECK]))
+        .with_context(|| format!("Python does not run after {}", installer.file.display()))?;
+    process::say(&format!("{}: {}", installer.platform, said.trim()));
+    Ok(seconds)
+}
+
+fn name(file: &Path) -> Result<String> {
+    let name = file.file_name().context("an installer without a name")?;
+    Ok(name.to_string_lossy().into_owned())
+}
