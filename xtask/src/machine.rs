@@ -9,27 +9,98 @@ use fs_err as fs;
 
 use crate::{apt, process};
 
-/// Debian packages, and what does not work without them.
-const PACKAGES: &[(&str, &str)] = &[
-    ("gcc", "nothing can be linked"),
-    ("libc6-dev", "nothing can be linked"),
-    (
+/// A Debian package, what does not work without it, and how another system shows that it has it.
+struct Need {
+    package: &'static str,
+    effect: &'static str,
+    sign: Sign,
+}
+
+/// What is looked for where dpkg does not keep the books.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// A program on `PATH`.
+    Program(&'static str),
+    /// A module that the system's Python can import.
+    Module(&'static str),
+    /// Only Debian's own compiler needs it.
+    Debian,
+}
+
+const fn need(package: &'static str, sign: Sign, effect: &'static str) -> Need {
+    Need {
+        package,
+        effect,
+        sign,
+    }
+}
+
+const NEEDS: &[Need] = &[
+    need("gcc", Sign::Program("cc"), "nothing can be linked"),
+    need("libc6-dev", Sign::Program("cc"), "nothing can be linked"),
+    need(
         "python3-venv",
+        Sign::Module("ensurepip"),
         "zig and the oracles in Python cannot be installed",
     ),
-    ("python3-dev", "the solver that conda needs cannot be built"),
-    ("libz3-4", "Debian's Rust compiler does not run"),
-    ("libedit2", "Debian's Rust compiler does not run"),
-    ("libxml2", "Debian's Rust compiler does not run"),
-    ("debootstrap", "there is no arm64 userland"),
-    ("shellcheck", "the installer's shell is not checked"),
-    ("dash", "installers are not run by dash"),
-    ("bash", "installers are not run by bash"),
-    ("busybox", "installers are not run by busybox"),
-    ("zsh", "installers are not run by zsh"),
+    need(
+        "python3-dev",
+        Sign::Program("python3-config"),
+        "the solver that conda needs cannot be built",
+    ),
+    need(
+        "libz3-4",
+        Sign::Debian,
+        "Debian's Rust compiler does not run",
+    ),
+    need(
+        "libedit2",
+        Sign::Debian,
+        "Debian's Rust compiler does not run",
+    ),
+    need(
+        "libxml2",
+        Sign::Debian,
+        "Debian's Rust compiler does not run",
+    ),
+    need(
+        "debootstrap",
+        Sign::Program("debootstrap"),
+        "there is no arm64 userland",
+    ),
+    need(
+        "patchelf",
+        Sign::Program("patchelf"),
+        "there is no bootstrap channel",
+    ),
+    need(
+        "shellcheck",
+        Sign::Program("shellcheck"),
+        "the installer's shell is not checked",
+    ),
+    need(
+        "dash",
+        Sign::Program("dash"),
+        "installers are not run by dash",
+    ),
+    need(
+        "bash",
+        Sign::Program("bash"),
+        "installers are not run by bash",
+    ),
+    need(
+        "busybox",
+        Sign::Program("busybox"),
+        "installers are not run by busybox",
+    ),
+    need("zsh", Sign::Program("zsh"), "installers are not run by zsh"),
 ];
 
-const EMULATOR: (&str, &str) = ("qemu-user-static", "programs for aarch64 do not run here");
+const EMULATOR: Need = need(
+    "qemu-user-static",
+    Sign::Program("qemu-aarch64-static"),
+    "programs for aarch64 do not run here",
+);
 const EMULATOR_PATH: &str = "/usr/bin/qemu-aarch64-static";
 const FORMATS: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -43,31 +114,54 @@ const FORMAT: &str = concat!(
     "/usr/bin/qemu-aarch64-static:F"
 );
 
-/// Installs what is missing as root; otherwise says what to install.
+/// Installs what is missing as root on Debian and its kin; otherwise says what to install.
 pub(crate) fn prepare() -> Result<()> {
     let foreign = !cfg!(target_arch = "aarch64");
-    let needed: Vec<(&str, &str)> = PACKAGES
-        .iter()
-        .copied()
-        .chain(foreign.then_some(EMULATOR))
-        .collect();
-    let names: Vec<&str> = needed.iter().map(|(name, _)| *name).collect();
-    let missing = apt::missing(&names);
-    if process::is_root() && !missing.is_empty() {
-        process::timed(&format!("apt-get install {}", missing.join(" ")), || {
-            apt::install(&missing)
-        })?;
+    let needed: Vec<&Need> = NEEDS.iter().chain(foreign.then_some(&EMULATOR)).collect();
+    if process::find("apt-get").is_some() {
+        let names: Vec<&str> = needed.iter().map(|need| need.package).collect();
+        let missing = apt::missing(&names);
+        if process::is_root() && !missing.is_empty() {
+            process::timed(&format!("apt-get install {}", missing.join(" ")), || {
+                apt::install(&missing)
+            })?;
+        } else {
+            for need in needed.iter().filter(|need| missing.contains(&need.package)) {
+                let Need {
+                    package, effect, ..
+                } = need;
+                process::say(&format!(
+                    "missing: {effect} (as root: apt-get install {package})"
+                ));
+            }
+        }
     } else {
-        for (name, effect) in needed.iter().filter(|(name, _)| missing.contains(name)) {
+        for need in needed.iter().filter(|need| !need.sign.is_there()) {
+            let Need {
+                package, effect, ..
+            } = need;
             process::say(&format!(
-                "missing: {effect} (as root: apt-get install {name})"
+                "missing: {effect} (Debian calls the package {package})"
             ));
         }
     }
     if foreign && let Err(error) = register_emulator() {
-        process::say(&format!("missing: {} ({error:#})", EMULATOR.1));
+        process::say(&format!("missing: {} ({error:#})", EMULATOR.effect));
     }
     Ok(())
+}
+
+impl Sign {
+    fn is_there(self) -> bool {
+        match self {
+            Self::Program(name) => process::find(name).is_some(),
+            Self::Module(name) => {
+                process::quietly(Command::new("python3").args(["-c", &format!("import {name}")]))
+                    .is_ok()
+            }
+            Self::Debian => true,
+        }
+    }
 }
 
 /// Whether the kernel runs programs for aarch64, also inside a `chroot`.

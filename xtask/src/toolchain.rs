@@ -1,10 +1,10 @@
 //! A compiler and a linker for static musl executables of either CPU, without root and without a
 //! foreign architecture in apt.
 //!
-//! Where rustup has the target's standard library, that compiler is used. Elsewhere Debian's
-//! `rustc-web` (kept current to build browsers, with the sources of the standard library) is
-//! unpacked privately and builds the library itself. C code, linking and libc come from zig, which
-//! `PyPI` carries. Building is left to `runtime`.
+//! Where rustup has the target's standard library, or can fetch it, that compiler is used.
+//! Elsewhere Debian's `rustc-web` (kept current to build browsers, with the sources of the standard
+//! library) is unpacked privately and builds the library itself. C code, linking and libc come from
+//! zig, which `PyPI` carries. Building is left to `runtime`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub(crate) fn prepare(workspace: &Workspace, targets: &[&str]) -> Result<Toolcha
     let folder = workspace.work("toolchain")?;
     let mut variables = Vec::new();
     let mut arguments = Vec::new();
-    if !targets.iter().all(|target| rustup_has(target)) {
+    if !rustup_provides(targets) {
         let compiler = process::timed("Debian's Rust compiler", || debian(&folder))?;
         variables.push(("RUSTC".to_owned(), process::text(&compiler)?.to_owned()));
         // Building the standard library is unstable; a stable compiler does it when told to.
@@ -82,6 +82,17 @@ pub(crate) fn prepare(workspace: &Workspace, targets: &[&str]) -> Result<Toolcha
         variables,
         arguments,
     })
+}
+
+/// Asks rustup for what it lacks; none of it need be there.
+fn rustup_provides(targets: &[&str]) -> bool {
+    let has_all = || targets.iter().all(|target| rustup_has(target));
+    if has_all() {
+        return true;
+    }
+    let mut add = Command::new("rustup");
+    add.args(["target", "add"]).args(targets);
+    process::quietly(&mut add).is_ok() && has_all()
 }
 
 fn rustup_has(target: &str) -> bool {
