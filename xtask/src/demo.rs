@@ -113,7 +113,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 fn tools(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     process::timed("tools", || {
         let mut cargo = workspace.cargo();
-        cargo.args(["build", "--package", "cli", "--bins", "--profile", profile]);
+        // All of the workspace, so that tests and demonstration share what is built.
+        cargo.args(["build", "--workspace", "--bins", "--profile", profile]);
         process::run(&mut cargo)
     })?;
     let folder = match profile {
