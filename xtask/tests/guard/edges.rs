@@ -21,6 +21,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("channel", &["archive", "conda", "fetch", "solve", "spec"]),
     (
+        "repack",
+        &["archive", "channel", "conda", "fetch", "installer"],
+    ),
+    (
         "cli",
         &[
             "archive",
@@ -28,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "conda",
             "fetch",
             "installer",
+            "repack",
             "runtime",
             "solve",
             "spec",
@@ -50,7 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("astral-reqwest-middleware", &["fetch"]),
     ("tokio", &["fetch"]),
     ("rattler", &["installer"]),
-    ("toml", &["spec"]),
+    ("toml", &["repack", "spec"]),
     ("clap", &["cli", "xtask"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli", "xtask"]),

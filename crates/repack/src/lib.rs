@@ -1,0 +1,24 @@
+//! A channel for a CPU that has none: what Debian and the Python Package Index already hold for it
+//! becomes conda packages.
+//!
+//! ```text
+//! Definition ─► Lock ─► .deb files ─► debian::drafts ─┐
+//!                  └──► wheels ─────► wheel::drafts ──┴─► Draft ─► package::write ─► channel::index
+//! ```
+//!
+//! Nothing of the target is run: ELF files are read, never loaded.
+
+mod definition;
+mod draft;
+mod error;
+mod lock;
+mod package;
+mod program;
+mod repack;
+mod store;
+mod target;
+mod wheel;
+
+pub use error::Error;
+pub use repack::{Event, LockMode, Options, Report};
+pub use wheel::Error as WheelError;
