@@ -55,6 +55,19 @@ impl From<installer::Error> for Failure {
     }
 }
 
+impl From<repack::Error> for Failure {
+    fn from(error: repack::Error) -> Failure {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Failure::new(exit, error)
+    }
+}
+
 impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
         let exit = if error.is_integrity() {

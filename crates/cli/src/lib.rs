@@ -6,6 +6,7 @@ mod exit;
 mod index;
 mod installer;
 mod progress;
+mod repack;
 mod run;
 
 pub use run::{archiconda, build_installer};

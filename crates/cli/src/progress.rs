@@ -83,6 +83,21 @@ impl Progress {
         self.start(verb, style, 0);
     }
 
+    /// Says what is done now, where its length is not known.
+    pub(crate) fn doing(&self, text: &str) {
+        if self.terminal {
+            self.start("", "{spinner} {wide_msg}", 0);
+            self.message(text);
+        } else {
+            self.note(text);
+        }
+    }
+
+    /// Changes the words beside the bar.
+    pub(crate) fn message(&self, text: &str) {
+        self.with_bar(|bar| bar.set_message(text.to_owned()));
+    }
+
     /// Starts a bar that counts to `length`.
     pub(crate) fn count(&self, verb: &'static str, length: usize) {
         self.start(

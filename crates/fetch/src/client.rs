@@ -177,7 +177,7 @@ impl fmt::Debug for Client {
 }
 
 /// The XDG base directory specification's cache folder.
-fn default_cache_dir() -> PathBuf {
+pub fn default_cache_dir() -> PathBuf {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)

@@ -21,7 +21,7 @@ mod repodata;
 mod retry;
 mod store;
 
-pub use client::{Client, Options};
+pub use client::{Client, Options, default_cache_dir};
 pub use error::{Cause, Error};
 pub use event::Event;
 pub use packages::{Package, Wanted};

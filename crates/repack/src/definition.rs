@@ -70,7 +70,11 @@ pub(crate) struct Package {
     #[serde(default)]
     pub(crate) noarch: bool,
     /// Which files of the Debian packages it takes, and where they go. The first fitting one counts.
+    #[serde(default)]
     pub(crate) files: Vec<(String, String)>,
+    /// Files that are made by stringing others together: path and pattern of Debian's paths.
+    #[serde(default)]
+    pub(crate) concat: BTreeMap<String, String>,
     /// Files that are left out, by their paths in the Debian packages.
     #[serde(default)]
     pub(crate) exclude: Vec<String>,
@@ -80,6 +84,11 @@ pub(crate) struct Package {
     /// Texts that are written as they are: path and content.
     #[serde(default)]
     pub(crate) texts: BTreeMap<String, String>,
+    /// The folders (patterns) whose Python sources get their bytecode.
+    #[serde(default)]
+    pub(crate) compile: Vec<String>,
+    /// Where Python packages lie; the interpreter's own package only (CEP 17).
+    pub(crate) site_packages: Option<String>,
     /// Files whose text is changed.
     #[serde(default)]
     pub(crate) replace: Vec<Replace>,

@@ -43,6 +43,8 @@ pub(crate) struct Draft {
     /// Where the Python packages lie (CEP 17), such as `lib/python3.11/site-packages`; the
     /// interpreter's own package only.
     pub(crate) python_site_packages_path: Option<String>,
+    /// Patterns of the Python sources whose bytecode goes into the package.
+    pub(crate) compile: Vec<String>,
     /// Its files by their paths in the package.
     pub(crate) files: BTreeMap<String, DraftFile>,
 }

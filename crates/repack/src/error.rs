@@ -96,6 +96,66 @@ pub enum Error {
         /// What it has.
         actual: String,
     },
+    /// A Debian package is not to be had.
+    #[error("the Debian package {name} is not in {place}")]
+    NoDeb {
+        /// Its name, with version and architecture where they matter.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// A folder holds several versions of a Debian package.
+    #[error("`{folder}` holds {name} in the versions {versions}: leave one")]
+    SeveralDebs {
+        /// Its name.
+        name: String,
+        /// Two of them.
+        versions: String,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A Debian package cannot be read.
+    #[error("cannot unpack the Debian package `{file}`")]
+    Deb {
+        /// The file or name.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: crate::debian::DebError,
+    },
+    /// A package cannot be made as the definition says.
+    #[error("package {package} for {platform}: {problem}")]
+    PackageDefinition {
+        /// conda's name.
+        package: String,
+        /// The platform.
+        platform: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An ELF file cannot be taken.
+    #[error("package {package}: `{file}` cannot be used")]
+    Elf {
+        /// conda's name.
+        package: String,
+        /// The file in the package.
+        file: String,
+        /// What is wrong with it.
+        #[source]
+        source: crate::elf::ElfError,
+    },
+    /// A library is in no package and not in the target's system.
+    #[error(
+        "package {package}: `{file}` needs {library}, which no package of the channel holds and which is not in the list of the system's libraries"
+    )]
+    NoLibrary {
+        /// conda's name.
+        package: String,
+        /// The file in the package.
+        file: String,
+        /// The library's soname.
+        library: String,
+    },
     /// A package could not be written.
     #[error("cannot write the package `{file}`")]
     Package {
@@ -104,6 +164,13 @@ pub enum Error {
         /// What is wrong.
         #[source]
         source: archive::package::Error,
+    },
+    /// The threads could not be started.
+    #[error("could not start the threads that write packages")]
+    Threads {
+        /// Why.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
     },
     /// Two sources make one package.
     #[error("`{file}` would be made twice")]
@@ -137,7 +204,10 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Error::Definition { .. } | Error::Value { .. } | Error::Platform { .. }
+            Error::Definition { .. }
+                | Error::Value { .. }
+                | Error::Platform { .. }
+                | Error::PackageDefinition { .. }
         )
     }
 }

@@ -8,9 +8,13 @@
 //!
 //! Nothing of the target is run: ELF files are read, never loaded.
 
+mod compile;
+mod debian;
 mod definition;
 mod draft;
+mod elf;
 mod error;
+mod libraries;
 mod lock;
 mod package;
 mod program;
@@ -20,5 +24,7 @@ mod target;
 mod wheel;
 
 pub use error::Error;
-pub use repack::{Event, LockMode, Options, Report};
+pub use debian::DebError;
+pub use elf::ElfError;
+pub use repack::{Event, LockMode, Made, Options, Report, repack};
 pub use wheel::Error as WheelError;

@@ -32,7 +32,8 @@ pub(crate) struct Deb {
     pub(crate) version: String,
     /// Debian's architecture, or `all`.
     pub(crate) architecture: String,
-    /// Where it was found, such as `bookworm-security`.
+    /// Where it was found, such as `bookworm-security`; empty for a folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) suite: String,
     /// In bytes.
     pub(crate) size: u64,

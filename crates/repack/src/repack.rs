@@ -1,10 +1,19 @@
 //! The whole way, from a definition to an indexed channel.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use archive::package::Kind;
+use fs_err as fs;
+use rayon::prelude::*;
+
+use crate::compile::{self, Interpreter};
 use crate::definition::Definition;
+use crate::draft::Draft;
+use crate::lock::Lock;
 use crate::store::Store;
 use crate::target::Target;
+use crate::{Error, debian, error, package, wheel};
 
 /// What may be done with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,4 +89,173 @@ pub(crate) struct Context<'a> {
     pub(crate) work: &'a Path,
     /// Who is told what happens.
     pub(crate) report: Report<'a>,
+}
+
+impl Context<'_> {
+    /// Whether the lock may be changed; `problem` is what it lacks.
+    pub(crate) fn may_resolve(&self, missing: &str) -> Result<(), Error> {
+        let platform = self.target.subdir;
+        let problem = format!("it has no {missing} for {platform}");
+        match self.options.lock_mode {
+            LockMode::Locked => Err(Error::Locked {
+                path: self.lock.to_owned(),
+                problem,
+            }),
+            LockMode::Follow | LockMode::Update if self.options.offline => Err(Error::Locked {
+                path: self.lock.to_owned(),
+                problem: format!("{problem}, and the network may not be used"),
+            }),
+            LockMode::Follow | LockMode::Update => Ok(()),
+        }
+    }
+}
+
+/// A channel that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The packages, as `SUBDIR/FILE`, sorted.
+    pub packages: Vec<String>,
+    /// The lock that they were made from.
+    pub lock: PathBuf,
+    /// What the indexer says.
+    pub index: channel::Report,
+}
+
+/// Makes the channel that `definition` describes.
+pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Result<Made, Error> {
+    let read = Definition::read(definition)?;
+    let lock_path = options.lock.clone().unwrap_or_else(|| Lock::beside(definition));
+    let before = match options.lock_mode {
+        LockMode::Update => None,
+        LockMode::Follow | LockMode::Locked => Lock::read(&lock_path)?,
+    };
+    let mut lock = before.clone().unwrap_or_default();
+    let names = if options.platforms.is_empty() {
+        &read.platforms
+    } else {
+        &options.platforms
+    };
+    let targets: Vec<Target> = names
+        .iter()
+        .map(|name| Target::find(name))
+        .collect::<Result<_, _>>()?;
+    let store = Store::new(&options.cache_dir);
+    fs::create_dir_all(&options.cache_dir).map_err(error::file("make", &options.cache_dir))?;
+    let work = tempfile::Builder::new()
+        .prefix("repack-")
+        .tempdir_in(&options.cache_dir)
+        .map_err(error::file("write", &options.cache_dir))?;
+    let context = |target| Context {
+        target,
+        definition: &read,
+        options,
+        lock: &lock_path,
+        store: &store,
+        work: work.path(),
+        report,
+    };
+
+    // The platform of this machine is made too, where the definition has it: its Python compiles.
+    let host = Target::host().filter(|host| read.platforms.iter().any(|name| name == host.subdir));
+    let compiles = read.packages.iter().any(|package| !package.compile.is_empty());
+    let mut all = targets.clone();
+    all.extend(host.filter(|host| compiles && !targets.contains(host)));
+    let mut drafts: Vec<(Target, Vec<Draft>)> = Vec::new();
+    for target in all {
+        let context = context(target);
+        let pins = debian::pins(&context, lock.debian.get(target.subdir))?;
+        lock.debian.insert(target.subdir.to_owned(), pins.clone());
+        let files = debian::fetch(&context, &pins)?;
+        report(Event::Stage(&format!("unpack Debian packages for {}", target.subdir)));
+        let made = debian::drafts(&context, &pins, &files)?;
+        drafts.push((target, made));
+    }
+    for target in &targets {
+        let context = context(*target);
+        let known = lock.wheels.get(target.subdir).map(Vec::as_slice);
+        let pins = wheel::pins(&context, known.unwrap_or_default())?;
+        if read.wheels.is_some() {
+            lock.wheels.insert(target.subdir.to_owned(), pins.clone());
+        }
+        if let Some((_, made)) = drafts.iter_mut().find(|(one, _)| one == target) {
+            let wheels = wheel::drafts(&context, &pins, made)?;
+            made.extend(wheels);
+        }
+    }
+    if compiles {
+        let own = drafts.iter().find(|(target, ..)| Some(*target) == host);
+        let own = own.map(|(_, drafts)| drafts.as_slice());
+        let interpreter =
+            Interpreter::find(own, &read.python, &work.path().join("interpreter"), report)?;
+        drafts.retain(|(target, ..)| targets.contains(target));
+        report(Event::Stage("compile Python sources"));
+        for (target, drafts) in &mut drafts {
+            for draft in drafts {
+                let folder = format!("bytecode-{}-{}", target.subdir, draft.name);
+                compile::add(draft, &interpreter, &work.path().join(folder))?;
+            }
+        }
+    }
+    let mut ready: BTreeMap<(String, String), Draft> = BTreeMap::new();
+    for (_, made) in drafts {
+        for mut draft in made {
+            if let Some(time) = options.timestamp {
+                draft.timestamp_ms = time.saturating_mul(1000);
+            }
+            if draft.build.is_empty() {
+                draft.build = package::build_string(&draft)?;
+            }
+            let file = format!("{}-{}-{}", draft.name, draft.version, draft.build);
+            // What does not depend on the platform is the same for all of them.
+            let key = (draft.subdir.clone(), file.clone());
+            if ready.insert(key, draft.clone()).is_some() && draft.subdir != "noarch" {
+                return Err(Error::Twice { file });
+            }
+        }
+    }
+    lock.write(&lock_path)?;
+    let packages = write_all(&ready, options, report)?;
+    report(Event::Stage("index the channel"));
+    let index = channel::index(
+        &options.output_dir,
+        &channel::Options {
+            threads: options.threads,
+        },
+        &|_| {},
+    );
+    Ok(Made {
+        packages,
+        lock: lock_path,
+        index: index.map_err(|source| Error::Index { source })?,
+    })
+}
+
+/// Writes the packages, several at a time.
+fn write_all(
+    drafts: &BTreeMap<(String, String), Draft>,
+    options: &Options,
+    report: Report<'_>,
+) -> Result<Vec<String>, Error> {
+    let kind = if options.tar_bz2 { Kind::TarBz2 } else { Kind::Conda };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build()
+        .map_err(|source| Error::Threads { source })?;
+    report(Event::Stage("write packages"));
+    pool.install(|| {
+        drafts
+            .values()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|draft| {
+                let options_of_package = archive::package::WriteOptions::default();
+                let file = package::write(draft, kind, &options_of_package, &options.output_dir)?;
+                report(Event::Wrote {
+                    subdir: &draft.subdir,
+                    file: &file,
+                });
+                Ok(format!("{}/{file}", draft.subdir))
+            })
+            .collect()
+    })
 }

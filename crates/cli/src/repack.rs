@@ -1,0 +1,95 @@
+//! `archiconda repack`: makes a bootstrap channel, and says which packages are in it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::arguments::{PackageFormat, Repack};
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use ::repack::{Event, LockMode, Made, Options};
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Repack) -> Result<Exit, Failure> {
+    let progress = Progress::new(arguments.quiet);
+    let options = options(arguments)?;
+    let report = |event: Event<'_>| match event {
+        Event::Stage(text) => progress.doing(text),
+        Event::Wrote { subdir, file } => progress.message(&format!("{subdir}/{file}")),
+        Event::Warning(text) => progress.warn(text),
+    };
+    let made = ::repack::repack(&arguments.spec, &options, &report);
+    progress.finish();
+    let made = made?;
+    std::io::stdout()
+        .write_all(describe(&made, arguments).as_bytes())
+        .context("cannot write the result")
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Exit::Done)
+}
+
+fn options(arguments: &Repack) -> Result<Options, Failure> {
+    let usage = |error| Failure::new(Exit::Usage, error);
+    let cache_dir = match &arguments.cache_dir {
+        Some(folder) => folder.clone(),
+        None => fetch::default_cache_dir(),
+    };
+    let timestamp = std::env::var("SOURCE_DATE_EPOCH")
+        .ok()
+        .map(|text| text.trim().parse::<u64>())
+        .transpose()
+        .context("SOURCE_DATE_EPOCH is no number of seconds")
+        .map_err(usage)?;
+    Ok(Options {
+        platforms: arguments
+            .platform
+            .iter()
+            .map(|platform| platform.as_str().to_owned())
+            .collect(),
+        output_dir: arguments.output_dir.clone(),
+        cache_dir: absolute(cache_dir)?,
+        debs: arguments.debs.clone(),
+        wheels: arguments.wheels.clone(),
+        lock: arguments.lock.clone(),
+        lock_mode: match (arguments.locked, arguments.update) {
+            (true, _) => LockMode::Locked,
+            (_, true) => LockMode::Update,
+            _ => LockMode::Follow,
+        },
+        offline: arguments.offline,
+        tar_bz2: arguments.format == PackageFormat::TarBz2,
+        threads: arguments.threads,
+        timestamp,
+    })
+}
+
+/// Programs that run elsewhere are told paths below it.
+fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
+    std::path::absolute(&path)
+        .with_context(|| format!("`{}` is no path", path.display()))
+        .map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+fn describe(made: &Made, arguments: &Repack) -> String {
+    if arguments.json {
+        let subdirs: Vec<_> = made
+            .index
+            .subdirs
+            .iter()
+            .map(|subdir| json!({ "subdir": subdir.name, "packages": subdir.packages }))
+            .collect();
+        let result = json!({
+            "channel": arguments.output_dir,
+            "lock": made.lock,
+            "packages": made.packages,
+            "subdirs": subdirs,
+        });
+        return format!("{result:#}\n");
+    }
+    if arguments.quiet {
+        return String::new();
+    }
+    made.packages.iter().map(|package| format!("{package}\n")).collect()
+}
