@@ -6,4 +6,5 @@ mod build;
 mod channel;
 mod damage;
 mod install;
+mod repack;
 mod support;

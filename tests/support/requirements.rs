@@ -44,6 +44,12 @@ pub(crate) fn conda() -> Option<PathBuf> {
     require("conda (cargo xtask test)", found)
 }
 
+/// A folder for what is downloaded to make the bootstrap channel; the network may be used.
+pub(crate) fn bootstrap() -> Option<PathBuf> {
+    let found = variable("ARCHICONDA_BOOTSTRAP");
+    require("a folder for downloads (cargo xtask test)", found)
+}
+
 /// A file or folder of the shared test data, by its path below `data/`.
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let root = variable("ARCHICONDA_SHARED").unwrap_or_else(|| workspace().join("../shared"));

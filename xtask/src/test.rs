@@ -7,6 +7,7 @@
 //! | `ARCHICONDA_USERLAND_ARM64` | root of an arm64 Debian to `chroot` into; tests write only into folders of their own below its `tmp` | skips |
 //! | `ARCHICONDA_ORACLES` | Python interpreter with py-rattler | skips |
 //! | `ARCHICONDA_CONDA` | folder for `PYTHONPATH`, with which that interpreter runs `-m conda` | skips |
+//! | `ARCHICONDA_BOOTSTRAP` | folder for the downloads of the bootstrap channel, kept between runs | skips |
 //! | `ARCHICONDA_SHARED` | folder with `data/`: real packages and repodata | skips |
 //! | `ARCHICONDA_TEST_STRICT` | `1`: whoever would skip fails | |
 
@@ -60,6 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             Err(error) => variables.offer("ARCHICONDA_ORACLES", Err(error)),
         }
     });
+    variables.offer("ARCHICONDA_BOOTSTRAP", workspace.work("bootstrap"));
     variables.offer("ARCHICONDA_SHARED", shared(workspace));
     let mut tests = runner(workspace);
     tests.envs(variables.set).args(&options.arguments);

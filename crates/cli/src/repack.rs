@@ -91,5 +91,8 @@ fn describe(made: &Made, arguments: &Repack) -> String {
     if arguments.quiet {
         return String::new();
     }
-    made.packages.iter().map(|package| format!("{package}\n")).collect()
+    made.packages
+        .iter()
+        .map(|package| format!("{package}\n"))
+        .collect()
 }

@@ -59,19 +59,21 @@ impl Interpreter {
     fn works(&self) -> bool {
         let asked = "import sys; print('%d.%d' % sys.version_info[:2])";
         let output = self.command().args(["-c", asked]).output();
-        output.is_ok_and(|output| output.status.success() && output.stdout.trim_ascii() == self.minor.as_bytes())
+        output.is_ok_and(|output| {
+            output.status.success() && output.stdout.trim_ascii() == self.minor.as_bytes()
+        })
     }
 
     /// The interpreter, with nothing of the user's.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        // Isolated, without the site's packages; sets are written in the order of their hashes.
+        // Without the site's packages. The order of sets, which bytecode holds, depends on hashes.
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LC_ALL", "C.UTF-8")
             .env("PYTHONHASHSEED", "0")
-            .args(["-B", "-s", "-S", "-E"])
+            .args(["-B", "-s", "-S"])
             .stdin(std::process::Stdio::null());
         command.args(["-X", "utf8"]);
         command
@@ -100,7 +102,11 @@ for line in sys.stdin:
             let stem = name.strip_suffix(".py").unwrap_or(name);
             let place = format!("{parent}/__pycache__/{stem}.{tag}.pyc");
             let target = folder.join(format!("{index}.pyc"));
-            list.push_str(&format!("{}\t{}\t{path}\n", source.display(), target.display()));
+            list.push_str(&format!(
+                "{}\t{}\t{path}\n",
+                source.display(),
+                target.display()
+            ));
             made.insert(place, target);
         }
         fs::create_dir_all(folder).map_err(error::file("make", folder))?;
@@ -108,7 +114,6 @@ for line in sys.stdin:
         fs::write(&input, list).map_err(error::file("write", &input))?;
         let input = fs::File::open(&input).map_err(error::file("read", &input))?;
         let mut command = self.command();
-        // `env -` of hash seeds needs the environment that -E ignores: the script sorts nothing.
         command.args(["-c", SCRIPT]).stdin(input.into_parts().0);
         program::run(&mut command, "")?;
         Ok(made)
@@ -116,10 +121,15 @@ for line in sys.stdin:
 }
 
 /// Adds the bytecode that a draft wants.
-pub(crate) fn add(draft: &mut Draft, interpreter: &Interpreter, folder: &Path) -> Result<(), Error> {
+pub(crate) fn add(
+    draft: &mut Draft,
+    interpreter: &Interpreter,
+    folder: &Path,
+) -> Result<(), Error> {
     if draft.compile.is_empty() {
         return Ok(());
     }
+    // What holds a prefix changes when it is installed, and bytecode would not know.
     let wanted = |path: &str| {
         let fits = |pattern: &String| crate::debian::fits(pattern, path);
         path.ends_with(".py") && draft.compile.iter().any(fits)
@@ -128,7 +138,11 @@ pub(crate) fn add(draft: &mut Draft, interpreter: &Interpreter, folder: &Path) -
         .files
         .iter()
         .filter_map(|(path, file)| match file {
-            DraftFile::File { source, .. } if wanted(path) => Some((path.clone(), source.clone())),
+            DraftFile::File {
+                source,
+                placeholder: None,
+                ..
+            } if wanted(path) => Some((path.clone(), source.clone())),
             _ => None,
         })
         .collect();
@@ -158,7 +172,8 @@ fn lay(drafts: &[Draft], folder: &Path) -> Result<(), Error> {
                     fs::set_permissions(&place, mode).map_err(error::file("write", &place))?;
                 }
                 DraftFile::SymbolicLink { target } => {
-                    fs::os::unix::fs::symlink(target, &place).map_err(error::file("make", &place))?;
+                    fs::os::unix::fs::symlink(target, &place)
+                        .map_err(error::file("make", &place))?;
                 }
             }
         }

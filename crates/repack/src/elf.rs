@@ -157,7 +157,9 @@ impl<'a> View<'a> {
         let start = place(number::<8>(self.bytes, 32, WHAT)?, WHAT)?;
         let count = number::<2>(self.bytes, 56, WHAT)?;
         for index in 0..place(count, WHAT)? {
-            let header = start.checked_add(index * 56).ok_or(ElfError::Outside(WHAT))?;
+            let header = start
+                .checked_add(index * 56)
+                .ok_or(ElfError::Outside(WHAT))?;
             let field = |at| number::<8>(self.bytes, header + at, WHAT);
             self.segments.push(Segment {
                 header,
@@ -178,7 +180,9 @@ impl<'a> View<'a> {
         let start = place(number::<8>(self.bytes, 40, WHAT)?, WHAT)?;
         let count = number::<2>(self.bytes, 60, WHAT)?;
         for index in 0..place(count, WHAT)? {
-            let header = start.checked_add(index * 64).ok_or(ElfError::Outside(WHAT))?;
+            let header = start
+                .checked_add(index * 64)
+                .ok_or(ElfError::Outside(WHAT))?;
             let field = |at| number::<8>(self.bytes, header + at, WHAT);
             self.sections.push(Section {
                 header,
@@ -199,7 +203,9 @@ impl<'a> View<'a> {
         let start = place(segment.offset, WHAT)?;
         self.dynamic_room = place(segment.size, WHAT)? / 16;
         for index in 0..self.dynamic_room {
-            let position = start.checked_add(index * 16).ok_or(ElfError::Outside(WHAT))?;
+            let position = start
+                .checked_add(index * 16)
+                .ok_or(ElfError::Outside(WHAT))?;
             let tag = number::<8>(self.bytes, position, WHAT)?;
             if tag == DT_NULL {
                 break;
@@ -260,7 +266,10 @@ impl<'a> View<'a> {
         let table = self.string_table()?;
         let start = usize::try_from(at).map_err(|_| outside.clone())?;
         let rest = table.get(start..).ok_or(outside.clone())?;
-        let end = rest.iter().position(|byte| *byte == 0).ok_or(outside.clone())?;
+        let end = rest
+            .iter()
+            .position(|byte| *byte == 0)
+            .ok_or(outside.clone())?;
         let text = rest.get(..end).unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
     }
@@ -278,7 +287,10 @@ impl<'a> View<'a> {
 fn number<const N: usize>(bytes: &[u8], at: usize, what: &'static str) -> Result<u64, ElfError> {
     let end = at.checked_add(N).ok_or(ElfError::Outside(what))?;
     let field = bytes.get(at..end).ok_or(ElfError::Outside(what))?;
-    Ok(field.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    Ok(field
+        .iter()
+        .rev()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
 fn place(value: u64, what: &'static str) -> Result<usize, ElfError> {

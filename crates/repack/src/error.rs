@@ -59,6 +59,25 @@ pub enum Error {
         /// What is missing.
         problem: String,
     },
+    /// The lock lacks something that only the network has.
+    #[error(
+        "the lock `{path}` does not fit the definition: {problem}, and the network may not be used"
+    )]
+    Offline {
+        /// The lock.
+        path: PathBuf,
+        /// What is missing.
+        problem: String,
+    },
+    /// Debian packages cannot be had.
+    #[error(
+        "cannot download the Debian packages of the lock; where the archive no longer has a version, --update takes the newest"
+    )]
+    Download {
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// A program is absent.
     #[error("`{program}` is not installed: {hint}")]
     NoProgram {
@@ -202,13 +221,14 @@ impl Error {
 
     /// Whether the user asked for something that cannot be asked for.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Error::Definition { .. }
-                | Error::Value { .. }
-                | Error::Platform { .. }
-                | Error::PackageDefinition { .. }
-        )
+            | Error::Value { .. }
+            | Error::Platform { .. }
+            | Error::PackageDefinition { .. } => true,
+            Error::Wheel(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 

@@ -23,8 +23,8 @@ mod store;
 mod target;
 mod wheel;
 
-pub use error::Error;
 pub use debian::DebError;
 pub use elf::ElfError;
+pub use error::Error;
 pub use repack::{Event, LockMode, Made, Options, Report, repack};
 pub use wheel::Error as WheelError;

@@ -34,7 +34,9 @@ impl Libraries {
 
     /// The package that holds a library.
     pub(crate) fn package(&self, soname: &str) -> Option<&str> {
-        self.packages.get(soname).map(|(package, _)| package.as_str())
+        self.packages
+            .get(soname)
+            .map(|(package, _)| package.as_str())
     }
 
     /// Adds what a file of `package` needs to its dependencies. `own` are the libraries that the

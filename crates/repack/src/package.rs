@@ -37,7 +37,10 @@ pub(crate) fn write(
     let measured = measure(draft)?;
     let info = info(draft, &measured)?;
     let time = draft.timestamp_ms / 1000;
-    let at_time = move |item: Item<'static>| Item { mtime: time, ..item };
+    let at_time = move |item: Item<'static>| Item {
+        mtime: time,
+        ..item
+    };
     let info = info.into_iter().map(|(path, bytes)| Item {
         path,
         kind: ItemKind::File {
@@ -107,7 +110,11 @@ fn measure(draft: &Draft) -> Result<BTreeMap<String, (String, u64)>, Error> {
         let read = read.map_err(error::file("read", source))?;
         Ok(Some((path.clone(), read)))
     };
-    draft.files.iter().filter_map(|entry| one(entry).transpose()).collect()
+    draft
+        .files
+        .iter()
+        .filter_map(|entry| one(entry).transpose())
+        .collect()
 }
 
 /// The files below `info/`, sorted.
@@ -141,7 +148,10 @@ fn info(
         })),
     );
     if !draft.run_exports.is_empty() {
-        add("run_exports.json", text(&json!({ "weak": draft.run_exports })));
+        add(
+            "run_exports.json",
+            text(&json!({ "weak": draft.run_exports })),
+        );
     }
     let noarch = match (draft.subdir == "noarch", draft.noarch_python) {
         (_, true) => Some(json!({ "entry_points": draft.entry_points, "type": "python" })),
@@ -197,7 +207,11 @@ fn index(draft: &Draft) -> Value {
         index["constrains"] = json!(draft.constrains);
     }
     if noarch {
-        let kind = if draft.noarch_python { "python" } else { "generic" };
+        let kind = if draft.noarch_python {
+            "python"
+        } else {
+            "generic"
+        };
         index["noarch"] = Value::from(kind);
     }
     if let Some(path) = &draft.python_site_packages_path {
@@ -264,7 +278,11 @@ fn has_prefix(draft: &Draft) -> String {
         DraftFile::File {
             placeholder: Some(placeholder),
             ..
-        } => Some(format!("{} {} {path}\n", placeholder.text, mode(placeholder.mode))),
+        } => Some(format!(
+            "{} {} {path}\n",
+            placeholder.text,
+            mode(placeholder.mode)
+        )),
         _ => None,
     };
     draft.files.iter().filter_map(line).collect()

@@ -101,11 +101,15 @@ impl Context<'_> {
                 path: self.lock.to_owned(),
                 problem,
             }),
-            LockMode::Follow | LockMode::Update if self.options.offline => Err(Error::Locked {
-                path: self.lock.to_owned(),
-                problem: format!("{problem}, and the network may not be used"),
-            }),
-            LockMode::Follow | LockMode::Update => Ok(()),
+            LockMode::Follow | LockMode::Update => {
+                if self.options.offline && self.options.debs.is_none() {
+                    return Err(Error::Offline {
+                        path: self.lock.to_owned(),
+                        problem,
+                    });
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -124,12 +128,17 @@ pub struct Made {
 /// Makes the channel that `definition` describes.
 pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Result<Made, Error> {
     let read = Definition::read(definition)?;
-    let lock_path = options.lock.clone().unwrap_or_else(|| Lock::beside(definition));
+    let lock_path = options
+        .lock
+        .clone()
+        .unwrap_or_else(|| Lock::beside(definition));
     let before = match options.lock_mode {
-        LockMode::Update => None,
+        // What is wrong with a lock that is made anew does not matter.
+        LockMode::Update => Lock::read(&lock_path).unwrap_or_default(),
         LockMode::Follow | LockMode::Locked => Lock::read(&lock_path)?,
     };
-    let mut lock = before.clone().unwrap_or_default();
+    let mut lock = before.unwrap_or_default();
+    let follow = options.lock_mode != LockMode::Update;
     let names = if options.platforms.is_empty() {
         &read.platforms
     } else {
@@ -157,16 +166,22 @@ pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Resul
 
     // The platform of this machine is made too, where the definition has it: its Python compiles.
     let host = Target::host().filter(|host| read.platforms.iter().any(|name| name == host.subdir));
-    let compiles = read.packages.iter().any(|package| !package.compile.is_empty());
+    let compiles = read
+        .packages
+        .iter()
+        .any(|package| !package.compile.is_empty());
     let mut all = targets.clone();
     all.extend(host.filter(|host| compiles && !targets.contains(host)));
     let mut drafts: Vec<(Target, Vec<Draft>)> = Vec::new();
     for target in all {
         let context = context(target);
-        let pins = debian::pins(&context, lock.debian.get(target.subdir))?;
+        let pins = debian::pins(&context, lock.debian.get(target.subdir).filter(|_| follow))?;
         lock.debian.insert(target.subdir.to_owned(), pins.clone());
         let files = debian::fetch(&context, &pins)?;
-        report(Event::Stage(&format!("unpack Debian packages for {}", target.subdir)));
+        report(Event::Stage(&format!(
+            "unpack Debian packages for {}",
+            target.subdir
+        )));
         let made = debian::drafts(&context, &pins, &files)?;
         drafts.push((target, made));
     }
@@ -236,7 +251,11 @@ fn write_all(
     options: &Options,
     report: Report<'_>,
 ) -> Result<Vec<String>, Error> {
-    let kind = if options.tar_bz2 { Kind::TarBz2 } else { Kind::Conda };
+    let kind = if options.tar_bz2 {
+        Kind::TarBz2
+    } else {
+        Kind::Conda
+    };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()

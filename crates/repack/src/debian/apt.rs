@@ -15,7 +15,8 @@ use crate::{Error, error, program};
 
 /// The keys that sign Debian's archive.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const HINT: &str = "use a machine with Debian or Ubuntu, or give a folder of .deb files with --debs";
+const HINT: &str =
+    "use a machine with Debian or Ubuntu, or give a folder of .deb files with --debs";
 
 /// A private state of apt for one architecture.
 pub(crate) struct Apt {
@@ -85,7 +86,11 @@ impl Apt {
                 name: name.to_owned(),
                 version: version.to_owned(),
                 architecture: field("Architecture").to_owned(),
-                suite: suites.get(&(name, version)).copied().unwrap_or_default().to_owned(),
+                suite: suites
+                    .get(&(name, version))
+                    .copied()
+                    .unwrap_or_default()
+                    .to_owned(),
                 size: field("Size").parse().unwrap_or_default(),
                 sha256: field("SHA256").to_owned(),
             });
@@ -106,8 +111,13 @@ impl Apt {
         fs::create_dir_all(&folder).map_err(error::file("make", &folder))?;
         let mut command = self.command("apt-get");
         command.current_dir(&folder).args(["--quiet", "download"]);
-        command.args(debs.iter().map(|deb| format!("{}={}", deb.name, deb.version)));
-        APT_GET.run(&mut command)?;
+        command.args(
+            debs.iter()
+                .map(|deb| format!("{}={}", deb.name, deb.version)),
+        );
+        APT_GET.run(&mut command).map_err(|error| Error::Download {
+            source: Box::new(error),
+        })?;
         let listed = fs::read_dir(&folder).and_then(|entries| {
             entries
                 .map(|entry| entry.map(|entry| entry.path()))
@@ -139,7 +149,11 @@ impl Apt {
             line.starts_with("Acquire::")
                 && !["IndexTargets", "Allow", "Languages"]
                     .iter()
-                    .any(|section| line.get("Acquire::".len()..).unwrap_or_default().starts_with(section))
+                    .any(|section| {
+                        line.get("Acquire::".len()..)
+                            .unwrap_or_default()
+                            .starts_with(section)
+                    })
         });
         let mut lines: Vec<String> = kept.map(str::to_owned).collect();
         let folder = self.folder.display();
@@ -181,7 +195,9 @@ fn sources(suites: &[String]) -> Result<String, Error> {
     ]);
     let known = text(program::run(&mut known, HINT)?);
     let address = |suite: &str| {
-        let mut lines = known.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mut lines = known
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
         let found = lines.find_map(|fields| match *fields {
             [site, release, "main"] if release == suite => Some(site.to_owned()),
             _ => None,
@@ -195,7 +211,12 @@ fn sources(suites: &[String]) -> Result<String, Error> {
             format!("http://deb.debian.org/{archive}")
         })
     };
-    let line = |suite: &String| format!("deb [signed-by={KEYRING}] {} {suite} main\n", address(suite));
+    let line = |suite: &String| {
+        format!(
+            "deb [signed-by={KEYRING}] {} {suite} main\n",
+            address(suite)
+        )
+    };
     Ok(suites.iter().map(line).collect())
 }
 

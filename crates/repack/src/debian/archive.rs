@@ -108,7 +108,9 @@ pub(crate) fn control(path: &Path) -> Result<Control, DebError> {
             .read_to_string(&mut text)
             .map_err(reading)?;
         let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             let value = line.map(|value| value.trim().to_owned());
             value.ok_or_else(|| format(&format!("its control file has no {name}")))
         };
@@ -235,7 +237,8 @@ fn open(path: &Path, wanted: &str) -> Result<Box<dyn Read>, DebError> {
         let name = name.trim_end_matches('/');
         let Some(suffix) = name.strip_prefix(wanted) else {
             let skip = size + size % 2;
-            let skip = i64::try_from(skip).map_err(|_| format("a size in its ar archive is absurd"))?;
+            let skip =
+                i64::try_from(skip).map_err(|_| format("a size in its ar archive is absurd"))?;
             file.seek(SeekFrom::Current(skip)).map_err(reading)?;
             continue;
         };

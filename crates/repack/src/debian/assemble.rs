@@ -23,7 +23,9 @@ pub(crate) fn drafts(
     pins: &[Deb],
     files: &BTreeMap<String, PathBuf>,
 ) -> Result<Vec<Draft>, Error> {
-    let folder = context.work.join(format!("debian-{}", context.target.subdir));
+    let folder = context
+        .work
+        .join(format!("debian-{}", context.target.subdir));
     let contents = unpack(&folder, files)?;
     let edited = folder.join("edited");
     fs::create_dir_all(&edited).map_err(error::file("make", &edited))?;
@@ -176,7 +178,8 @@ impl Workshop<'_> {
             .filter_map(|name| self.pins.iter().find(|pin| pin.name == *name))
             .collect();
         let first = pins.first();
-        let first = first.ok_or_else(|| self.wrong(package, "it names no Debian package".to_owned()))?;
+        let first =
+            first.ok_or_else(|| self.wrong(package, "it names no Debian package".to_owned()))?;
         let version = version::conda_version(&first.version);
         let mut license_files = Vec::new();
         for name in &package.debs {
@@ -185,10 +188,17 @@ impl Workshop<'_> {
             }
         }
         if license_files.is_empty() {
-            return Err(self.wrong(package, "none of its Debian packages has a licence".to_owned()));
+            return Err(self.wrong(
+                package,
+                "none of its Debian packages has a licence".to_owned(),
+            ));
         }
         let run_exports = match package.pin {
-            Some(pin) => vec![format!("{} {}", package.name, version::compatible(&version, pin))],
+            Some(pin) => vec![format!(
+                "{} {}",
+                package.name,
+                version::compatible(&version, pin)
+            )],
             None => Vec::new(),
         };
         Ok(Draft {
@@ -201,7 +211,11 @@ impl Workshop<'_> {
                 self.context.target.subdir.to_owned()
             },
             depends: package.depends.iter().map(|one| self.fill(one)).collect(),
-            constrains: package.constrains.iter().map(|one| self.fill(one)).collect(),
+            constrains: package
+                .constrains
+                .iter()
+                .map(|one| self.fill(one))
+                .collect(),
             run_exports,
             license: package.license.clone(),
             license_files,
@@ -222,10 +236,8 @@ impl Workshop<'_> {
 
     /// Links to where Debian's targets went, in whichever package.
     fn link(&self, made: &mut [Made]) -> Result<(), Error> {
-        let everywhere: BTreeMap<String, String> = made
-            .iter()
-            .flat_map(|one| one.places.clone())
-            .collect();
+        let everywhere: BTreeMap<String, String> =
+            made.iter().flat_map(|one| one.places.clone()).collect();
         for (package, one) in self.context.definition.packages.iter().zip(made) {
             for (place, path, target) in std::mem::take(&mut one.links) {
                 let found = landed(&everywhere, &merge_usr(&absolute(&path, &target)));
@@ -236,7 +248,9 @@ impl Workshop<'_> {
                     )
                 })?;
                 let target = relative(&place, &found);
-                one.draft.files.insert(place, DraftFile::SymbolicLink { target });
+                one.draft
+                    .files
+                    .insert(place, DraftFile::SymbolicLink { target });
             }
             for (place, target) in &package.links {
                 let target = self.fill(target);
@@ -254,7 +268,8 @@ impl Workshop<'_> {
             let mut bytes = Vec::new();
             for contents in package.debs.iter().filter_map(|deb| self.contents.get(deb)) {
                 for (path, entry) in &contents.entries {
-                    if let (true, Entry::File { content, .. }) = (glob::fits(&pattern, path), entry) {
+                    if let (true, Entry::File { content, .. }) = (glob::fits(&pattern, path), entry)
+                    {
                         bytes.extend(fs::read(content).map_err(error::file("read", content))?);
                     }
                 }
@@ -276,7 +291,12 @@ impl Workshop<'_> {
         Ok(())
     }
 
-    fn replace(&mut self, package: &Package, one: &mut Made, replace: &Replace) -> Result<(), Error> {
+    fn replace(
+        &mut self,
+        package: &Package,
+        one: &mut Made,
+        replace: &Replace,
+    ) -> Result<(), Error> {
         let pattern = self.fill(&replace.file);
         let pairs: Vec<(String, String)> = replace
             .text
@@ -318,7 +338,10 @@ impl Workshop<'_> {
             Some(unused) => {
                 let text = pairs.get(unused).map(|(from, _)| from.as_str());
                 let text = text.unwrap_or_default();
-                Err(self.wrong(package, format!("no file that fits `{pattern}` holds `{text}`")))
+                Err(self.wrong(
+                    package,
+                    format!("no file that fits `{pattern}` holds `{text}`"),
+                ))
             }
             None => Ok(()),
         }
@@ -361,7 +384,11 @@ impl Workshop<'_> {
             })?;
             let from_channel = |soname: &String| libraries.package(soname).is_some();
             let edit = Edit {
-                run_path: read.needed.iter().any(from_channel).then(|| run_path(&place)),
+                run_path: read
+                    .needed
+                    .iter()
+                    .any(from_channel)
+                    .then(|| run_path(&place)),
                 texts: one.texts.remove(&place).unwrap_or_default(),
             };
             if edit.run_path.is_none() && edit.texts.is_empty() {
@@ -451,7 +478,10 @@ fn read_elf(path: &Path) -> Result<Option<(Vec<u8>, elf::Elf)>, Read> {
     let failed = |source| Read::File(error::file("read", path)(source));
     let mut file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    (&mut file).take(4).read_to_end(&mut bytes).map_err(failed)?;
+    (&mut file)
+        .take(4)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes != b"\x7fELF" {
         return Ok(None);
     }
@@ -519,7 +549,11 @@ fn relative(link: &str, target: &str) -> String {
     let from: Vec<&str> = link.split('/').collect();
     let from = from.get(..from.len() - 1).unwrap_or_default();
     let to: Vec<&str> = target.split('/').collect();
-    let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+    let common = from
+        .iter()
+        .zip(&to)
+        .take_while(|(one, other)| one == other)
+        .count();
     let up = std::iter::repeat_n("..", from.len() - common);
     let down = to.get(common..).unwrap_or_default().iter().copied();
     let way: Vec<&str> = up.chain(down).collect();
@@ -570,8 +604,14 @@ mod tests {
 
     #[test]
     fn a_linked_folder_is_found_by_what_is_in_it() {
-        let places = BTreeMap::from([("etc/ssl/certs/a.pem".to_owned(), "ssl/certs/a.pem".to_owned())]);
-        assert_eq!(landed(&places, "etc/ssl/certs").as_deref(), Some("ssl/certs"));
+        let places = BTreeMap::from([(
+            "etc/ssl/certs/a.pem".to_owned(),
+            "ssl/certs/a.pem".to_owned(),
+        )]);
+        assert_eq!(
+            landed(&places, "etc/ssl/certs").as_deref(),
+            Some("ssl/certs")
+        );
         assert_eq!(landed(&places, "etc/ssl/cert").as_deref(), None);
     }
 }

@@ -22,10 +22,7 @@ pub(crate) fn names(definition: &Definition) -> Vec<&str> {
 
 /// What the lock holds for this platform, or what is newest where it lacks something and may be
 /// changed.
-pub(crate) fn pins(
-    context: &Context<'_>,
-    locked: Option<&Vec<Deb>>,
-) -> Result<Vec<Deb>, Error> {
+pub(crate) fn pins(context: &Context<'_>, locked: Option<&Vec<Deb>>) -> Result<Vec<Deb>, Error> {
     let wanted = names(context.definition);
     let known = locked.map(Vec::as_slice).unwrap_or_default();
     let find = |name: &&str| known.iter().find(|deb| deb.name == *name).cloned();
@@ -123,7 +120,9 @@ fn with_apt<T>(
     context: &Context<'_>,
     run: impl FnOnce(&Apt) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let folder = context.work.join(format!("apt-{}", context.target.architecture));
+    let folder = context
+        .work
+        .join(format!("apt-{}", context.target.architecture));
     let apt = if folder.is_dir() {
         Apt::reopen(&folder)
     } else {

@@ -5,9 +5,13 @@
 /// without what Debian appends to say that it took something out.
 pub(crate) fn conda_version(debian: &str) -> String {
     let (_, version) = debian.split_once(':').unwrap_or(("", debian));
-    let upstream = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
+    let upstream = version
+        .rsplit_once('-')
+        .map_or(version, |(upstream, _)| upstream);
     let mut upstream = upstream;
-    for added in ["+dfsg", "+ds", "~dfsg", "+really", "+nmu", "+debian", ".dfsg", "+repack"] {
+    for added in [
+        "+dfsg", "+ds", "~dfsg", "+really", "+nmu", "+debian", ".dfsg", "+repack", "~deb", "+deb",
+    ] {
         upstream = upstream.split(added).next().unwrap_or(upstream);
     }
     // `~` orders before the end in Debian, as a word does in conda.
@@ -34,7 +38,9 @@ pub(crate) fn conda_version(debian: &str) -> String {
 pub(crate) fn compatible(version: &str, pin: usize) -> String {
     let numbers = version.split('.').map(|part| {
         let end = part.find(|letter: char| !letter.is_ascii_digit());
-        part.get(..end.unwrap_or(part.len())).unwrap_or_default().parse::<u64>()
+        part.get(..end.unwrap_or(part.len()))
+            .unwrap_or_default()
+            .parse::<u64>()
     });
     let mut numbers: Vec<u64> = numbers.map_while(Result::ok).take(pin.max(1)).collect();
     match numbers.last_mut() {
@@ -42,8 +48,7 @@ pub(crate) fn compatible(version: &str, pin: usize) -> String {
         None => return format!(">={version}"),
     }
     let next: Vec<String> = numbers.iter().map(u64::to_string).collect();
-    let zeros = if numbers.len() > 1 { ".0a0" } else { ".0a0" };
-    format!(">={version},<{}{zeros}", next.join("."))
+    format!(">={version},<{}.0a0", next.join("."))
 }
 
 #[cfg(test)]
@@ -56,7 +61,8 @@ mod tests {
             ("3.11.2-6+deb12u6", "3.11.2"),
             ("1:1.2.13.dfsg-1", "1.2.13"),
             ("2.38.1-5+deb12u3", "2.38.1"),
-            ("20230311+deb12u1", "20230311+deb12u1"),
+            ("20230311+deb12u1", "20230311"),
+            ("20250419~deb12u2", "20250419"),
             ("5.4.1-1", "5.4.1"),
             ("3.0.0~rc1-2", "3.0.0.rc1"),
             ("1.46.6~rc1-1.1+b1", "1.46.6.rc1"),

@@ -2,9 +2,7 @@
 //! moves: what is new goes into one more segment at the end of the file, which takes the header of
 //! a note (the build's identity; its section stays). So an edit is the same on every machine.
 
-use super::{
-    DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, ElfError, PT_LOAD, PT_NOTE, View, repoint,
-};
+use super::{DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, ElfError, PT_LOAD, PT_NOTE, View, repoint};
 
 /// What is changed in a file.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +22,15 @@ pub(crate) fn edit(bytes: &[u8], edit: &Edit) -> Result<Vec<u8>, ElfError> {
         .rfind(|segment| segment.kind == PT_NOTE)
         .ok_or(ElfError::Room("another segment"))?;
     let loads = view.segments.iter().filter(|one| one.kind == PT_LOAD);
-    let align = loads.clone().map(|one| one.align).max().unwrap_or(0).max(0x1000);
-    let end = loads.filter_map(|one| one.address.checked_add(one.memory)).max();
+    let align = loads
+        .clone()
+        .map(|one| one.align)
+        .max()
+        .unwrap_or(0)
+        .max(0x1000);
+    let end = loads
+        .filter_map(|one| one.address.checked_add(one.memory))
+        .max();
     let outside = ElfError::Outside("a segment");
     // The loader maps whole pages: address and position in the file agree in their last bits.
     let position = (bytes.len() as u64).next_multiple_of(16);
@@ -83,7 +88,10 @@ fn set_run_path(
         .filter(|entry| [DT_RPATH, DT_RUNPATH].contains(&entry.tag));
     let mut slots: Vec<usize> = old.map(|entry| entry.position).collect();
     if slots.is_empty() {
-        let last = view.dynamic.last().filter(|_| view.dynamic.len() + 1 < view.dynamic_room);
+        let last = view
+            .dynamic
+            .last()
+            .filter(|_| view.dynamic.len() + 1 < view.dynamic_room);
         let last = last.ok_or(ElfError::Room("a run path"))?;
         slots.push(last.position + 16);
     }
@@ -101,7 +109,11 @@ fn set_run_path(
     }
     // Linkers find the strings through the table of sections.
     let (_, before, _) = view.strings;
-    for section in view.sections.iter().filter(|one| one.address == before && before != 0) {
+    for section in view
+        .sections
+        .iter()
+        .filter(|one| one.address == before && before != 0)
+    {
         put(out, section.header + 16, &address.to_le_bytes())?;
         put(out, section.header + 24, &position.to_le_bytes())?;
         put(out, section.header + 32, &size.to_le_bytes())?;

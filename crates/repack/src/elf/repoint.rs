@@ -84,7 +84,11 @@ fn aarch64(view: &View<'_>, out: &mut [u8], old: u64, new: u64) -> Result<usize,
     for (start, code, at) in code(view) {
         let words: Vec<u32> = code
             .chunks_exact(4)
-            .map(|word| word.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+            .map(|word| {
+                word.iter()
+                    .rev()
+                    .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+            })
             .collect();
         for (index, word) in words.iter().enumerate() {
             if word & 0x9f00_0000 != 0x9000_0000 {
@@ -98,7 +102,9 @@ fn aarch64(view: &View<'_>, out: &mut [u8], old: u64, new: u64) -> Result<usize,
             }
             let register = word & 31;
             let later = words.iter().enumerate().skip(index + 1).take(REACH);
-            let mut adds = later.filter(|(_, add)| *add & 0xffc0_0000 == 0x9100_0000 && **add >> 5 & 31 == register);
+            let mut adds = later.filter(|(_, add)| {
+                *add & 0xffc0_0000 == 0x9100_0000 && **add >> 5 & 31 == register
+            });
             let Some((second, add)) = adds.next() else {
                 continue;
             };
@@ -127,7 +133,9 @@ fn aarch64(view: &View<'_>, out: &mut [u8], old: u64, new: u64) -> Result<usize,
 /// Pointers in data that the dynamic linker fills in.
 fn relocations(view: &View<'_>, out: &mut [u8], old: u64, new: u64) -> Result<usize, ElfError> {
     const WHAT: &str = "the table of relocations";
-    let kind = RELATIVE.iter().find(|(machine, _)| *machine == view.machine);
+    let kind = RELATIVE
+        .iter()
+        .find(|(machine, _)| *machine == view.machine);
     let (Some((_, kind)), Some(address), Some(size)) =
         (kind, view.value(DT_RELA), view.value(DT_RELASZ))
     else {
@@ -150,12 +158,19 @@ fn relocations(view: &View<'_>, out: &mut [u8], old: u64, new: u64) -> Result<us
 
 /// The sections with instructions: position in the file, bytes, address.
 fn code<'a>(view: &View<'a>) -> Vec<(usize, &'a [u8], u64)> {
-    let sections = view.sections.iter().filter(|one| one.flags & SHF_EXECINSTR != 0);
-    let mut ranges: Vec<_> = sections.map(|one| (one.offset, one.size, one.address)).collect();
+    let sections = view
+        .sections
+        .iter()
+        .filter(|one| one.flags & SHF_EXECINSTR != 0);
+    let mut ranges: Vec<_> = sections
+        .map(|one| (one.offset, one.size, one.address))
+        .collect();
     if ranges.is_empty() {
         let segments = view.segments.iter();
         let loaded = segments.filter(|one| one.kind == PT_LOAD && one.flags & PF_X != 0);
-        ranges = loaded.map(|one| (one.offset, one.size, one.address)).collect();
+        ranges = loaded
+            .map(|one| (one.offset, one.size, one.address))
+            .collect();
     }
     ranges
         .into_iter()
