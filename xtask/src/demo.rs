@@ -23,6 +23,11 @@ use table::Row;
 /// The platform for which the project was begun.
 const ARM: &str = "linux-aarch64";
 
+/// The channel, where `specs/bootstrap.toml` looks for it, and what is kept for the next run; both
+/// below the workspace.
+const CHANNEL: &str = "target/bootstrap";
+const CACHE: &str = "target/demo/cache";
+
 /// What the installed Python must be able to do: the modules that need a library each, one
 /// extension module of a wheel, and arithmetic of numpy.
 const CHECK: &str = "\
@@ -80,7 +85,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let folder = workspace.root().join("target/demo");
     fs::create_dir_all(&folder)?;
     process::timed("bootstrap channel", || {
-        channel(workspace, &tools, &folder, &platforms)
+        channel(workspace, &tools, &platforms)
     })?;
     let built = process::timed("installers", || {
         installers(workspace, &tools, &folder, &platforms)
@@ -134,40 +139,32 @@ fn host() -> Result<&'static str> {
     }
 }
 
-fn channel(workspace: &Workspace, tools: &Path, folder: &Path, platforms: &[&str]) -> Result<()> {
+/// Makes the channel where the spec looks for it. What is downloaded is kept with it.
+fn channel(workspace: &Workspace, tools: &Path, platforms: &[&str]) -> Result<()> {
     let mut repack = Command::new(tools.join("archiconda"));
     repack
         .current_dir(workspace.root())
-        .args(["repack", "channels/bootstrap.toml", "--output-dir"])
-        .arg(folder.join("bootstrap"))
-        .arg("--cache-dir")
-        .arg(folder.join("cache"));
+        .args(["repack", "channels/bootstrap.toml"])
+        .args(["--output-dir", CHANNEL, "--cache-dir", CACHE]);
     for platform in platforms {
         repack.args(["--platform", platform]);
     }
     process::run(&mut repack)
 }
 
-/// The spec is copied, since its lock comes to lie beside it and names this machine's folders.
+/// Always resolves anew: the lock of an earlier run may name packages that were made otherwise.
 fn installers(
     workspace: &Workspace,
     tools: &Path,
     folder: &Path,
     platforms: &[&str],
 ) -> Result<Built> {
-    let specs = workspace.root().join("specs");
-    for file in ["bootstrap.toml", "license.txt"] {
-        fs::copy(specs.join(file), folder.join(file))?;
-    }
     let mut build = Command::new(tools.join("build-installer"));
     build
-        .arg(folder.join("bootstrap.toml"))
-        .args(["--json", "--channel-alias"])
-        .arg(format!("file://{}/", process::text(folder)?))
-        .arg("--output-dir")
+        .current_dir(workspace.root())
+        .args(["specs/bootstrap.toml", "--update", "--json"])
+        .args(["--cache-dir", CACHE, "--output-dir"])
         .arg(folder)
-        .arg("--cache-dir")
-        .arg(folder.join("cache"))
         .arg("--runtimes")
         .arg(workspace.runtimes());
     for platform in platforms {
