@@ -4,6 +4,9 @@
 
 use super::{DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, ElfError, PT_LOAD, PT_NOTE, View, repoint};
 
+/// The length of a segment's header.
+const HEADER: usize = 56;
+
 /// What is changed in a file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Edit {
@@ -64,7 +67,28 @@ pub(crate) fn edit(bytes: &[u8], edit: &Edit) -> Result<Vec<u8>, ElfError> {
     }
     out.resize(bytes.len().next_multiple_of(16), 0);
     out.append(&mut added);
+    order(&mut out)?;
     Ok(out)
+}
+
+/// Puts the headers of loaded segments in order of their addresses, as the ABI demands: the loader
+/// takes the last one for the end of the library, and a note's header may stand before others.
+fn order(out: &mut [u8]) -> Result<(), ElfError> {
+    let view = View::new(out)?;
+    let loads = view.segments.iter().filter(|one| one.kind == PT_LOAD);
+    let slots: Vec<usize> = loads.clone().map(|one| one.header).collect();
+    let mut ordered: Vec<(u64, usize)> = loads.map(|one| (one.address, one.header)).collect();
+    ordered.sort_unstable();
+    let mut headers = Vec::new();
+    for (_, header) in ordered {
+        let end = header.saturating_add(HEADER);
+        let bytes = out.get(header..end).ok_or(ElfError::Outside("a table"))?;
+        headers.push(bytes.to_vec());
+    }
+    for (slot, header) in slots.into_iter().zip(headers) {
+        put(out, slot, &header)?;
+    }
+    Ok(())
 }
 
 /// The table of dynamic strings moves to the new segment and gets one more.

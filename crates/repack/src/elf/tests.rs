@@ -107,6 +107,31 @@ fn a_run_path_is_added_and_replaced() {
 }
 
 #[test]
+fn loaded_segments_stay_in_order() {
+    // The note comes before a second loaded segment, as where patchelf was at work.
+    let mut before = library(183, b"", "", 0x500);
+    let mut header = before[64..120].to_vec();
+    header[16..24].copy_from_slice(&0x2_0000_u64.to_le_bytes());
+    header[32..40].copy_from_slice(&0_u64.to_le_bytes());
+    before[64 + 3 * 56..64 + 4 * 56].copy_from_slice(&header);
+    before[56..58].copy_from_slice(&4_u16.to_le_bytes());
+    let change = Edit {
+        run_path: Some("$ORIGIN".to_owned()),
+        texts: Vec::new(),
+    };
+    let after = edit(&before, &change).unwrap();
+    let view = View::new(&after).unwrap();
+    let loads = view.segments.iter().filter(|one| one.kind == PT_LOAD);
+    let addresses: Vec<u64> = loads.map(|one| one.address).collect();
+    assert_eq!(addresses.len(), 3);
+    assert!(addresses.is_sorted(), "{addresses:x?}");
+    assert_eq!(
+        read(&after).unwrap().unwrap().run_path.as_deref(),
+        Some("$ORIGIN")
+    );
+}
+
+#[test]
 fn texts_move_with_what_names_them() {
     let text = "/usr/lib/ssl/cert.pem";
     let target = format!("{}/ssl/cert.pem", crate::draft::placeholder());
