@@ -7,4 +7,5 @@ mod channel;
 mod damage;
 mod install;
 mod repack;
+mod repack_wheels;
 mod support;
