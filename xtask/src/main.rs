@@ -2,6 +2,7 @@
 //! command is a module. Nothing here is part of what users get.
 
 mod apt;
+mod bench;
 mod demo;
 mod elf;
 mod machine;
@@ -35,20 +36,40 @@ enum Chore {
     Machine,
     /// Set the machine up, build what the tests run, and run all tests
     Test(test::Options),
+    /// Measure our tools beside their peers
+    Bench(bench::Options),
+    /// Run a command and print what it took
+    #[command(hide = true)]
+    Measure(bench::Measure),
+    /// Read packages once, as the least that a builder has to do
+    #[command(hide = true)]
+    ReadPackages(bench::ReadPackages),
 }
 
 fn main() -> ExitCode {
-    let done = place::Workspace::find().and_then(|workspace| match Arguments::parse().chore {
-        Chore::Demo(options) => demo::run(&workspace, &options),
-        Chore::Runtime(options) => runtime::make(&workspace, &options),
-        Chore::Machine => machine::prepare(),
-        Chore::Test(options) => test::run(&workspace, &options),
-    });
+    let chore = Arguments::parse().chore;
+    // These two are measured themselves: nothing else may run before them.
+    let done = match &chore {
+        Chore::Measure(options) => bench::measure(options),
+        Chore::ReadPackages(options) => bench::read_packages(options),
+        _ => place::Workspace::find().and_then(|workspace| run(&workspace, &chore)),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             process::say(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(workspace: &place::Workspace, chore: &Chore) -> anyhow::Result<()> {
+    match chore {
+        Chore::Demo(options) => demo::run(workspace, options),
+        Chore::Runtime(options) => runtime::make(workspace, options),
+        Chore::Machine => machine::prepare(),
+        Chore::Test(options) => test::run(workspace, options),
+        Chore::Bench(options) => bench::run(workspace, options),
+        Chore::Measure(_) | Chore::ReadPackages(_) => Ok(()),
     }
 }

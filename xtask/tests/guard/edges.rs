@@ -38,7 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "spec",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["archive"]),
 ];
 
 /// Foreign crates that are kept in one place, and the place. Whatever is called `rattler*` and is
