@@ -22,7 +22,7 @@ mod write;
 
 pub use error::{Error, Part};
 pub use index::{Frame, Index};
-pub use read::{FrameReader, Payload, ReadAt};
+pub use read::{Decoder, FrameReader, Payload, ReadAt};
 pub use trailer::{FORMAT, TRAILER_LENGTH, Trailer};
 pub use write::{Writer, Written, compress_json};
 

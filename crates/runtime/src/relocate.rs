@@ -138,7 +138,7 @@ impl Relocation {
     }
 
     /// Ends the file: everything that the plan names must have been seen.
-    pub fn finish(mut self, sink: &mut impl Write) -> Result<(), Problem> {
+    pub fn finish(&mut self, sink: &mut impl Write) -> Result<(), Problem> {
         self.feed(&[], sink)?;
         if self.position < self.shebang.length {
             return Err(Problem::Disorder);

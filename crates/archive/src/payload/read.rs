@@ -1,9 +1,10 @@
 //! Reads an installer by position: nothing is decoded before its digest was checked.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use serde::de::DeserializeOwned;
 use sha2::Digest as _;
+use zstd::zstd_safe::{DCtx, DParameter, ResetDirective, get_error_name};
 
 use super::{Error, Frame, Index, Part, TRAILER_LENGTH, Trailer};
 use crate::digest::Sha256;
@@ -11,6 +12,13 @@ use crate::digest::Sha256;
 /// The largest window that a frame may ask for: 2^27 bytes (128 MiB), what `compression = "solid"`
 /// writes. By default frames stay at or below 2^23.
 const WINDOW_LOG_MAX: u32 = 27;
+
+/// A compressed frame up to this length in bytes is read once, and decoded from memory; a longer one
+/// is read twice.
+const IN_MEMORY: u64 = 4 << 20;
+
+/// Room that is made because of a length, before that many bytes were seen.
+const MOST_RESERVED: u64 = 16 << 20;
 
 /// Bytes that can be read at a position by several threads at once.
 pub trait ReadAt: Sync {
@@ -45,27 +53,73 @@ pub struct Payload<'a, S: ?Sized> {
     pub index: Index,
 }
 
+/// What decoding takes: zstd's tables and window, and room for compressed bytes. Kept from frame
+/// to frame, since a fresh window costs a fault for each of its pages.
+pub struct Decoder {
+    context: DCtx<'static>,
+    input: Vec<u8>,
+}
+
 /// Decodes one verified frame; ends with an error if it does not hold as many bytes as the index
 /// says.
 pub struct FrameReader<'a, S: ?Sized> {
-    decoder: zstd::stream::read::Decoder<'static, BufReader<Section<'a, S>>>,
+    decoder: zstd::stream::read::Decoder<'a, Input<'a, S>>,
     left: u64,
+}
+
+impl Decoder {
+    /// Takes memory as frames need it, and keeps it.
+    pub fn new() -> Decoder {
+        Decoder {
+            context: DCtx::create(),
+            input: Vec::new(),
+        }
+    }
+
+    /// A stream's decoder. Whatever became of the last one is forgotten.
+    fn start<'a, S: ReadAt + ?Sized>(
+        context: &'a mut DCtx<'static>,
+        input: Input<'a, S>,
+    ) -> io::Result<zstd::stream::read::Decoder<'a, Input<'a, S>>> {
+        context
+            .reset(ResetDirective::SessionOnly)
+            .and_then(|_| context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)))
+            .map_err(|code| io::Error::other(get_error_name(code)))?;
+        Ok(zstd::stream::read::Decoder::with_context(input, context))
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Decoder")
+            .field("input", &self.input.capacity())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a, S: ReadAt + ?Sized> Payload<'a, S> {
     /// Finds trailer and index in a file of `length` bytes and verifies both.
     pub fn open(source: &'a S, length: u64) -> Result<Payload<'a, S>, Error> {
         let start = length.checked_sub(TRAILER_LENGTH).ok_or(Error::NoTrailer)?;
-        let bytes = read_whole(source, start, TRAILER_LENGTH, Part::Trailer)?;
+        let mut bytes = Vec::new();
+        read_whole(source, start, TRAILER_LENGTH, Part::Trailer, &mut bytes)?;
         let trailer = Trailer::from_bytes(&bytes, length)?;
-        let bytes = read_whole(
+        read_whole(
             source,
             trailer.index_offset,
             trailer.index_length,
             Part::Index,
+            &mut bytes,
         )?;
         check(Part::Index, trailer.index_sha256, Sha256::of(&bytes))?;
-        let index: Index = decode_json(&bytes[..], trailer.index_size, Part::Index)?;
+        let index: Index = decode_json(&bytes, trailer.index_size, Part::Index)?;
 
         // Back to back from the runtime to the index: no byte of the file is without a digest.
         let mut position = trailer.header_length + trailer.runtime_length;
@@ -98,34 +152,39 @@ impl<'a, S: ReadAt + ?Sized> Payload<'a, S> {
         check(Part::Runtime, trailer.runtime_sha256, runtime)
     }
 
-    /// Verifies one frame and returns where it lies.
+    /// Verifies one frame.
     pub fn verify(&self, number: usize) -> Result<&Frame, Error> {
-        let frame = self
-            .index
-            .frames
-            .get(number)
-            .ok_or(Error::NoFrame { number })?;
-        let part = Part::Frame(number);
-        check(
-            part,
-            frame.sha256,
-            self.digest(frame.offset, frame.length, part)?,
-        )?;
+        let (frame, part) = self.find(number)?;
+        let actual = self.digest(frame.offset, frame.length, part)?;
+        check(part, frame.sha256, actual)?;
         Ok(frame)
     }
 
     /// Verifies one frame and opens it for decoding.
-    pub fn frame(&self, number: usize) -> Result<FrameReader<'a, S>, Error> {
-        let frame = self.verify(number)?;
-        let section = Section {
-            source: self.source,
-            position: frame.offset,
-            left: frame.length,
+    pub fn frame<'d>(
+        &'d self,
+        number: usize,
+        decoder: &'d mut Decoder,
+    ) -> Result<FrameReader<'d, S>, Error> {
+        let (frame, part) = self.find(number)?;
+        let input = if frame.length <= IN_MEMORY {
+            let bytes = &mut decoder.input;
+            read_whole(self.source, frame.offset, frame.length, part, bytes)?;
+            check(part, frame.sha256, Sha256::of(bytes))?;
+            Input::Memory(bytes)
+        } else {
+            self.verify(number)?;
+            Input::File(BufReader::with_capacity(
+                DCtx::in_size(),
+                Section {
+                    source: self.source,
+                    position: frame.offset,
+                    left: frame.length,
+                },
+            ))
         };
-        let decoder = decoder(section).map_err(|source| Error::Decode {
-            part: Part::Frame(number),
-            source,
-        })?;
+        let decoder = Decoder::start(&mut decoder.context, input)
+            .map_err(|source| Error::Decode { part, source })?;
         Ok(FrameReader {
             decoder,
             left: frame.size,
@@ -134,13 +193,17 @@ impl<'a, S: ReadAt + ?Sized> Payload<'a, S> {
 
     /// Verifies one frame and reads the JSON in it.
     pub fn json<T: DeserializeOwned>(&self, number: usize) -> Result<T, Error> {
-        let frame = self.verify(number)?;
-        let section = Section {
-            source: self.source,
-            position: frame.offset,
-            left: frame.length,
-        };
-        decode_json(section, frame.size, Part::Frame(number))
+        let (frame, part) = self.find(number)?;
+        let mut bytes = Vec::new();
+        read_whole(self.source, frame.offset, frame.length, part, &mut bytes)?;
+        check(part, frame.sha256, Sha256::of(&bytes))?;
+        decode_json(&bytes, frame.size, part)
+    }
+
+    fn find(&self, number: usize) -> Result<(&Frame, Part), Error> {
+        let frame = self.index.frames.get(number);
+        let frame = frame.ok_or(Error::NoFrame { number })?;
+        Ok((frame, Part::Frame(number)))
     }
 
     fn digest(&self, start: u64, length: u64, part: Part) -> Result<Sha256, Error> {
@@ -192,6 +255,37 @@ impl<S: ?Sized> std::fmt::Debug for FrameReader<'_, S> {
     }
 }
 
+/// A frame's compressed bytes.
+enum Input<'a, S: ?Sized> {
+    Memory(&'a [u8]),
+    File(BufReader<Section<'a, S>>),
+}
+
+impl<S: ReadAt + ?Sized> Read for Input<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Input::Memory(bytes) => bytes.read(buffer),
+            Input::File(file) => file.read(buffer),
+        }
+    }
+}
+
+impl<S: ReadAt + ?Sized> BufRead for Input<'_, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Input::Memory(bytes) => Ok(bytes),
+            Input::File(file) => file.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        match self {
+            Input::Memory(bytes) => bytes.consume(count),
+            Input::File(file) => file.consume(count),
+        }
+    }
+}
+
 /// A range of the file as a stream. Ends with an error where the file ends too early.
 struct Section<'a, S: ?Sized> {
     source: &'a S,
@@ -220,12 +314,6 @@ impl<S: ReadAt + ?Sized> Read for Section<'_, S> {
     }
 }
 
-fn decoder<R: Read>(stream: R) -> io::Result<zstd::stream::read::Decoder<'static, BufReader<R>>> {
-    let mut decoder = zstd::stream::read::Decoder::new(stream)?;
-    decoder.window_log_max(WINDOW_LOG_MAX)?;
-    Ok(decoder)
-}
-
 fn check(part: Part, expected: Sha256, actual: Sha256) -> Result<(), Error> {
     if expected == actual {
         Ok(())
@@ -238,28 +326,33 @@ fn check(part: Part, expected: Sha256, actual: Sha256) -> Result<(), Error> {
     }
 }
 
+/// Reads a range of the file into `bytes`, in place of what is there.
 fn read_whole<S: ReadAt + ?Sized>(
     source: &S,
     position: u64,
     length: u64,
     part: Part,
-) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
+    bytes: &mut Vec<u8>,
+) -> Result<(), Error> {
+    bytes.clear();
+    // A length that is a lie is not believed: reading ends where the file does.
+    bytes.reserve(usize::try_from(length.min(MOST_RESERVED)).unwrap_or(0));
     Section {
         source,
         position,
         left: length,
     }
-    .read_to_end(&mut bytes)
+    .read_to_end(bytes)
     .map_err(|source| Error::Read { part, source })?;
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads at most `size` bytes, then parses them: a slice parses much faster than a stream.
-fn decode_json<T: DeserializeOwned>(stream: impl Read, size: u64, part: Part) -> Result<T, Error> {
+fn decode_json<T: DeserializeOwned>(bytes: &[u8], size: u64, part: Part) -> Result<T, Error> {
     let decode = |source| Error::Decode { part, source };
-    let stream = decoder(stream).map_err(decode)?;
-    let mut text = Vec::new();
+    let mut stream = zstd::stream::read::Decoder::with_buffer(bytes).map_err(decode)?;
+    stream.window_log_max(WINDOW_LOG_MAX).map_err(decode)?;
+    let mut text = Vec::with_capacity(usize::try_from(size.min(MOST_RESERVED)).unwrap_or(0));
     stream.take(size).read_to_end(&mut text).map_err(decode)?;
     serde_json::from_slice(&text).map_err(|error| decode(error.into()))
 }

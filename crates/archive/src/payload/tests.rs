@@ -34,10 +34,11 @@ fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     let payload = Payload::open(bytes, bytes.len() as u64)?;
     payload.verify_program()?;
     assert_eq!(payload.json::<u8>(payload.index.plan)?, 7);
+    let mut decoder = Decoder::new();
     let decode = |number| {
         let mut content = Vec::new();
         let part = Part::Frame(number);
-        let mut frame = payload.frame(number)?;
+        let mut frame = payload.frame(number, &mut decoder)?;
         frame
             .read_to_end(&mut content)
             .map_err(|source| Error::Decode { part, source })?;

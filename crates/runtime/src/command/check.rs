@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use archive::digest::{Hasher, Sha256};
-use archive::payload::{self, Part, Payload, ReadAt};
+use archive::payload::{self, Decoder, Part, Payload, ReadAt};
 
 use crate::plan::{Entry, Kind, Package, Plan};
 
@@ -139,7 +139,8 @@ fn verify<S: ReadAt + ?Sized>(
     let mut waiting = contents.to_vec();
     waiting.sort_by_key(|content| std::cmp::Reverse(content.offset));
     let mut open: Vec<(Content<'_>, Hasher)> = Vec::new();
-    let mut reader = payload.frame(number)?;
+    let mut decoder = Decoder::new();
+    let mut reader = payload.frame(number, &mut decoder)?;
     let mut buffer = vec![0; 1 << 17];
     let mut position = 0;
     loop {

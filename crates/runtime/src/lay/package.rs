@@ -1,6 +1,7 @@
 //! A package whose files are being written: what needs no bytes from the payload comes first,
 //! hard links and the record last.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -223,7 +224,7 @@ impl Loaded {
                 package: self,
                 entry: index,
                 file,
-                path: entry.path.clone(),
+                path: Cow::Borrowed(&entry.path),
                 relocate: is_relocated(file),
                 link: None,
                 replace: !self.recorded,
@@ -251,7 +252,7 @@ impl Loaded {
         file: &'l File,
         link: Option<&'l str>,
     ) -> Job<'l> {
-        let path = self.kept_path(entry);
+        let path = self.kept_path(entry).into();
         Job {
             package: self,
             entry: index,

@@ -1,9 +1,10 @@
 //! One frame: verified, decoded once, its bytes written to every place that wants them.
 
-use std::io::{self, BufWriter, Read, Write};
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
 
-use archive::digest::{HashingWriter, Sha256};
-use archive::payload::{FrameReader, ReadAt};
+use archive::digest::{Hasher, Sha256};
+use archive::payload::{Decoder, FrameReader, ReadAt};
 
 use super::package::Loaded;
 use super::site::Site;
@@ -30,7 +31,7 @@ pub(super) struct Job<'l> {
     pub(super) entry: usize,
     pub(super) file: &'l File,
     /// Where it goes, relative to the tree.
-    pub(super) path: String,
+    pub(super) path: Cow<'l, str>,
     /// Whether its placeholder is to be replaced.
     pub(super) relocate: bool,
     /// Where it is wanted, too, as a hard link.
@@ -39,12 +40,21 @@ pub(super) struct Job<'l> {
     pub(super) replace: bool,
 }
 
-/// Decoded bytes, kept from frame to frame.
-pub(super) struct Buffer(Vec<u8>);
+/// What a thread decodes with, kept from frame to frame.
+pub(super) struct Buffer {
+    decoder: Decoder,
+    decoded: Vec<u8>,
+    /// What is to be written of a file whose placeholder is being replaced.
+    relocated: Vec<u8>,
+}
 
 impl Buffer {
     pub(super) fn new() -> Buffer {
-        Buffer(vec![0; CAPACITY])
+        Buffer {
+            decoder: Decoder::new(),
+            decoded: vec![0; CAPACITY],
+            relocated: Vec::new(),
+        }
     }
 }
 
@@ -60,16 +70,21 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
     let size = size.ok_or(Error::Payload { source: missing })?;
     jobs.sort_by_key(|job| (job.file.offset, job.file.size));
     check_places(&jobs, size)?;
+    let Buffer {
+        decoder,
+        decoded,
+        relocated,
+    } = buffer;
     let mut reported = 0;
     while !jobs.is_empty() {
         let reader = site
             .payload
-            .frame(frame)
+            .frame(frame, decoder)
             .map_err(|source| Error::Payload { source })?;
         let mut stream = Stream {
             frame,
             reader,
-            buffer: &mut buffer.0,
+            buffer: decoded,
             start: 0,
             end: 0,
             position: 0,
@@ -91,11 +106,11 @@ pub(super) fn decode<S: ReadAt + ?Sized, T: Tree>(
                     let bytes = stream.take(length)?;
                     sharing
                         .iter()
-                        .try_for_each(|job| write_whole(site, job, bytes))?;
+                        .try_for_each(|job| write_whole(site, job, bytes, relocated))?;
                 }
                 _ => {
                     later.extend(sharing.split_off(sharing.len().min(MOST_OPEN)));
-                    write_long(site, sharing, length, &mut stream)?;
+                    write_long(site, sharing, length, &mut stream, relocated)?;
                 }
             }
             if stream.position >= reported + REPORT_EVERY {
@@ -141,11 +156,12 @@ fn write_whole<S: ReadAt + ?Sized, T: Tree>(
     site: &Site<'_, S, T>,
     job: &Job<'_>,
     bytes: &[u8],
+    relocated: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut sink = Sink::open(site, job)?;
-    sink.write(bytes)
+    sink.write(bytes, relocated)
         .map_err(|problem| failure(site, job, problem))?;
-    close(site, job, sink)
+    close(site, job, sink, relocated)
 }
 
 fn write_long<S: ReadAt + ?Sized, T: Tree>(
@@ -153,6 +169,7 @@ fn write_long<S: ReadAt + ?Sized, T: Tree>(
     jobs: Vec<Job<'_>>,
     length: u64,
     stream: &mut Stream<'_, '_, S>,
+    relocated: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let mut sinks = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -166,24 +183,38 @@ fn write_long<S: ReadAt + ?Sized, T: Tree>(
         }
         let bytes = stream.some(left)?;
         for (job, sink) in &mut sinks {
-            sink.write(bytes)
+            sink.write(bytes, relocated)
                 .map_err(|problem| failure(site, job, problem))?;
         }
         left -= bytes.len() as u64;
     }
     sinks
         .into_iter()
-        .try_for_each(|(job, sink)| close(site, &job, sink))
+        .try_for_each(|(job, sink)| close(site, &job, sink, relocated))
 }
 
 /// A file whose placeholder is being replaced.
-struct Relocated<F: Write> {
+struct Relocated<F> {
     relocation: Relocation,
-    file: BufWriter<HashingWriter<F>>,
+    hasher: Hasher,
+    file: F,
+}
+
+impl<F: Write> Relocated<F> {
+    /// Writes what came of a piece: few large writes, whatever the number of replacements.
+    fn pass_on(&mut self, piece: &[u8]) -> Result<(), Problem> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.hasher.update(piece);
+        self.file
+            .write_all(piece)
+            .map_err(|source| Problem::Write { source })
+    }
 }
 
 /// A file that is open.
-enum Sink<F: Write> {
+enum Sink<F> {
     Plain(F),
     Relocated(Box<Relocated<F>>),
 }
@@ -218,38 +249,39 @@ impl<F: Write> Sink<F> {
         Ok(match relocation {
             None => Sink::Plain(file),
             Some(relocation) => {
-                let room = usize::try_from(*size)
-                    .unwrap_or(usize::MAX)
-                    .clamp(1 << 10, 1 << 16);
-                let file = BufWriter::with_capacity(room, HashingWriter::new(file));
-                Sink::Relocated(Box::new(Relocated { relocation, file }))
+                let hasher = Hasher::new();
+                Sink::Relocated(Box::new(Relocated {
+                    relocation,
+                    hasher,
+                    file,
+                }))
             }
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+    fn write(&mut self, bytes: &[u8], piece: &mut Vec<u8>) -> Result<(), Problem> {
         match self {
             Sink::Plain(file) => file
                 .write_all(bytes)
                 .map_err(|source| Problem::Write { source }),
-            Sink::Relocated(relocated) => relocated.relocation.feed(bytes, &mut relocated.file),
+            Sink::Relocated(relocated) => {
+                piece.clear();
+                relocated.relocation.feed(bytes, piece)?;
+                relocated.pass_on(piece)
+            }
         }
     }
 
     /// The file, and digest and length of what was written if they depend on the prefix.
-    fn finish(self) -> Result<(F, Option<(Sha256, u64)>), Problem> {
+    fn finish(self, piece: &mut Vec<u8>) -> Result<(F, Option<(Sha256, u64)>), Problem> {
         match self {
             Sink::Plain(file) => Ok((file, None)),
-            Sink::Relocated(relocated) => {
-                let Relocated {
-                    relocation,
-                    mut file,
-                } = *relocated;
-                relocation.finish(&mut file)?;
-                let file = file.into_inner().map_err(io::IntoInnerError::into_error);
-                let (file, sha256, length) =
-                    file.map_err(|source| Problem::Write { source })?.finish();
-                Ok((file, Some((sha256, length))))
+            Sink::Relocated(mut relocated) => {
+                piece.clear();
+                relocated.relocation.finish(piece)?;
+                relocated.pass_on(piece)?;
+                let digests = relocated.hasher.finish();
+                Ok((relocated.file, Some((digests.sha256, digests.length))))
             }
         }
     }
@@ -259,9 +291,10 @@ fn close<S: ReadAt + ?Sized, T: Tree>(
     site: &Site<'_, S, T>,
     job: &Job<'_>,
     sink: Sink<T::File>,
+    relocated: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let (file, result) = sink
-        .finish()
+        .finish(relocated)
         .map_err(|problem| failure(site, job, problem))?;
     site.tree
         .close(file)
@@ -284,7 +317,7 @@ fn failure<S: ReadAt + ?Sized, T: Tree>(
         Problem::Write { source } => site.cannot_write(&job.path)(source),
         source => Error::Relocate {
             package: job.package.dist.clone(),
-            path: job.path.clone(),
+            path: job.path.clone().into_owned(),
             source,
         },
     }
