@@ -15,7 +15,7 @@ use runtime::plan::{Listed, Placeholder};
 pub(crate) use read::{Mode, Request, scan};
 
 /// Changes when [`Scan`] or what is found changes: older cache entries are then not used.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// A package, read once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,6 @@ pub struct Item {
     /// Path in the package.
     pub path: String,
     /// What it is.
-    #[serde(flatten)]
     pub kind: ItemKind,
     /// Whether `paths.json` lists it: only what is listed is linked into a prefix.
     pub listed: bool,
@@ -51,7 +50,7 @@ pub struct Item {
 
 /// What lies at a path in a package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum ItemKind {
     /// A regular file.
     File(Bytes),

@@ -212,7 +212,6 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// What it is.
-    #[serde(flatten)]
     pub kind: Kind,
     /// Who else has something at this path and wins: this entry is not written into the prefix,
     /// nor named in the package's record.
@@ -223,9 +222,10 @@ pub struct Entry {
     pub no_link: bool,
 }
 
-/// What lies at a path.
+/// What lies at a path. In JSON each variant is the name of an object's only key: a plan has tens of
+/// thousands of these, and a name that stands among other keys would take a second pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A regular file.
     File(File),
@@ -288,13 +288,12 @@ pub struct Placeholder {
     /// The prefix at build time.
     pub prefix: String,
     /// All its occurrences.
-    #[serde(flatten)]
     pub places: Places,
 }
 
 /// Occurrences of a placeholder, in ascending order, not overlapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Places {
     /// The file's length may change.
     Text {
