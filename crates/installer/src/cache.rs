@@ -89,7 +89,7 @@ impl Cache {
 
 /// With a checksum: a scan whose bits have changed must not become an installer.
 fn compress(text: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut compressor = zstd::bulk::Compressor::new(3)?;
+    let mut compressor = zstd::bulk::Compressor::new(1)?;
     compressor.include_checksum(true)?;
     compressor.compress(text)
 }

@@ -147,14 +147,15 @@ impl<W: Write> Writer<W> {
 
 /// A frame of JSON: the zstd stream and its decoded length.
 ///
-/// At level 6: plans change with every build, so that time counts as well as size, and a third of
-/// them are digests.
+/// At level 1: plans change with every build, so that time counts, and most of what is left of them
+/// is digests, which no level makes smaller (of 7.3 MB, level 1 makes 1.21 MB in 12 ms, level 6
+/// 1.25 MB in 100 ms).
 pub fn compress_json(value: &impl Serialize) -> Result<(Vec<u8>, u64), Error> {
     let part = Part::Index;
     let text = serde_json::to_vec(value).map_err(|error| Error::Write {
         part,
         source: io::Error::from(error),
     })?;
-    let stream = zstd::bulk::compress(&text, 6).map_err(|source| Error::Write { part, source })?;
+    let stream = zstd::bulk::compress(&text, 1).map_err(|source| Error::Write { part, source })?;
     Ok((stream, text.len() as u64))
 }
