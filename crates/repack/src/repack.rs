@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use archive::package::Kind;
+use archive::package::{Kind, WriteOptions};
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -14,6 +14,12 @@ use crate::lock::Lock;
 use crate::store::Store;
 use crate::target::Target;
 use crate::{Error, debian, error, package, wheel};
+
+/// conda-forge's own level: 19 takes much longer for little.
+const COMPRESSION: WriteOptions = WriteOptions {
+    zstd_level: 16,
+    bzip2_level: 9,
+};
 
 /// What may be done with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -185,24 +191,30 @@ pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Resul
         let made = debian::drafts(&context, &pins, &files)?;
         drafts.push((target, made));
     }
-    for target in &targets {
+    let interpreter = if compiles {
+        let own = drafts.iter().find(|(target, _)| Some(*target) == host);
+        let own = own.map(|(_, drafts)| drafts.as_slice());
+        let folder = work.path().join("interpreter");
+        Some(Interpreter::find(own, &read.python, &folder, report)?)
+    } else {
+        None
+    };
+    drafts.retain(|(target, _)| targets.contains(target));
+    for (target, made) in &mut drafts {
         let context = context(*target);
         let known = lock.wheels.get(target.subdir).map(Vec::as_slice);
         let pins = wheel::pins(&context, known.unwrap_or_default())?;
         if read.wheels.is_some() {
             lock.wheels.insert(target.subdir.to_owned(), pins.clone());
         }
-        if let Some((_, made)) = drafts.iter_mut().find(|(one, _)| one == target) {
-            let wheels = wheel::drafts(&context, &pins, made)?;
-            made.extend(wheels);
+        let mut wheels = wheel::drafts(&context, &pins, made)?;
+        for draft in wheels.iter_mut().filter(|draft| !draft.noarch_python) {
+            // Installers compile what does not depend on the platform, and only that.
+            draft.compile = vec!["lib/**".to_owned()];
         }
+        made.extend(wheels);
     }
-    if compiles {
-        let own = drafts.iter().find(|(target, ..)| Some(*target) == host);
-        let own = own.map(|(_, drafts)| drafts.as_slice());
-        let interpreter =
-            Interpreter::find(own, &read.python, &work.path().join("interpreter"), report)?;
-        drafts.retain(|(target, ..)| targets.contains(target));
+    if let Some(interpreter) = interpreter {
         report(Event::Stage("compile Python sources"));
         for (target, drafts) in &mut drafts {
             for draft in drafts {
@@ -267,8 +279,7 @@ fn write_all(
             .collect::<Vec<_>>()
             .into_par_iter()
             .map(|draft| {
-                let options_of_package = archive::package::WriteOptions::default();
-                let file = package::write(draft, kind, &options_of_package, &options.output_dir)?;
+                let file = package::write(draft, kind, &COMPRESSION, &options.output_dir)?;
                 report(Event::Wrote {
                     subdir: &draft.subdir,
                     file: &file,
