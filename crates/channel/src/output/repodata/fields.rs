@@ -1,0 +1,188 @@
+//! The members of one JSON object, one after the other, each value as the text that it is: what
+//! reads a large object without making a tree of all of it.
+
+use std::borrow::Cow;
+
+use crate::json::{Error, Json};
+
+/// The keys and the values' texts of an object, in the order of the text. Commas, colons and braces
+/// are checked; of a value only where it ends.
+pub(crate) struct Fields<'a> {
+    text: &'a str,
+    position: usize,
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Start,
+    Inside,
+    Over,
+}
+
+/// The members of the object that `text` is.
+pub(crate) fn fields(text: &str) -> Fields<'_> {
+    Fields {
+        text,
+        position: 0,
+        state: State::Start,
+    }
+}
+
+/// The text of a top-level key's value. Of keys that occur twice the last one counts.
+pub(crate) fn field<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
+    fields(text)
+        .map_while(Result::ok)
+        .filter(|(key, _)| key == wanted)
+        .last()
+        .map(|(_, value)| value)
+}
+
+/// The string that a value's text is.
+pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    match Json::parse(value.as_bytes()) {
+        Ok(Json::Text(text)) => Some(Cow::Owned(text)),
+        _ => None,
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(Cow<'a, str>, &'a str), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = match self.state {
+            State::Over => return None,
+            State::Start => self.first(),
+            State::Inside => self.further(),
+        };
+        if !matches!(next, Ok(Some(_))) {
+            self.state = State::Over;
+        }
+        next.transpose()
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn first(&mut self) -> Result<Option<(Cow<'a, str>, &'a str)>, Error> {
+        if self.peek() != Some(b'{') {
+            return Err(self.error("something else than an object"));
+        }
+        self.position += 1;
+        self.state = State::Inside;
+        if self.peek() == Some(b'}') {
+            self.position += 1;
+            return self.end();
+        }
+        self.member().map(Some)
+    }
+
+    fn further(&mut self) -> Result<Option<(Cow<'a, str>, &'a str)>, Error> {
+        match self.peek() {
+            Some(b'}') => {
+                self.position += 1;
+                self.end()
+            }
+            Some(b',') => {
+                self.position += 1;
+                self.member().map(Some)
+            }
+            _ => Err(self.error("no comma between items")),
+        }
+    }
+
+    fn member(&mut self) -> Result<(Cow<'a, str>, &'a str), Error> {
+        if self.peek() != Some(b'"') {
+            return Err(self.error("no key in quotes"));
+        }
+        let raw = self.value()?;
+        let key = string(raw).ok_or_else(|| self.error("no key in quotes"))?;
+        if self.peek() != Some(b':') {
+            return Err(self.error("no colon after a key"));
+        }
+        self.position += 1;
+        self.peek();
+        Ok((key, self.value()?))
+    }
+
+    fn end<T>(&mut self) -> Result<Option<T>, Error> {
+        match self.peek() {
+            None => Ok(None),
+            Some(_) => Err(self.error("more text after the value")),
+        }
+    }
+
+    /// The text of the value that begins here.
+    fn value(&mut self) -> Result<&'a str, Error> {
+        let bytes = self.text.as_bytes();
+        let start = self.position;
+        let mut depth = 0_usize;
+        let mut at = start;
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => {
+                    at = end_of_string(bytes, at)
+                        .ok_or_else(|| self.error("a string without its end"))?;
+                    if depth == 0 && at > start {
+                        break;
+                    }
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') if depth == 0 => break,
+                Some(b'}' | b']') => {
+                    depth -= 1;
+                    if depth == 0 {
+                        at += 1;
+                        break;
+                    }
+                }
+                Some(b',' | b':' | b' ' | b'\t' | b'\n' | b'\r') if depth == 0 => break,
+                Some(_) => {}
+                None if depth == 0 => break,
+                None => return Err(self.error("the text ends where a value is expected")),
+            }
+            at += 1;
+        }
+        self.position = at;
+        self.text
+            .get(start..at)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| self.error("no JSON value"))
+    }
+
+    /// The next byte that is no white space, which is passed over.
+    fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.position) {
+            self.position += 1;
+        }
+        bytes.get(self.position).copied()
+    }
+
+    fn error(&self, problem: &'static str) -> Error {
+        Error {
+            position: self.position,
+            problem,
+        }
+    }
+}
+
+/// Where the string that begins at `start` is over.
+fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        let step = bytes
+            .get(at..)?
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\'))?;
+        at += step;
+        if bytes.get(at) == Some(&b'"') {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}

@@ -1,0 +1,223 @@
+//! Sharded repodata (CEP 16, run_exports in it by CEP 21): one compressed file for all packages of a
+//! name, and an index of them. Same records, same bytes, so that a shard's digest says whether it
+//! changed. The files mean what conda-index's mean; where they lie is the caller's business.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use archive::digest::Sha256;
+use archive::package::Kind;
+
+use super::compress;
+use super::repodata::{Head, Revision, base_url, fields};
+use crate::json::Json;
+
+mod msgpack;
+#[cfg(test)]
+mod tests;
+
+/// The index's file name.
+pub(crate) const INDEX: &str = "repodata_shards.msgpack.zst";
+
+/// From this decompressed size on, in bytes, conda up to 26.7.0 refuses a shard.
+pub(crate) const LARGE: usize = 16 << 20;
+
+/// conda-index's level. On single shards higher ones gain next to nothing.
+const LEVEL: i32 = 3;
+
+/// An index is not decompressed beyond this size, which is also conda's limit.
+const INDEX_LIMIT: u64 = 128 << 20;
+
+/// All packages of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shard {
+    /// The content of the file.
+    pub(crate) bytes: Vec<u8>,
+    /// The file's digest, which is its name.
+    pub(crate) sha256: Sha256,
+    /// The length before compression, in bytes.
+    pub(crate) decompressed: usize,
+}
+
+/// A record as the instructions leave it ([`super::patch::Instructions::shard_record`]); `None` where
+/// they take it out.
+pub(crate) type Entry<'a> = (Kind, &'a str, Option<BTreeMap<String, Json>>);
+
+/// The name of a shard's file.
+pub(crate) fn file_name(sha256: &Sha256) -> String {
+    format!("{sha256}.msgpack.zst")
+}
+
+/// The name whose shard a record belongs to: its `name` before any patch, or else the one in the file
+/// name.
+pub(crate) fn name(file: &str, record: &str) -> String {
+    fields::field(record, "name")
+        .and_then(fields::string)
+        .map(std::borrow::Cow::into_owned)
+        .or_else(|| archive::package::split_file_name(file).map(|(name, _, _)| name.to_owned()))
+        .unwrap_or_else(|| file.to_owned())
+}
+
+/// The shard of one name. `entries` must be sorted by file name; with `v3` the records stand below
+/// that key, as conda-index's `--repodata-next` has them.
+pub(crate) fn shard(entries: &[Entry<'_>], v3: bool) -> std::io::Result<Shard> {
+    let mut plain = Vec::new();
+    let mut removed: Vec<_> = entries
+        .iter()
+        .filter(|(_, _, record)| record.is_none())
+        .map(|(_, file, _)| *file)
+        .collect();
+    removed.sort_unstable();
+    msgpack::map_header(
+        2 + usize::from(v3) + usize::from(!removed.is_empty()),
+        &mut plain,
+    );
+    for (key, kind) in [("packages", Kind::TarBz2), ("packages.conda", Kind::Conda)] {
+        msgpack::string(key, &mut plain);
+        section(entries, (!v3).then_some(kind), false, &mut plain);
+    }
+    if v3 {
+        msgpack::string("v3", &mut plain);
+        msgpack::map_header(3, &mut plain);
+        for (key, kind) in [
+            ("tar.bz2", Some(Kind::TarBz2)),
+            ("conda", Some(Kind::Conda)),
+            ("whl", None),
+        ] {
+            msgpack::string(key, &mut plain);
+            section(entries, kind, true, &mut plain);
+        }
+    }
+    if !removed.is_empty() {
+        msgpack::string("removed", &mut plain);
+        msgpack::list_header(removed.len(), &mut plain);
+        for file in removed {
+            msgpack::string(file, &mut plain);
+        }
+    }
+    let bytes = compress::zst(&plain, LEVEL)?;
+    Ok(Shard {
+        sha256: Sha256::of(&bytes),
+        bytes,
+        decompressed: plain.len(),
+    })
+}
+
+/// The index. `created_at` is in the form of `2022-01-01T00:00:00Z`; `shards` must be sorted by name,
+/// without doubles.
+pub(crate) fn index(
+    head: &Head<'_>,
+    created_at: &str,
+    shards: &[(&str, Sha256)],
+) -> std::io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    msgpack::map_header(3, &mut plain);
+    msgpack::string("version", &mut plain);
+    msgpack::unsigned(1, &mut plain);
+    msgpack::string("info", &mut plain);
+    let relations = head
+        .channel_relations
+        .and_then(|relations| Json::parse(relations.as_bytes()).ok());
+    msgpack::map_header(
+        4 + usize::from(relations.is_some()) + usize::from(head.v3.is_some()),
+        &mut plain,
+    );
+    let base = head
+        .base_url
+        .map(|base| base_url(base, head.subdir))
+        .unwrap_or_default();
+    for (key, text) in [
+        ("base_url", &*base),
+        ("shards_base_url", ""),
+        ("created_at", created_at),
+        ("subdir", head.subdir),
+    ] {
+        msgpack::string(key, &mut plain);
+        msgpack::string(text, &mut plain);
+    }
+    if let Some(relations) = relations {
+        msgpack::string("channel_relations", &mut plain);
+        msgpack::value(&relations, &mut plain);
+    }
+    if let Some(revision) = head.v3 {
+        msgpack::string("repodata_revisions", &mut plain);
+        msgpack::value(&revisions(revision), &mut plain);
+    }
+    msgpack::string("shards", &mut plain);
+    msgpack::map_header(shards.len(), &mut plain);
+    for (name, sha256) in shards {
+        msgpack::string(name, &mut plain);
+        msgpack::binary(&sha256.0, &mut plain);
+    }
+    compress::zst(&plain, LEVEL)
+}
+
+/// The `created_at` of an index that is in place: an index that is made with it again has the same
+/// bytes unless something else changed.
+pub(crate) fn created_at(index: &[u8]) -> Option<String> {
+    const KEY: &[u8] = b"\xaacreated_at";
+    let mut plain = Vec::new();
+    let decoder = zstd::Decoder::with_buffer(index).ok()?;
+    decoder.take(INDEX_LIMIT).read_to_end(&mut plain).ok()?;
+    // It stands before the shards, whose names could be anything.
+    let begin = plain.get(..plain.len().min(64 << 10))?;
+    let at = begin.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
+    let length = usize::from(plain.get(at)?.checked_sub(0xa0)?);
+    let text = plain.get(at + 1..at + 1 + length)?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+fn section(entries: &[Entry<'_>], wanted: Option<Kind>, stems: bool, out: &mut Vec<u8>) {
+    let records = || {
+        entries
+            .iter()
+            .filter(|(kind, _, _)| Some(*kind) == wanted)
+            .filter_map(|(_, file, record)| Some((*file, record.as_ref()?)))
+    };
+    msgpack::map_header(records().count(), out);
+    for (file, record) in records() {
+        let extension = wanted.map_or("", Kind::extension);
+        let key = if stems {
+            file.strip_suffix(extension).unwrap_or(file)
+        } else {
+            file
+        };
+        msgpack::string(key, out);
+        msgpack::map_header(record.len(), out);
+        for (key, value) in record {
+            msgpack::string(key, out);
+            match (&**key, value) {
+                ("md5" | "sha256", Json::Text(digits)) => digest(digits, out),
+                _ => msgpack::value(value, out),
+            }
+        }
+    }
+}
+
+/// A digest as bytes. What is none, because a patch made it so, stays what it is.
+fn digest(digits: &str, out: &mut Vec<u8>) {
+    let bytes: Option<Vec<u8>> = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            let sound = pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+            sound.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
+        })
+        .collect();
+    match bytes {
+        Some(bytes) if !bytes.is_empty() => msgpack::binary(&bytes, out),
+        _ => msgpack::string(digits, out),
+    }
+}
+
+fn revisions(revision: Revision) -> Json {
+    let (packages, oldest, newest) = revision.parts();
+    let time = |time: Option<i64>| time.map_or(Json::Null, |time| Json::Integer(time.to_string()));
+    let parts = BTreeMap::from([
+        ("n_packages".to_owned(), Json::Integer(packages.to_string())),
+        ("oldest".to_owned(), time(oldest)),
+        ("newest".to_owned(), time(newest)),
+    ]);
+    Json::Map(BTreeMap::from([("v3".to_owned(), Json::Map(parts))]))
+}

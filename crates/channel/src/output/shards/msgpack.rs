@@ -1,0 +1,126 @@
+//! MessagePack as Python's `msgpack.packb` writes it: the shortest form of every value.
+
+use std::collections::BTreeMap;
+
+use crate::json::Json;
+
+/// Appends a value. An integer that no MessagePack integer holds becomes a float, which is what
+/// readers of JSON make of it.
+pub(super) fn value(value: &Json, out: &mut Vec<u8>) {
+    match value {
+        Json::Null => out.push(0xc0),
+        Json::Bool(false) => out.push(0xc2),
+        Json::Bool(true) => out.push(0xc3),
+        Json::Integer(digits) => integer(digits, out),
+        Json::Float(number) => float(*number, out),
+        Json::Text(text) => string(text, out),
+        Json::List(items) => {
+            header(items.len(), 0x90, 16, [None, Some(0xdc), Some(0xdd)], out);
+            for item in items {
+                self::value(item, out);
+            }
+        }
+        Json::Map(members) => map(members, out),
+    }
+}
+
+pub(super) fn map(members: &BTreeMap<String, Json>, out: &mut Vec<u8>) {
+    map_header(members.len(), out);
+    for (key, member) in members {
+        string(key, out);
+        value(member, out);
+    }
+}
+
+pub(super) fn map_header(length: usize, out: &mut Vec<u8>) {
+    header(length, 0x80, 16, [None, Some(0xde), Some(0xdf)], out);
+}
+
+pub(super) fn list_header(length: usize, out: &mut Vec<u8>) {
+    header(length, 0x90, 16, [None, Some(0xdc), Some(0xdd)], out);
+}
+
+pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+    header(
+        text.len(),
+        0xa0,
+        32,
+        [Some(0xd9), Some(0xda), Some(0xdb)],
+        out,
+    );
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub(super) fn binary(bytes: &[u8], out: &mut Vec<u8>) {
+    header(bytes.len(), 0, 0, [Some(0xc4), Some(0xc5), Some(0xc6)], out);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn unsigned(number: u64, out: &mut Vec<u8>) {
+    if let Ok(small) = u8::try_from(number) {
+        if small >= 0x80 {
+            out.push(0xcc);
+        }
+        out.push(small);
+    } else if let Ok(number) = u16::try_from(number) {
+        out.push(0xcd);
+        out.extend_from_slice(&number.to_be_bytes());
+    } else if let Ok(number) = u32::try_from(number) {
+        out.push(0xce);
+        out.extend_from_slice(&number.to_be_bytes());
+    } else {
+        out.push(0xcf);
+        out.extend_from_slice(&number.to_be_bytes());
+    }
+}
+
+fn integer(digits: &str, out: &mut Vec<u8>) {
+    if let Ok(number) = digits.parse() {
+        unsigned(number, out);
+    } else if let Ok(number) = digits.parse() {
+        negative(number, out);
+    } else {
+        float(digits.parse().unwrap_or(f64::MAX), out);
+    }
+}
+
+fn negative(number: i64, out: &mut Vec<u8>) {
+    if let Ok(number) = i8::try_from(number) {
+        if number < -32 {
+            out.push(0xd0);
+        }
+        out.extend_from_slice(&number.to_be_bytes());
+    } else if let Ok(number) = i16::try_from(number) {
+        out.push(0xd1);
+        out.extend_from_slice(&number.to_be_bytes());
+    } else if let Ok(number) = i32::try_from(number) {
+        out.push(0xd2);
+        out.extend_from_slice(&number.to_be_bytes());
+    } else {
+        out.push(0xd3);
+        out.extend_from_slice(&number.to_be_bytes());
+    }
+}
+
+fn float(number: f64, out: &mut Vec<u8>) {
+    out.push(0xcb);
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+/// A length below `short` goes into the first byte; others follow one of the markers, which are those
+/// for one, two and four bytes. Nothing in a channel is longer than 4 GiB.
+fn header(length: usize, base: u8, short: usize, markers: [Option<u8>; 3], out: &mut Vec<u8>) {
+    let [one, two, four] = markers;
+    let bytes = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+    let [.., high, low] = bytes;
+    if length < short {
+        out.push(base | low);
+    } else if let (Some(marker), true) = (one, length < 1 << 8) {
+        out.extend_from_slice(&[marker, low]);
+    } else if let (Some(marker), true) = (two, length < 1 << 16) {
+        out.extend_from_slice(&[marker, high, low]);
+    } else if let Some(marker) = four {
+        out.push(marker);
+        out.extend_from_slice(&bytes);
+    }
+}
