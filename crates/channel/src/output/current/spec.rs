@@ -70,6 +70,12 @@ impl Spec {
             .find([' ', '=', '<', '>', '!', '~'])
             .unwrap_or(text.len());
         let (name, rest) = text.split_at(name_end);
+        // An operator alone is passed over.
+        let rest = if rest.chars().nth(1).is_some() {
+            rest
+        } else {
+            ""
+        };
         if name.is_empty() {
             return None;
         }

@@ -15,6 +15,8 @@ pub(super) fn merge(base: &mut Map, patch: &Map) {
     for (key, value) in patch {
         match (value, base.get_mut(key)) {
             (Json::Map(patch), Some(Json::Map(base))) => merge(base, patch),
+            // Python goes through the keys of the patch, of which there are none.
+            (Json::Map(patch), Some(_)) if patch.is_empty() => {}
             (Json::Null, Some(_)) => {
                 base.remove(key);
             }

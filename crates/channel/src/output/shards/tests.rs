@@ -73,6 +73,22 @@ impl<'de> serde::Deserialize<'de> for Bytes {
     }
 }
 
+/// The value with every digit, which serde_json's reader does not promise.
+fn plain(value: &Json) -> Value {
+    match value {
+        Json::Integer(digits) => serde_json::from_str(digits).unwrap(),
+        Json::Float(number) => (*number).into(),
+        Json::Text(text) => text.clone().into(),
+        Json::Bool(value) => (*value).into(),
+        Json::Null => Value::Null,
+        Json::List(items) => items.iter().map(plain).collect(),
+        Json::Map(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), plain(value)))
+            .collect(),
+    }
+}
+
 fn plain_value(packed: Packed) -> Value {
     match packed {
         Packed::Bytes(Bytes(bytes)) => bytes
@@ -116,7 +132,7 @@ proptest! {
             let mut repodata = BTreeMap::new();
             for (file, record) in records.iter().filter(|(file, _)| Kind::from_file_name(file) == Some(kind)) {
                 if let Some(record) = patch.record(file, record).unwrap() {
-                    repodata.insert(file.clone(), serde_json::from_str::<Value>(&record).unwrap());
+                    repodata.insert(file.clone(), plain(&Json::parse(record.as_bytes()).unwrap()));
                 }
             }
             prop_assert_eq!(&union[section], &repodata);
@@ -211,8 +227,8 @@ fn a_shard_has_the_form_of_the_standard() {
     let none = Instructions::default();
     let of_a = &shards(&records, &none)["a"];
     assert_eq!(
-        zstd::zstd_safe::get_frame_content_size(&of_a.bytes),
-        Ok(Some(of_a.decompressed as u64))
+        zstd::zstd_safe::get_frame_content_size(&of_a.bytes).unwrap(),
+        Some(of_a.decompressed as u64)
     );
     let plain = zstd::decode_all(&*of_a.bytes).unwrap();
     // A map of two, and digests as bytes.

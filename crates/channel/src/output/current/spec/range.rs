@@ -12,8 +12,8 @@ pub(super) enum Range {
     All(Vec<Range>),
     OneOf(Vec<Range>),
     Compares(Operator, VersionOrder),
-    /// Everything from the version on that begins with the other one.
-    Compatible(VersionOrder, VersionOrder),
+    /// Everything from the version on that begins with the other one, which needs two components.
+    Compatible(VersionOrder, Option<VersionOrder>),
     Pattern(Regex),
     Text(String),
 }
@@ -47,9 +47,10 @@ impl Range {
             Self::Compares(operator, wanted) => {
                 version.is_some_and(|version| operator.holds(version, wanted))
             }
-            Self::Compatible(least, beginning) => {
+            Self::Compatible(least, Some(beginning)) => {
                 version.is_some_and(|version| version >= least && version.starts_with(beginning))
             }
+            Self::Compatible(_, None) => false,
             Self::Pattern(regex) => regex.is_match(text),
             Self::Text(exact) => exact == text,
         }
@@ -192,7 +193,8 @@ fn operator(text: &str) -> Option<Range> {
         "=" => Operator::StartsWith,
         "~=" if !glob => {
             let least = VersionOrder::parse(version)?;
-            let beginning = VersionOrder::parse(least.text().rsplit_once('.')?.0)?;
+            let beginning = least.text().rsplit_once('.');
+            let beginning = beginning.and_then(|(beginning, _)| VersionOrder::parse(beginning));
             return Some(Range::Compatible(least, beginning));
         }
         _ => return None,
