@@ -5,7 +5,10 @@
 mod build;
 mod channel;
 mod damage;
+mod index;
+mod index_outputs;
 mod install;
+mod pages;
 mod repack;
 mod repack_wheels;
 mod support;

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::json;
+use crate::output::current::PinsError;
+use crate::{cache, hotfix, json, lock};
 
 /// Why a channel could not be indexed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,54 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A platform has a name that no folder of a channel has.
+    #[error("`{name}` is not the name of a platform's folder")]
+    UnknownSubdir {
+        /// What was given.
+        name: String,
+    },
+    /// Another process indexes the channel, or the lock does not work.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// The hotfixes cannot be had or used.
+    #[error(transparent)]
+    Hotfix(#[from] hotfix::Error),
+    /// The file of versions to keep could not be read.
+    #[error("could not read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The versions to keep cannot be used.
+    #[error("the versions in `{path}` cannot be used")]
+    Pins {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        #[source]
+        source: PinsError,
+    },
+    /// What is asked for does not go together, or is not there yet.
+    #[error("{problem}")]
+    Unsupported {
+        /// What is wrong.
+        problem: String,
+    },
+    /// An output could not be made.
+    #[error("could not make `{path}`")]
+    Make {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// An output could not be written.
     #[error("could not write `{path}`")]
     Write {
@@ -45,6 +94,19 @@ pub enum Error {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
+}
+
+impl Error {
+    /// Whether the user asked for something that cannot be asked for.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFolder { .. }
+                | Self::UnknownSubdir { .. }
+                | Self::Pins { .. }
+                | Self::Unsupported { .. }
+        ) || matches!(self, Self::Hotfix(hotfix::Error::Missing { .. }))
+    }
 }
 
 /// Why a package is not in the repodata.
@@ -76,6 +138,13 @@ pub enum Unusable {
     /// Its `info/index.json` is no JSON that all clients understand.
     #[error("info/index.json cannot be used")]
     Index {
+        /// What is wrong with it.
+        #[source]
+        source: json::Error,
+    },
+    /// Its `info/run_exports.json` is no JSON that all clients understand.
+    #[error("info/run_exports.json cannot be used")]
+    RunExports {
         /// What is wrong with it.
         #[source]
         source: json::Error,

@@ -1,58 +1,54 @@
-//! Indexing a folder: all packages of all platforms at once, in parallel, then one repodata for
-//! each platform.
+//! Indexing a channel: the cache follows the folders, then the files of all platforms are made anew
+//! where anything changed, then all of them are put in place.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use archive::package::Kind;
-use rayon::prelude::*;
+use archive::digest::{Hasher, Sha256};
 
-use crate::record::record;
-use crate::write::{publish, repodata};
-use crate::{Error, Unusable};
+use crate::Error;
+use crate::cache::{self, Cache, State};
+use crate::hotfix::{self, Generator};
+use crate::lock::{Lock, Owner};
+use crate::output::current::Pins;
+use crate::publish::{self, Folder};
+use memory::Memory;
+use records::Records;
+use update::Platform;
 
+mod listing;
+mod make;
+mod memory;
+mod options;
+mod pages;
+mod quarantine;
+mod records;
+mod shards;
 #[cfg(test)]
 mod tests;
+mod update;
 
-/// The folders that are platforms (conda's `constants.KNOWN_SUBDIRS`).
-const SUBDIRS: [&str; 19] = [
-    "emscripten-wasm32",
-    "freebsd-64",
-    "linux-32",
-    "linux-64",
-    "linux-aarch64",
-    "linux-armv6l",
-    "linux-armv7l",
-    "linux-ppc64",
-    "linux-ppc64le",
-    "linux-riscv64",
-    "linux-s390x",
-    "noarch",
-    "osx-64",
-    "osx-arm64",
-    "wasi-wasm32",
-    "win-32",
-    "win-64",
-    "win-arm64",
-    "zos-z",
-];
+pub use options::{DEFAULT_ZSTD_LEVEL, Options, Outputs};
 
-/// How a channel is indexed.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// How many packages are read at the same time; 0 for as many as there are processors.
-    pub threads: usize,
-}
+/// Changes when the same packages and options come to other files.
+const FORM: &str = "1";
 
 /// What happens while a channel is indexed. Packages come in no particular order.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// Another process has the channel, and is waited for.
+    Waiting {
+        /// Who.
+        owner: &'a Owner,
+    },
+    /// The cache was damaged or of another version, and everything is read again.
+    CacheLost,
     /// The folders are listed.
     Listed {
         /// How many packages will be read.
         packages: usize,
     },
-    /// A package was read and will be in the repodata.
+    /// A package was read.
     Indexed {
         /// The platform's folder.
         subdir: &'a str,
@@ -66,13 +62,29 @@ pub enum Event<'a> {
         /// The file name.
         file: &'a str,
         /// Why.
-        reason: &'a Unusable,
+        reason: &'a str,
     },
-    /// The repodata of a platform is in place.
+    /// A file that the user may have written is not replaced by what was made.
+    Kept {
+        /// The platform's folder.
+        subdir: &'a str,
+        /// The file name.
+        file: &'a str,
+    },
+    /// All packages of a name are so much that conda up to 26.7.0 refuses their shard.
+    LargeShard {
+        /// The platform's folder.
+        subdir: &'a str,
+        /// The name.
+        name: &'a str,
+        /// The shard's length before compression, in bytes.
+        size: usize,
+    },
+    /// The files of a platform are in place.
     Published {
         /// The platform's folder.
         subdir: &'a str,
-        /// Whether it is another than before.
+        /// Whether any is another than before.
         changed: bool,
     },
 }
@@ -91,6 +103,8 @@ pub struct Subdir {
     pub name: String,
     /// How many packages are in the repodata.
     pub packages: usize,
+    /// How many were read; of the others it was known what they are.
+    pub read: usize,
     /// What is not, sorted by file name.
     pub skipped: Vec<Skipped>,
     /// Whether any file was written.
@@ -98,157 +112,340 @@ pub struct Subdir {
 }
 
 /// A package that is left out.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The file name; what of it is not UTF-8 is replaced.
     pub file: String,
     /// Why.
-    pub reason: Unusable,
+    pub reason: String,
 }
 
-/// Writes `repodata.json` and `repodata.json.zst` for each platform whose folder is in `channel`, and
-/// for noarch, whose folder is made. A package that cannot be used is left out and reported, and
-/// stops nothing; files whose content would not change are not touched.
+/// What the parts of one run share.
+struct Context<'a> {
+    channel: &'a Path,
+    channel_name: String,
+    subdirs: Vec<String>,
+    output: PathBuf,
+    options: &'a Options,
+    report: &'a (dyn Fn(Event<'_>) + Sync),
+    generator: Option<Generator>,
+    script_limit: Duration,
+    pins: Pins,
+    /// How many threads compress one file.
+    workers: u32,
+    now_ms: i64,
+}
+
+/// Makes a folder a channel: writes the files that are asked for into the folder of each platform, and
+/// those of the channel itself. A package that cannot be used is left out and reported, and stops
+/// nothing; files whose content would not change are not touched. One process at a time does this
+/// to a channel.
 pub fn index(
     channel: &Path,
     options: &Options,
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
-    let subdirs = subdirs(channel)?;
-    let mut files = Vec::new();
-    for (number, subdir) in subdirs.iter().enumerate() {
-        let packages = list(&channel.join(subdir))?;
-        files.extend(
-            packages
-                .into_iter()
-                .map(|(name, kind)| (number, name, kind)),
-        );
-    }
-    report(Event::Listed {
-        packages: files.len(),
-    });
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
-    let pool = threads.build().map_err(|source| Error::Threads {
-        threads: options.threads,
-        source,
+    let subdirs = listing::subdirs(channel, &options.subdirs)?;
+    let context = context(channel, subdirs.clone(), options, report)?;
+    let folder = update::folder(channel);
+    fs_err::create_dir_all(&folder).map_err(|source| Error::List { source })?;
+    let lock = Lock::take(&folder, options.patience, &mut |owner| {
+        report(Event::Waiting { owner });
     })?;
-    let read: Vec<_> = pool.install(|| {
-        files
-            .into_par_iter()
-            // Packages differ in size by orders of magnitude.
-            .with_max_len(1)
-            .map(|(number, name, kind)| {
-                let subdir = subdirs.get(number).copied().unwrap_or_default();
-                (number, kind, read_one(channel, subdir, name, kind, report))
-            })
-            .collect()
-    });
-    let mut found: Vec<_> = subdirs.iter().map(|_| Found::default()).collect();
-    for (number, kind, outcome) in read {
-        let Some(found) = found.get_mut(number) else {
-            continue;
-        };
-        match outcome {
-            Ok(named) if kind == Kind::Conda => found.conda.push(named),
-            Ok(named) => found.tar_bz2.push(named),
-            Err(skipped) => found.skipped.push(skipped),
+    let outcome = Cache::open(&folder)
+        .map_err(Error::from)
+        .and_then(|cache| run(&context, &subdirs, cache, &lock));
+    match outcome {
+        Err(Error::Cache(cache::Error::Damaged)) => {
+            report(Event::CacheLost);
+            Cache::remove(&folder).map_err(|source| Error::Write {
+                path: folder.join(cache::FILE),
+                source,
+            })?;
+            run(&context, &subdirs, Cache::open(&folder)?, &lock)
         }
+        outcome => outcome,
     }
-    let published: Result<Vec<_>, Error> = subdirs
-        .iter()
-        .zip(found)
-        .map(|(&name, found)| {
-            let changed = publish(
-                &channel.join(name),
-                &repodata(name, &found.tar_bz2, &found.conda),
-            )?;
-            report(Event::Published {
-                subdir: name,
-                changed,
-            });
-            Ok(Subdir {
-                name: name.to_owned(),
-                packages: found.tar_bz2.len() + found.conda.len(),
-                skipped: found.skipped,
-                changed,
-            })
-        })
-        .collect();
-    Ok(Report {
-        subdirs: published?,
+}
+
+fn context<'a>(
+    channel: &'a Path,
+    subdirs: Vec<String>,
+    options: &'a Options,
+    report: &'a (dyn Fn(Event<'_>) + Sync),
+) -> Result<Context<'a>, Error> {
+    check(options)?;
+    let pins = match &options.current_index_versions {
+        None => Pins::default(),
+        Some(path) => {
+            let text = fs_err::read_to_string(path).map_err(|source| Error::Read {
+                path: path.clone(),
+                source,
+            })?;
+            Pins::parse(&text).map_err(|source| Error::Pins {
+                path: path.clone(),
+                source,
+            })?
+        }
+    };
+    let threads = match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    };
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let folder_name = fs_err::canonicalize(channel)
+        .map_err(|source| Error::List { source })?
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let channel_name = options.channel_name.clone().or(folder_name);
+    Ok(Context {
+        channel,
+        channel_name: channel_name.unwrap_or_default(),
+        subdirs,
+        output: options.output.clone().unwrap_or(channel.to_owned()),
+        options,
+        report,
+        generator: Generator::find(channel, options.patch_generator.as_deref())?,
+        script_limit: Duration::from_secs(3600),
+        pins,
+        workers: u32::try_from(threads).unwrap_or(1),
+        now_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
     })
 }
 
-/// What was found in one platform's folder, sorted by name.
-#[derive(Default)]
-struct Found {
-    tar_bz2: Vec<(String, String)>,
-    conda: Vec<(String, String)>,
-    skipped: Vec<Skipped>,
-}
-
-fn subdirs(channel: &Path) -> Result<Vec<&'static str>, Error> {
-    let path = || channel.to_owned();
-    if !channel.is_dir() {
-        return Err(Error::NotFolder { path: path() });
-    }
-    let name = fs_err::canonicalize(channel).map_err(|source| Error::List { source })?;
-    if name
-        .file_name()
-        .is_some_and(|name| SUBDIRS.iter().any(|subdir| name == *subdir))
-    {
-        return Err(Error::NamedLikeSubdir { path: path() });
-    }
-    fs_err::create_dir_all(channel.join("noarch")).map_err(|source| Error::List { source })?;
-    Ok(SUBDIRS
-        .into_iter()
-        .filter(|subdir| channel.join(subdir).is_dir())
-        .collect())
-}
-
-/// The packages of a folder, sorted by name.
-fn list(folder: &Path) -> Result<Vec<(OsString, Kind)>, Error> {
-    let list = |source| Error::List { source };
-    let mut packages = Vec::new();
-    for entry in fs_err::read_dir(folder).map_err(list)? {
-        let name = entry.map_err(list)?.file_name();
-        if let Some(kind) = Kind::from_file_name(&name.to_string_lossy()) {
-            packages.push((name, kind));
-        }
-    }
-    packages.sort_unstable();
-    Ok(packages)
-}
-
-fn read_one(
-    channel: &Path,
-    subdir: &str,
-    name: OsString,
-    kind: Kind,
-    report: &(dyn Fn(Event<'_>) + Sync),
-) -> Result<(String, String), Skipped> {
-    let path: PathBuf = [channel.as_os_str(), subdir.as_ref(), &name]
+/// What conda-index refuses, too (`conda_index/cli/__init__.py`).
+fn check(options: &Options) -> Result<(), Error> {
+    let outputs = options.outputs;
+    let needs = [
+        (outputs.current_repodata, "--current-repodata"),
+        (outputs.run_exports, "--run-exports"),
+        (outputs.channeldata, "--channeldata"),
+    ];
+    let wrong: Vec<_> = needs
         .iter()
+        .filter(|(asked, _)| *asked && !outputs.monolithic)
+        .map(|(_, name)| *name)
         .collect();
-    let (file, outcome) = match name.into_string() {
-        Ok(file) => (file, record(&path, kind)),
-        Err(name) => (name.to_string_lossy().into_owned(), Err(Unusable::Name)),
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        problem: format!("{} cannot be had without repodata.json", wrong.join(", ")),
+    })
+}
+
+fn run(
+    context: &Context<'_>,
+    subdirs: &[String],
+    mut cache: Cache,
+    lock: &Lock,
+) -> Result<Report, Error> {
+    let platforms = update::update(context, subdirs, &mut cache)?;
+    let memories = memories(context, &cache)?;
+    let of_channel = Memory::load(context, &cache, "")?;
+    let revisions: Vec<_> = platforms
+        .iter()
+        .map(|platform| revision(context, platform))
+        .collect();
+    let of_all = of_all(&revisions, &platforms);
+    let is_fresh = |(memory, revision): (&Memory, &Sha256), path: &Path| {
+        memory.revision == Some(*revision)
+            && !context.runs_a_script()
+            && publish::is_there(path, &memory.made)
     };
-    match outcome {
-        Ok(record) => {
-            report(Event::Indexed {
-                subdir,
-                file: &file,
-            });
-            Ok((file, record))
+    let fresh: Vec<_> = memories
+        .iter()
+        .zip(&revisions)
+        .zip(&context.subdirs)
+        .map(|(known, name)| is_fresh(known, &context.output.join(name)))
+        .collect();
+    let channel_is_fresh = is_fresh((&of_channel, &of_all), &context.output);
+    // The channel's files are made of all platforms.
+    let all = context.options.outputs.channeldata
+        && !(channel_is_fresh && fresh.iter().all(|fresh| *fresh));
+
+    let mut report = Report {
+        subdirs: Vec::new(),
+    };
+    let mut folders = Vec::new();
+    let mut made = Vec::new();
+    for (((platform, memory), revision), fresh) in
+        platforms.iter().zip(&memories).zip(&revisions).zip(fresh)
+    {
+        let mut subdir = Subdir {
+            name: platform.name.clone(),
+            packages: memory.packages,
+            read: platform.read,
+            skipped: platform.skipped.values().cloned().collect(),
+            changed: false,
+        };
+        if !fresh || all {
+            let path = context.output.join(&platform.name);
+            publish::sweep(&path)?;
+            let mut folder = Folder::new(path, memory.made.clone())?;
+            let records = Records::load(&cache, &platform.place)?;
+            let (name, created_ms) = (&platform.name, newest(platform));
+            let files = make::platform(
+                context,
+                name,
+                records,
+                created_ms,
+                &memory.shards,
+                &mut folder,
+            )?;
+            subdir.packages = files.packages;
+            subdir.changed = folder.has_changes();
+            folders.push(folder);
+            made.push((report.subdirs.len(), *revision, files));
         }
-        Err(reason) => {
-            report(Event::Skipped {
-                subdir,
-                file: &file,
-                reason: &reason,
-            });
-            Err(Skipped { file, reason })
+        report.subdirs.push(subdir);
+    }
+    let mut notes = Vec::new();
+    if !made.is_empty() || !channel_is_fresh {
+        publish::sweep(&context.output)?;
+        let mut channel = Folder::new(context.output.clone(), of_channel.made)?;
+        quarantine::offer(&platforms, &mut channel)?;
+        let files: Vec<_> = made.iter().map(|(_, _, files)| files).collect();
+        pages::offer(context, &platforms, &files, &cache, &mut channel)?;
+        folders.push(channel);
+        lock.check()?;
+        let mut published = publish::publish(folders)?;
+        let memory = Memory {
+            revision: Some(of_all),
+            made: published.pop().unwrap_or_default(),
+            ..Memory::default()
+        };
+        notes.push((String::new(), memory));
+        for ((number, revision, files), published) in made.into_iter().zip(published) {
+            if let Some(subdir) = report.subdirs.get(number) {
+                let memory = Memory {
+                    revision: Some(revision),
+                    packages: subdir.packages,
+                    made: published,
+                    shards: files.shards,
+                };
+                notes.push((subdir.name.clone(), memory));
+            }
         }
     }
+    for subdir in &report.subdirs {
+        (context.report)(Event::Published {
+            subdir: &subdir.name,
+            changed: subdir.changed,
+        });
+    }
+    collect(context, &report, &cache, &mut notes)?;
+    if !notes.is_empty() {
+        let mut batch = cache.batch()?;
+        for (subdir, memory) in notes {
+            memory.store(context, &mut batch, &subdir)?;
+        }
+        batch.commit()?;
+    }
+    Ok(report)
+}
+
+impl Context<'_> {
+    /// A script may say something else about the same packages.
+    fn runs_a_script(&self) -> bool {
+        matches!(self.generator, Some(Generator::Script(_)))
+    }
+}
+
+/// Removes shards that nothing has named for the time of grace.
+fn collect(
+    context: &Context<'_>,
+    report: &Report,
+    cache: &Cache,
+    notes: &mut Vec<(String, Memory)>,
+) -> Result<(), Error> {
+    let grace = i64::try_from(context.options.grace.as_millis()).unwrap_or(i64::MAX);
+    let before_ms = context.now_ms.saturating_sub(grace);
+    for subdir in &report.subdirs {
+        let noted = notes.iter_mut().find(|(name, _)| *name == subdir.name);
+        let path = context.output.join(&subdir.name);
+        match noted {
+            Some((_, memory)) => {
+                memory.shards.collect(&path, before_ms);
+            }
+            None => {
+                let mut memory = Memory::load(context, cache, &subdir.name)?;
+                if memory.shards.collect(&path, before_ms) {
+                    notes.push((subdir.name.clone(), memory));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn memories(context: &Context<'_>, cache: &Cache) -> Result<Vec<Memory>, Error> {
+    let load = |name: &String| Memory::load(context, cache, name).map_err(Error::from);
+    context.subdirs.iter().map(load).collect()
+}
+
+/// One digest of what the channel's own files are made of.
+fn of_all(revisions: &[Sha256], platforms: &[Platform]) -> Sha256 {
+    let mut hasher = Hasher::new();
+    for (revision, platform) in revisions.iter().zip(platforms) {
+        hasher.update(&revision.0);
+        for skipped in platform.skipped.values() {
+            hasher.update(format!("{skipped:?}").as_bytes());
+        }
+    }
+    hasher.finish().sha256
+}
+
+/// When the newest file of a platform changed last: the same packages have the same time, so that two
+/// runs write the same bytes.
+fn newest(platform: &Platform) -> i64 {
+    platform
+        .files
+        .values()
+        .map(|known| known.stat.mtime_ns / 1_000_000)
+        .max()
+        .unwrap_or(0)
+}
+
+/// One digest of all that a platform's files are made of, but for what a script may say.
+fn revision(context: &Context<'_>, platform: &Platform) -> Sha256 {
+    let mut hasher = Hasher::new();
+    let options = context.options;
+    let told = format!(
+        "{FORM} {} {:?} {:?} {:?} {} {:?}",
+        env!("CARGO_PKG_VERSION"),
+        options.outputs,
+        options.base_url,
+        options.channel_name,
+        options.zstd_level,
+        context.pins,
+    );
+    hasher.update(told.as_bytes());
+    let own = context.channel.join(&platform.name).join(hotfix::FILE);
+    let generator = match &context.generator {
+        Some(Generator::Package(path, _) | Generator::Script(path) | Generator::Rules(path, _)) => {
+            Some(path.as_path())
+        }
+        None => None,
+    };
+    for path in [Some(own.as_path()), generator].into_iter().flatten() {
+        memory::add_path(&mut hasher, path, 0);
+    }
+    for (file, known) in &platform.files {
+        if known.state != State::Unusable {
+            hasher.update(file.as_bytes());
+            hasher.update(&[
+                0,
+                u8::from(known.wanted.run_exports),
+                u8::from(known.wanted.details),
+            ]);
+            for number in [known.stat.size, known.stat.inode] {
+                hasher.update(&number.to_le_bytes());
+            }
+            hasher.update(&known.stat.mtime_ns.to_le_bytes());
+        }
+    }
+    hasher.finish().sha256
 }

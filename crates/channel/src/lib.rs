@@ -1,15 +1,22 @@
 //! A folder of packages becomes a channel: [`index`] reads what lies in the folder of each
-//! platform and writes the repodata that clients fetch, in the very form of conda-index. Which
+//! platform and writes the files that clients fetch, in the very form of conda-index. Which
 //! packages a channel should hold is not decided here, and nothing of the network is known.
 
+mod cache;
 mod error;
+mod hotfix;
 mod index;
 mod json;
-mod record;
-#[expect(dead_code, reason = "the outputs that read it are on their way")]
+mod lock;
+mod output;
+mod publish;
+mod scan;
 mod scanned;
-mod write;
+mod yaml;
 
+pub use cache::Error as CacheError;
 pub use error::{Error, Unusable};
-pub use index::{Event, Options, Report, Skipped, Subdir, index};
+pub use hotfix::Error as HotfixError;
+pub use index::{DEFAULT_ZSTD_LEVEL, Event, Options, Outputs, Report, Skipped, Subdir, index};
 pub use json::{Error as JsonError, Json};
+pub use lock::{Error as LockError, Owner};

@@ -1,6 +1,7 @@
 //! All options of all commands. What they mean is decided where they are used.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conda::Subdir;
@@ -23,8 +24,12 @@ const INDEX_EXAMPLES: &str = "\
 Examples:
   archiconda index channel
       where channel/linux-aarch64 and channel/noarch hold .conda and .tar.bz2 files
-  archiconda index channel --json
-      the result for a script";
+  archiconda index channel --all
+      every file that clients and people may want
+  archiconda index channel --json --strict
+      the result for a script, and exit code 1 if a package cannot be used
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 const REPACK_EXAMPLES: &str = "\
 Examples:
@@ -65,7 +70,7 @@ pub(crate) enum Command {
     Installer(Box<Installer>),
     /// Make a channel of a folder of packages.
     #[command(after_help = INDEX_EXAMPLES)]
-    Index(Index),
+    Index(Box<Index>),
     /// Make a bootstrap channel of Debian packages and Python wheels.
     #[command(after_help = REPACK_EXAMPLES)]
     Repack(Box<Repack>),
@@ -131,11 +136,73 @@ pub(crate) struct Installer {
     pub(crate) quiet: bool,
 }
 
-/// Options of `archiconda index`.
+/// Options of `archiconda index`. Names and defaults are conda-index's where it has them.
 #[derive(Debug, Args)]
 pub(crate) struct Index {
     /// The channel's folder, which holds one folder for each platform.
     pub(crate) dir: PathBuf,
+    /// Write the files there, not into the channel.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// A platform to index, instead of all; may be given several times.
+    #[arg(long, value_name = "SUBDIR")]
+    pub(crate) subdir: Vec<String>,
+    /// What the channel is called in its pages [default: the folder's name].
+    #[arg(short = 'n', long, value_name = "NAME")]
+    pub(crate) channel_name: Option<String>,
+    /// Where hotfixes come from: a package with patch_instructions.json for each platform, a Python
+    /// file with a function _patch_repodata, or patch_yaml files [default: gen_patch.py in the
+    /// channel].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) patch_generator: Option<PathBuf>,
+    /// Write every output there is.
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
+    /// A YAML file of versions that current_repodata.json keeps besides the newest, like
+    /// `python: [3.8, 3.9]`.
+    #[arg(short = 'm', long, value_name = "FILE")]
+    pub(crate) current_index_versions_file: Option<PathBuf>,
+    /// The URL below which the packages are, if not beside the repodata.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// Which listing in the cache tells what is in the channel.
+    #[arg(long, value_name = "STAGE", default_value = "fs")]
+    pub(crate) upstream_stage: String,
+    /// Take metadata over from a repodata.json, or from a channel's folder with such files or with
+    /// conda-index's cache; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) import: Vec<PathBuf>,
+    /// Read every file again, whatever the cache knows.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// End with 1 if any package cannot be used.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Stay, and index again when the folders change; look every so many seconds.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = seconds)]
+    pub(crate) watch: Option<Duration>,
+    /// How long a shard stays that nothing names any more, like 36h or 7d.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// How long to wait for another process that indexes the channel; 0 to fail at once.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub(crate) wait: Duration,
+    /// The level of .zst files.
+    #[arg(long, value_name = "LEVEL", default_value_t = channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub(crate) zst_level: i32,
+    /// Where the cache is.
+    #[arg(long, value_enum, default_value_t = Database::Sqlite3)]
+    pub(crate) db: Database,
+    /// The URL of the database, with --db=postgresql.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CONDA_INDEX_DBURL",
+        hide_env_values = true
+    )]
+    pub(crate) db_url: Option<String>,
     /// Threads that read packages [default: one for each processor].
     #[arg(
         short = 'j',
@@ -148,6 +215,9 @@ pub(crate) struct Index {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Tell every package that is read.
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
     /// Say nothing but errors and packages that cannot be used.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -213,6 +283,69 @@ pub(crate) enum PackageFormat {
     /// `.tar.bz2`
     #[value(name = "tar.bz2")]
     TarBz2,
+}
+
+/// Where the cache of `archiconda index` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Database {
+    /// A file in the channel. The name is conda-index's; the file is not SQLite's.
+    Sqlite3,
+    /// A database that several machines share.
+    Postgresql,
+}
+
+/// Options that can be negated, as Python's argparse has them (`BooleanOptionalAction`): of `--x` and
+/// `--no-x` the last one counts.
+macro_rules! switches {
+    ($(#[doc = $doc:literal])* $($name:ident $long:literal $no:ident $no_long:literal $help:literal;)*) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Args)]
+        pub(crate) struct Outputs {
+            $(
+                #[doc = $help]
+                #[arg(long = $long, overrides_with = stringify!($no))]
+                pub(crate) $name: bool,
+                #[arg(long = $no_long, overrides_with = stringify!($name), hide = true)]
+                pub(crate) $no: bool,
+            )*
+        }
+    };
+}
+
+switches! {
+    /// Which files are written, each with its `--no-` form.
+    channeldata "channeldata" no_channeldata "no-channeldata" "Write channeldata.json, and the channel's page [--no-channeldata]";
+    rss "rss" no_rss "no-rss" "Write rss.xml, if channeldata.json is written [default] [--no-rss]";
+    bz2 "bz2" no_bz2 "no-bz2" "Write .bz2 beside the JSON files of platforms [--no-bz2]";
+    zst "zst" no_zst "no-zst" "Write .zst beside the JSON files of platforms [--no-zst]";
+    run_exports "run-exports" no_run_exports "no-run-exports" "Write run_exports.json [--no-run-exports]";
+    compact "compact" no_compact "no-compact" "Write JSON as one line [default] [--no-compact]";
+    current_repodata "current-repodata" no_current_repodata "no-current-repodata" "Write current_repodata.json [--no-current-repodata]";
+    write_monolithic "write-monolithic" no_write_monolithic "no-write-monolithic" "Write repodata.json [default] [--no-write-monolithic]";
+    write_shards "write-shards" no_write_shards "no-write-shards" "Write a file for each name, and their index, repodata_shards.msgpack.zst [--no-write-shards]";
+    html_dependencies "html-dependencies" no_html_dependencies "no-html-dependencies" "Write what packages need into the pages [--no-html-dependencies]";
+    repodata_next "repodata-next" no_repodata_next "no-repodata-next" "Write records below the key v3 [--no-repodata-next]";
+    update_cache "update-cache" no_update_cache "no-update-cache" "List the folders [default]; with --no-update-cache, what the cache knows is the channel";
+    update_only "update-only" no_update_only "no-update-only" "Keep packages that are not there any more [--no-update-only]";
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .map_err(|_| "expected a number of seconds".to_owned())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()))
+}
+
+/// A number and `s`, `m`, `h` or `d`; without one, seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [('s', 1.0), ('m', 60.0), ('h', 3600.0), ('d', 86400.0)];
+    let (number, unit) = units
+        .into_iter()
+        .find_map(|(letter, unit)| Some((text.strip_suffix(letter)?, unit)))
+        .unwrap_or((text, 1.0));
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "expected a time like 36h or 7d".to_owned())?;
+    Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
 }
 
 /// `FROM=TO`, both URLs.

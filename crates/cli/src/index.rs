@@ -2,49 +2,179 @@
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use channel::{Event, Options, Outputs, Report};
 use serde_json::json;
 
-use crate::arguments::Index;
+use crate::arguments::{Database, Index};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use channel::{Event, Options, Report};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Index) -> Result<Exit, Failure> {
-    let failed = |error| Failure::new(Exit::Failed, error);
-    if !arguments.dir.is_dir() {
-        let error = anyhow::anyhow!("`{}` is not a folder", arguments.dir.display());
-        return Err(Failure::new(Exit::Usage, error));
-    }
-    let progress = Progress::new(arguments.quiet);
-    let options = Options {
-        threads: arguments.threads,
+    refuse(arguments).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let options = options(arguments);
+    let Some(pause) = arguments.watch else {
+        return once(arguments, &options);
     };
-    let report = |event: Event<'_>| match event {
-        Event::Listed { packages } => progress.count("index", packages),
-        Event::Indexed { file, .. } => progress.one(file),
+    // The cache makes a look cost little where nothing changed.
+    loop {
+        once(arguments, &options)?;
+        std::thread::sleep(pause);
+    }
+}
+
+/// What is not there yet is said, and never left out silently.
+fn refuse(arguments: &Index) -> anyhow::Result<()> {
+    let dir = arguments.dir.to_string_lossy();
+    if let Some((scheme, _)) = dir.split_once("://") {
+        return Err(anyhow!(
+            "`{dir}`: channels at `{scheme}://` cannot be indexed yet, only folders"
+        ));
+    }
+    if arguments.db == Database::Postgresql {
+        return Err(anyhow!(
+            "--db=postgresql: the cache cannot be in PostgreSQL yet"
+        ));
+    }
+    if let Some(path) = arguments.import.first() {
+        return Err(anyhow!(
+            "--import {}: metadata cannot be taken over yet",
+            path.display()
+        ));
+    }
+    if arguments.upstream_stage != "fs" {
+        return Err(anyhow!(
+            "--upstream-stage {}: there is only the stage fs yet",
+            arguments.upstream_stage
+        ));
+    }
+    if !arguments.dir.is_dir() {
+        return Err(anyhow!("`{dir}` is not a folder"));
+    }
+    Ok(())
+}
+
+fn options(arguments: &Index) -> Options {
+    let asked = &arguments.outputs;
+    let preset = if arguments.all {
+        Outputs::all()
+    } else {
+        Outputs::default()
+    };
+    let either = |yes: bool, no: bool, preset: bool| yes || (preset && !no);
+    let outputs = Outputs {
+        monolithic: either(
+            asked.write_monolithic,
+            asked.no_write_monolithic,
+            preset.monolithic,
+        ),
+        shards: either(asked.write_shards, asked.no_write_shards, preset.shards),
+        zst: either(asked.zst, asked.no_zst, preset.zst),
+        bz2: either(asked.bz2, asked.no_bz2, preset.bz2),
+        run_exports: either(asked.run_exports, asked.no_run_exports, preset.run_exports),
+        current_repodata: either(
+            asked.current_repodata,
+            asked.no_current_repodata,
+            preset.current_repodata,
+        ),
+        channeldata: either(asked.channeldata, asked.no_channeldata, preset.channeldata),
+        rss: either(asked.rss, asked.no_rss, preset.rss),
+        html_dependencies: either(
+            asked.html_dependencies,
+            asked.no_html_dependencies,
+            preset.html_dependencies,
+        ),
+        compact: either(asked.compact, asked.no_compact, preset.compact),
+        repodata_next: either(
+            asked.repodata_next,
+            asked.no_repodata_next,
+            preset.repodata_next,
+        ),
+    };
+    Options {
+        outputs,
+        output: arguments.output.clone(),
+        subdirs: arguments.subdir.clone(),
+        channel_name: arguments.channel_name.clone(),
+        patch_generator: arguments.patch_generator.clone(),
+        current_index_versions: arguments.current_index_versions_file.clone(),
+        base_url: arguments.base_url.clone(),
+        update_cache: !asked.no_update_cache,
+        update_only: asked.update_only,
+        upstream_stage: arguments.upstream_stage.clone(),
+        import: arguments.import.clone(),
+        verify: arguments.verify,
+        grace: arguments.grace,
+        patience: arguments.wait,
+        zstd_level: arguments.zst_level,
+        threads: arguments.threads,
+    }
+}
+
+fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
+    let failed = |error| Failure::new(Exit::Failed, error);
+    let progress = Progress::new(arguments.quiet);
+    if !options.subdirs.is_empty() && !options.subdirs.iter().any(|subdir| subdir == "noarch") {
+        progress.warn("noarch is not among the platforms that are indexed");
+    }
+    let report = |event: Event<'_>| show(&progress, arguments, &event);
+    let indexed = channel::index(&arguments.dir, options, &report);
+    progress.finish();
+    let indexed = indexed.map_err(|error| {
+        let exit = if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Failure::new(exit, anyhow!(error).context("cannot index the channel"))
+    })?;
+    let silent = arguments.watch.is_some() && indexed.subdirs.iter().all(|one| !one.changed);
+    if !silent {
+        let text = describe(&indexed, arguments);
+        std::io::stdout()
+            .write_all(text.as_bytes())
+            .context("cannot write the result")
+            .map_err(failed)?;
+    }
+    let unusable = indexed.subdirs.iter().any(|one| !one.skipped.is_empty());
+    Ok(if arguments.strict && unusable {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+fn show(progress: &Progress, arguments: &Index, event: &Event<'_>) {
+    match event {
+        Event::Waiting { owner } => {
+            progress.warn(&format!("the channel is being indexed by {owner}: waiting"));
+        }
+        Event::CacheLost => {
+            progress.warn("the cache is damaged or of another version: reading everything again");
+        }
+        Event::Listed { packages } => progress.count("index", *packages),
+        Event::Indexed { subdir, file } => {
+            progress.one(file);
+            if arguments.verbose {
+                progress.note(&format!("read {subdir}/{file}"));
+            }
+        }
         Event::Skipped {
             subdir,
             file,
             reason,
         } => {
-            progress.one(file);
-            progress.warn(&format!("left out `{subdir}/{file}`: {}", chain(reason)));
+            progress.warn(&format!("left out `{subdir}/{file}`: {reason}"));
         }
+        Event::Kept { subdir, file } => progress.warn(&format!(
+            "`{subdir}/{file}` was not written by this tool and stays as it is; the hotfixes of the generator count"
+        )),
+        Event::LargeShard { subdir, name, size } => progress.warn(&format!(
+            "the shard of `{name}` in {subdir} has {size} bytes before compression, which conda up to 26.7.0 refuses"
+        )),
         Event::Published { .. } => {}
-    };
-    let indexed = channel::index(&arguments.dir, &options, &report);
-    progress.finish();
-    let indexed = indexed
-        .context("cannot index the channel")
-        .map_err(failed)?;
-    let text = describe(&indexed, arguments);
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the result")
-        .map_err(failed)?;
-    Ok(Exit::Done)
+    }
 }
 
 fn describe(report: &Report, arguments: &Index) -> String {
@@ -56,12 +186,10 @@ fn describe(report: &Report, arguments: &Index) -> String {
                 let skipped: Vec<_> = subdir
                     .skipped
                     .iter()
-                    .map(
-                        |skipped| json!({ "file": skipped.file, "reason": chain(&skipped.reason) }),
-                    )
+                    .map(|skipped| json!({ "file": skipped.file, "reason": skipped.reason }))
                     .collect();
                 json!({
-                    "subdir": subdir.name, "packages": subdir.packages,
+                    "subdir": subdir.name, "packages": subdir.packages, "read": subdir.read,
                     "changed": subdir.changed, "skipped": skipped,
                 })
             })
@@ -80,15 +208,4 @@ fn describe(report: &Report, arguments: &Index) -> String {
         format!("{}: {} packages, {changed}\n", subdir.name, subdir.packages)
     };
     report.subdirs.iter().map(line).collect()
-}
-
-/// An error with the causes below it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.extend([": ", &error.to_string()]);
-        next = error.source();
-    }
-    text
 }

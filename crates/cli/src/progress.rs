@@ -166,7 +166,7 @@ impl Progress {
     }
 
     /// A line that is not a warning.
-    fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             self.line(text);
         }

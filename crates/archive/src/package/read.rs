@@ -131,6 +131,21 @@ impl<R: Read + Seek> Package<R> {
         })
     }
 
+    /// Visits entries under `info/` until the visitor breaks off; of a `.tar.bz2` no more is decoded
+    /// than that takes. Returns whether all were visited, so that the archive is known to be whole.
+    pub fn info_until<E: From<Error>>(
+        &mut self,
+        visitor: &mut dyn FnMut(Entry<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<bool, E> {
+        let mut all = true;
+        self.walk(Part::Info, &mut |entry| {
+            let flow = visitor(entry)?;
+            all &= flow.is_continue();
+            Ok::<_, E>(flow)
+        })?;
+        Ok(all)
+    }
+
     /// All files under `info/` by their path. Links and folders are left out.
     pub fn info(&mut self) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let options = self.options;

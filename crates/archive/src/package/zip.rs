@@ -22,7 +22,8 @@ pub struct Member {
     pub offset: u64,
     /// Its length in bytes.
     pub length: u64,
-    pub(super) crc32: u32,
+    /// The checksum of its bytes that the zip archive says, CRC-32 as in zip.
+    pub crc32: u32,
 }
 
 /// The two archives within a `.conda` package.

@@ -1,7 +1,6 @@
 //! Channels made of generated packages.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Mutex;
@@ -9,7 +8,7 @@ use std::sync::Mutex;
 use archive::digest::{Md5, Sha256};
 use archive::package::{Item, Kind, WriteOptions, write};
 
-use crate::{Event, Options, Report, index};
+use crate::{Event, Options, Outputs, Report, index};
 
 const INDEX: &str = r#"{"name":"caf\u00e9","version":"1.0","build":"0","build_number":0,"depends":["b >=1","a"],
     "arch":"x86_64","platform":"linux","md5":"old","size":1,"timestamp":1547498259000,"weight":1e16,
@@ -41,7 +40,18 @@ fn put(channel: &Path, path: &str, bytes: &[u8]) {
 }
 
 fn run(channel: &Path) -> Report {
-    index(channel, &Options { threads: 2 }, &|_| {}).unwrap()
+    index(channel, &options(), &|_| {}).unwrap()
+}
+
+fn options() -> Options {
+    Options {
+        outputs: Outputs {
+            zst: true,
+            ..Outputs::default()
+        },
+        threads: 2,
+        ..Options::default()
+    }
 }
 
 fn repodata(channel: &Path, subdir: &str) -> String {
@@ -100,7 +110,13 @@ fn records_are_index_json_and_what_the_file_tells() {
     assert_eq!(subdirs, [("linux-64", 2, true), ("noarch", 0, true)]);
     assert_eq!(
         names(&channel.path().join("noarch")),
-        ["repodata.json", "repodata.json.zst"]
+        [
+            "index.html",
+            "repodata.json",
+            "repodata.json.zst",
+            "repodata_from_packages.json",
+            "repodata_from_packages.json.zst"
+        ]
     );
 }
 
@@ -195,7 +211,7 @@ fn what_is_no_package_is_left_out_with_a_reason() {
         .unwrap();
 
     let told = Mutex::new(Vec::new());
-    let report = index(channel.path(), &Options::default(), &|event| {
+    let report = index(channel.path(), &options(), &|event| {
         if let Event::Skipped { file, .. } = event {
             told.lock().unwrap().push(file.to_owned());
         }
@@ -204,12 +220,7 @@ fn what_is_no_package_is_left_out_with_a_reason() {
     let linux = &report.subdirs[0];
     assert_eq!((linux.packages, linux.skipped.len()), (1, cases.len() + 2));
     for skipped in &linux.skipped {
-        let mut reason = skipped.reason.to_string();
-        let mut cause = std::error::Error::source(&skipped.reason);
-        while let Some(error) = cause {
-            write!(reason, ": {error}").unwrap();
-            cause = error.source();
-        }
+        let reason = &skipped.reason;
         let expected = match &*skipped.file {
             "folder-1-0.conda" => "not a file",
             "gone-1-0.conda" => "could not read",
@@ -243,4 +254,261 @@ fn a_channel_is_a_folder_of_platforms() {
     fs_err::create_dir(&subdir).unwrap();
     assert!(error(&subdir).contains("index the folder above it"));
     assert!(names(&subdir).is_empty());
+}
+
+/// What a run tells of a platform.
+fn subdir<'a>(report: &'a Report, name: &str) -> &'a crate::Subdir {
+    report
+        .subdirs
+        .iter()
+        .find(|subdir| subdir.name == name)
+        .unwrap()
+}
+
+#[test]
+fn only_what_changed_is_read() {
+    let channel = tempfile::tempdir().unwrap();
+    for number in 0..20 {
+        let text = INDEX.replace("1.0", &format!("{number}.0"));
+        let path = format!("noarch/name-{number}.0-0.conda");
+        put(channel.path(), &path, &package(Kind::Conda, &text));
+    }
+    assert_eq!(subdir(&run(channel.path()), "noarch").read, 20);
+    assert_eq!(subdir(&run(channel.path()), "noarch").read, 0);
+
+    // Replaced under its name, by one of the same size and time.
+    let path = channel.path().join("noarch/name-3.0-0.conda");
+    let time = fs_err::metadata(&path).unwrap().modified().unwrap();
+    let other = package(Kind::Conda, &INDEX.replace("1.0", "8.0"));
+    put(channel.path(), "noarch/new.tmp", &other);
+    let file = fs_err::OpenOptions::new()
+        .write(true)
+        .open(channel.path().join("noarch/new.tmp"))
+        .unwrap();
+    file.file().set_modified(time).unwrap();
+    fs_err::rename(channel.path().join("noarch/new.tmp"), &path).unwrap();
+    let report = run(channel.path());
+    assert_eq!(
+        (
+            subdir(&report, "noarch").read,
+            subdir(&report, "noarch").changed
+        ),
+        (1, true)
+    );
+    assert!(repodata(channel.path(), "noarch").contains(&Sha256::of(&other).to_string()));
+
+    // Changed in place, with its time restored: only who reads it knows.
+    let mut bytes = fs_err::read(&path).unwrap();
+    let zip = bytes.len() - 22;
+    bytes.truncate(zip);
+    bytes.resize(zip + 22, 0);
+    let time = fs_err::metadata(&path).unwrap().modified().unwrap();
+    fs_err::write(&path, &bytes).unwrap();
+    fs_err::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .file()
+        .set_modified(time)
+        .unwrap();
+    assert_eq!(subdir(&run(channel.path()), "noarch").read, 0);
+    let verified = index(
+        channel.path(),
+        &Options {
+            verify: true,
+            ..options()
+        },
+        &|_| {},
+    )
+    .unwrap();
+    let noarch = subdir(&verified, "noarch");
+    assert_eq!(
+        (noarch.read, noarch.packages, noarch.skipped.len()),
+        (20, 19, 1)
+    );
+    assert!(!repodata(channel.path(), "noarch").contains("name-3.0-0.conda"));
+    let quarantine = fs_err::read_to_string(channel.path().join("quarantine.json")).unwrap();
+    assert!(
+        quarantine.contains("name-3.0-0.conda") && quarantine.contains("zip"),
+        "{quarantine}"
+    );
+    // It is known to be none, until it is replaced.
+    let again = run(channel.path());
+    assert_eq!(
+        (
+            subdir(&again, "noarch").read,
+            subdir(&again, "noarch").skipped.len()
+        ),
+        (0, 1)
+    );
+    put(channel.path(), "noarch/name-3.0-0.conda", &other);
+    assert!(subdir(&run(channel.path()), "noarch").skipped.is_empty());
+    assert!(!channel.path().join("quarantine.json").exists());
+}
+
+#[test]
+fn a_damaged_cache_is_made_anew() {
+    let channel = tempfile::tempdir().unwrap();
+    put(
+        channel.path(),
+        "noarch/name-1.0-0.conda",
+        &package(Kind::Conda, INDEX),
+    );
+    run(channel.path());
+    let before = repodata(channel.path(), "noarch");
+    let path = channel.path().join(".cache").join(crate::cache::FILE);
+    let whole = fs_err::read(&path).unwrap();
+    let cases = [
+        b"no cache at all".to_vec(),
+        whole[..whole.len() / 2].to_vec(),
+        vec![0; whole.len()],
+    ];
+    for damaged in cases {
+        fs_err::write(&path, damaged).unwrap();
+        let lost = Mutex::new(0);
+        let report = index(channel.path(), &options(), &|event| {
+            if matches!(event, Event::CacheLost) {
+                *lost.lock().unwrap() += 1;
+            }
+        })
+        .unwrap();
+        assert_eq!(
+            (*lost.lock().unwrap(), subdir(&report, "noarch").read),
+            (1, 1)
+        );
+        assert_eq!(repodata(channel.path(), "noarch"), before);
+        assert_eq!(subdir(&run(channel.path()), "noarch").read, 0);
+    }
+}
+
+#[test]
+fn what_was_not_looked_for_is_read_when_it_is_asked_for() {
+    let channel = tempfile::tempdir().unwrap();
+    let info = [
+        Item::file("info/index.json", INDEX.as_bytes()),
+        Item::file("info/run_exports.json", br#"{"weak":["name >=1"]}"#),
+    ];
+    let options_of_archive = WriteOptions {
+        zstd_level: 1,
+        bzip2_level: 1,
+    };
+    let bytes = write(
+        Cursor::new(Vec::new()),
+        Kind::TarBz2,
+        "name-1.0-0",
+        info,
+        [],
+        &options_of_archive,
+    )
+    .unwrap()
+    .into_inner();
+    put(channel.path(), "noarch/name-1.0-0.tar.bz2", &bytes);
+    run(channel.path());
+    let with = Options {
+        outputs: Outputs {
+            run_exports: true,
+            ..Outputs::default()
+        },
+        ..Options::default()
+    };
+    let report = index(channel.path(), &with, &|_| {}).unwrap();
+    assert_eq!(subdir(&report, "noarch").read, 1);
+    let text = fs_err::read_to_string(channel.path().join("noarch/run_exports.json")).unwrap();
+    assert_eq!(
+        text,
+        r#"{"info":{"subdir":"noarch","version":1},"packages":{"name-1.0-0.tar.bz2":{"run_exports":{"weak":["name >=1"]}}},"packages.conda":{}}"#
+    );
+    assert_eq!(
+        subdir(&index(channel.path(), &with, &|_| {}).unwrap(), "noarch").read,
+        0
+    );
+    // `.zst` is not asked for any more.
+    assert!(!channel.path().join("noarch/repodata.json.zst").exists());
+}
+
+#[test]
+fn packages_that_are_gone_stay_only_on_request() {
+    let channel = tempfile::tempdir().unwrap();
+    put(
+        channel.path(),
+        "noarch/name-1.0-0.conda",
+        &package(Kind::Conda, INDEX),
+    );
+    run(channel.path());
+    fs_err::remove_file(channel.path().join("noarch/name-1.0-0.conda")).unwrap();
+    put(
+        channel.path(),
+        "noarch/name-2.0-0.conda",
+        &package(Kind::Conda, &INDEX.replace("1.0", "2.0")),
+    );
+    let cached = Options {
+        update_cache: false,
+        ..options()
+    };
+    let packages = |options: &Options| {
+        let report = index(channel.path(), options, &|_| {}).unwrap();
+        (
+            subdir(&report, "noarch").packages,
+            subdir(&report, "noarch").read,
+        )
+    };
+    assert_eq!(packages(&cached), (1, 0));
+    assert_eq!(
+        packages(&Options {
+            update_only: true,
+            ..options()
+        }),
+        (2, 1)
+    );
+    assert_eq!(packages(&options()), (1, 0));
+    assert!(!repodata(channel.path(), "noarch").contains("name-1.0-0"));
+}
+
+#[test]
+fn shards_stay_for_a_time_of_grace() {
+    let channel = tempfile::tempdir().unwrap();
+    let shards = || -> Vec<String> {
+        names(&channel.path().join("noarch"))
+            .into_iter()
+            .filter(|name| name.len() > 64 && name.ends_with(".msgpack.zst"))
+            .collect()
+    };
+    let with = |grace: u64| Options {
+        outputs: Outputs {
+            shards: true,
+            ..Outputs::default()
+        },
+        grace: std::time::Duration::from_secs(grace),
+        ..Options::default()
+    };
+    put(
+        channel.path(),
+        "noarch/name-1.0-0.conda",
+        &package(Kind::Conda, INDEX),
+    );
+    index(channel.path(), &with(1000), &|_| {}).unwrap();
+    let first = shards();
+    assert_eq!(first.len(), 1);
+    put(
+        channel.path(),
+        "noarch/name-2.0-0.conda",
+        &package(Kind::Conda, &INDEX.replace("1.0", "2.0")),
+    );
+    index(channel.path(), &with(1000), &|_| {}).unwrap();
+    assert_eq!(shards().len(), 2);
+    // The time begins when it is withdrawn, and no change is needed for it to end.
+    index(channel.path(), &with(1000), &|_| {}).unwrap();
+    assert_eq!(shards().len(), 2);
+    index(channel.path(), &with(0), &|_| {}).unwrap();
+    let second = shards();
+    assert!(second.len() == 1 && second != first);
+    // It is not forgotten what is there.
+    fs_err::remove_file(channel.path().join("noarch").join(&second[0])).unwrap();
+    put(
+        channel.path(),
+        "noarch/other-1.0-0.conda",
+        &package(Kind::Conda, &INDEX.replace("caf\\u00e9", "other")),
+    );
+    index(channel.path(), &with(0), &|_| {}).unwrap();
+    assert_eq!(shards().len(), 2);
 }

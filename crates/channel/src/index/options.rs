@@ -1,0 +1,140 @@
+//! What an indexing can be asked. The names and defaults are conda-index's, as far as it has them
+//! (`conda_index/cli/__init__.py`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::scan::Wanted;
+
+/// The level of `.zst` files unless another is asked for.
+pub const DEFAULT_ZSTD_LEVEL: i32 = crate::output::compress::DEFAULT_LEVEL;
+
+/// How a channel is indexed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Which files are written.
+    pub outputs: Outputs,
+    /// Where they are written, if not into the channel.
+    pub output: Option<PathBuf>,
+    /// The platforms that are indexed; all whose folders are there, and noarch, if empty.
+    pub subdirs: Vec<String>,
+    /// What the channel is called in pages; the name of its folder by default.
+    pub channel_name: Option<String>,
+    /// Where hotfixes come from.
+    pub patch_generator: Option<PathBuf>,
+    /// A YAML file of versions that `current_repodata.json` keeps besides the newest.
+    pub current_index_versions: Option<PathBuf>,
+    /// Where the packages are, if not beside the repodata (CEP 15).
+    pub base_url: Option<String>,
+    /// Whether the folders are listed; if not, the packages are those of the stage in the cache.
+    pub update_cache: bool,
+    /// Whether packages that are not there any more stay.
+    pub update_only: bool,
+    /// Which listing says what is in the channel: `fs` is the folder.
+    pub upstream_stage: String,
+    /// conda-index's `cache.db`, or a `repodata.json`, whose metadata is taken over.
+    pub import: Vec<PathBuf>,
+    /// Whether every file is read again.
+    pub verify: bool,
+    /// How long a shard stays that nothing names any more.
+    pub grace: Duration,
+    /// How long to wait for another process that indexes the channel.
+    pub patience: Duration,
+    /// The level of `.zst` files.
+    pub zstd_level: i32,
+    /// How many packages are read at the same time; 0 for as many as there are processors.
+    pub threads: usize,
+}
+
+/// Which files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Outputs {
+    /// `repodata.json` and what is made of it.
+    pub monolithic: bool,
+    /// One file for each name, and an index of them (CEP 16).
+    pub shards: bool,
+    /// `.zst` beside each JSON file of a platform.
+    pub zst: bool,
+    /// `.bz2` beside each JSON file of a platform.
+    pub bz2: bool,
+    /// `run_exports.json` (CEP 12).
+    pub run_exports: bool,
+    /// `current_repodata.json`.
+    pub current_repodata: bool,
+    /// `channeldata.json` (CEP 38) and the page of the channel.
+    pub channeldata: bool,
+    /// `rss.xml`, with channeldata.
+    pub rss: bool,
+    /// What packages need stands in the pages.
+    pub html_dependencies: bool,
+    /// JSON files are one line.
+    pub compact: bool,
+    /// Records stand below `v3` (CEP 48).
+    pub repodata_next: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            outputs: Outputs::default(),
+            output: None,
+            subdirs: Vec::new(),
+            channel_name: None,
+            patch_generator: None,
+            current_index_versions: None,
+            base_url: None,
+            update_cache: true,
+            update_only: false,
+            upstream_stage: "fs".to_owned(),
+            import: Vec::new(),
+            verify: false,
+            grace: 7 * DAY,
+            patience: Duration::from_secs(600),
+            zstd_level: DEFAULT_ZSTD_LEVEL,
+            threads: 0,
+        }
+    }
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self {
+            monolithic: true,
+            shards: false,
+            zst: false,
+            bz2: false,
+            run_exports: false,
+            current_repodata: false,
+            channeldata: false,
+            rss: true,
+            html_dependencies: false,
+            compact: true,
+            repodata_next: false,
+        }
+    }
+}
+
+impl Outputs {
+    /// Everything that clients or people may want.
+    pub fn all() -> Self {
+        Self {
+            shards: true,
+            zst: true,
+            bz2: true,
+            run_exports: true,
+            current_repodata: true,
+            channeldata: true,
+            html_dependencies: true,
+            ..Self::default()
+        }
+    }
+
+    /// What must be read in packages.
+    pub(crate) fn wanted(self) -> Wanted {
+        Wanted {
+            run_exports: self.run_exports || self.shards || self.channeldata,
+            details: self.channeldata,
+        }
+    }
+}

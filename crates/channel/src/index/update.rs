@@ -1,0 +1,313 @@
+//! The cache follows the folders: what is new or changed is read, what is gone is forgotten.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::listing::{self, Listed, Odd};
+use super::{Context, Event, Skipped};
+use crate::cache::{self, Cache, Known, State};
+use crate::scan::{self, Done, Job, Wanted};
+use crate::{Error, Unusable};
+
+/// How many packages are read before the cache is written: what a crash costs at most.
+const BATCH: usize = 1024;
+
+/// The same as a time.
+const BATCH_TIME: Duration = Duration::from_secs(3);
+
+/// A platform and what is in it.
+pub(super) struct Platform {
+    pub(super) name: String,
+    /// Where the cache has it: the name, or a stage's.
+    pub(super) place: String,
+    /// What the cache knows of its files.
+    pub(super) files: BTreeMap<String, Known>,
+    /// What cannot be used, by file name.
+    pub(super) skipped: BTreeMap<String, Skipped>,
+    /// How many packages were read.
+    pub(super) read: usize,
+}
+
+/// Brings the cache up to date and tells what is in the platforms.
+pub(super) fn update(
+    context: &Context<'_>,
+    subdirs: &[String],
+    cache: &mut Cache,
+) -> Result<Vec<Platform>, Error> {
+    let options = context.options;
+    let mut platforms = Vec::new();
+    let mut jobs = Vec::new();
+    let mut gone = Vec::new();
+    let mut adopted = Vec::new();
+    let from_folder = options.upstream_stage == "fs";
+    for (number, name) in subdirs.iter().enumerate() {
+        let place = place(&options.upstream_stage, name);
+        let mut platform = Platform {
+            name: name.clone(),
+            files: cache.files(&place)?.into_iter().collect(),
+            place,
+            skipped: BTreeMap::new(),
+            read: 0,
+        };
+        if from_folder && options.update_cache {
+            let folder = context.channel.join(name);
+            let mut missing = std::mem::take(&mut platform.files);
+            for listed in listing::list(&folder)? {
+                let known = missing.remove(&listed.file);
+                match decide(context, cache, &platform, &listed, known)? {
+                    Decision::Keep(known) => {
+                        platform.files.insert(listed.file, known);
+                    }
+                    Decision::Adopt(known) => {
+                        adopted.push((number, listed.file.clone(), known));
+                        platform.files.insert(listed.file, known);
+                    }
+                    Decision::Read(mut job) => {
+                        job.number = number;
+                        job.path = folder.join(&listed.file);
+                        jobs.push(job);
+                    }
+                    Decision::Skip(reason) => {
+                        if known.is_some() {
+                            gone.push((number, listed.file.clone()));
+                        }
+                        platform.skip(context, listed.file, &reason);
+                    }
+                }
+            }
+            for (file, known) in missing {
+                if options.update_only && known.state != State::Unusable {
+                    platform.files.insert(file, known);
+                } else {
+                    gone.push((number, file));
+                }
+            }
+        }
+        platforms.push(platform);
+    }
+    (context.report)(Event::Listed {
+        packages: jobs.len(),
+    });
+    if !gone.is_empty() || !adopted.is_empty() {
+        let mut batch = cache.batch()?;
+        for (number, file) in gone {
+            if let Some(platform) = platforms.get(number) {
+                batch.remove(&platform.place, &file)?;
+            }
+        }
+        for (number, file, known) in adopted {
+            if let Some(platform) = platforms.get(number) {
+                batch.put_known(&platform.place, &file, &known)?;
+            }
+        }
+        batch.commit()?;
+    }
+    if !jobs.is_empty() {
+        read(context, cache, &mut platforms, jobs)?;
+    }
+    for platform in &mut platforms {
+        let unusable: Vec<_> = platform
+            .files
+            .iter()
+            .filter(|(file, known)| {
+                known.state == State::Unusable && !platform.skipped.contains_key(*file)
+            })
+            .map(|(file, _)| file.clone())
+            .collect();
+        for file in unusable {
+            let reason = cache.reason(&platform.place, &file)?;
+            let reason = reason.ok_or(cache::Error::Damaged)?;
+            platform.skip(context, file, &reason);
+        }
+    }
+    Ok(platforms)
+}
+
+/// Where the cache has what a stage says of a platform.
+pub(super) fn place(stage: &str, subdir: &str) -> String {
+    match stage {
+        "fs" => subdir.to_owned(),
+        stage => format!("@{stage}/{subdir}"),
+    }
+}
+
+impl Platform {
+    fn skip(&mut self, context: &Context<'_>, file: String, reason: &str) {
+        (context.report)(Event::Skipped {
+            subdir: &self.name,
+            file: &file,
+            reason,
+        });
+        let skipped = Skipped {
+            file: file.clone(),
+            reason: reason.to_owned(),
+        };
+        self.skipped.insert(file, skipped);
+    }
+}
+
+enum Decision {
+    Keep(Known),
+    Adopt(Known),
+    Read(Job),
+    Skip(String),
+}
+
+fn decide(
+    context: &Context<'_>,
+    cache: &Cache,
+    platform: &Platform,
+    listed: &Listed,
+    known: Option<Known>,
+) -> Result<Decision, Error> {
+    let stat = match listed.stat {
+        Ok(stat) => stat,
+        Err(Odd::Name) => return Ok(Decision::Skip(chain(&Unusable::Name))),
+        Err(Odd::NotFile) => return Ok(Decision::Skip(chain(&Unusable::NotFile))),
+        Err(Odd::Unreadable) => {
+            let path = context.channel.join(&platform.name).join(&listed.file);
+            let reason = match fs_err::metadata(path) {
+                Err(source) => chain(&Unusable::Read { source }),
+                Ok(_) => chain(&Unusable::Changed),
+            };
+            return Ok(Decision::Skip(reason));
+        }
+    };
+    let wanted = context.options.outputs.wanted();
+    let mut job = Job {
+        number: 0,
+        path: std::path::PathBuf::new(),
+        file: listed.file.clone(),
+        kind: listed.kind,
+        stat,
+        known: None,
+    };
+    let Some(known) = known.filter(|_| !context.options.verify) else {
+        return Ok(Decision::Read(job));
+    };
+    let same = match known.state {
+        State::Package | State::Unusable => known.stat == stat,
+        State::Imported => known.stat.size == stat.size,
+        State::ImportedWithTime => {
+            known.stat.size == stat.size && known.stat.mtime_ns / 1000 == stat.mtime_ns / 1000
+        }
+    };
+    if !same {
+        return Ok(Decision::Read(job));
+    }
+    let adopted = Known {
+        stat,
+        state: State::Package,
+        ..known
+    };
+    Ok(match known.state {
+        State::Unusable => Decision::Keep(known),
+        State::Package if known.wanted.covers(wanted) => Decision::Keep(known),
+        State::Imported | State::ImportedWithTime if known.wanted.covers(wanted) => {
+            Decision::Adopt(adopted)
+        }
+        _ => {
+            job.known = cache
+                .package(&platform.place, &listed.file)?
+                .map(|scanned| (scanned.md5, scanned.sha256));
+            Decision::Read(job)
+        }
+    })
+}
+
+/// Reads packages and keeps what they come to.
+fn read(
+    context: &Context<'_>,
+    cache: &mut Cache,
+    platforms: &mut [Platform],
+    jobs: Vec<Job>,
+) -> Result<(), Error> {
+    let wanted = context.options.outputs.wanted();
+    let mut pending: Vec<Done> = Vec::new();
+    let mut since = Instant::now();
+    scan::scan(jobs, wanted, context.options.threads, &mut |done| {
+        if let Some(platform) = platforms.get(done.job.number) {
+            match &done.outcome {
+                Ok(_) => (context.report)(Event::Indexed {
+                    subdir: &platform.name,
+                    file: &done.job.file,
+                }),
+                // Told when the platform's packages are known.
+                Err(_) => {}
+            }
+        }
+        pending.push(done);
+        if pending.len() >= BATCH || since.elapsed() >= BATCH_TIME {
+            keep(context, cache, platforms, std::mem::take(&mut pending))?;
+            since = Instant::now();
+        }
+        Ok::<_, Error>(())
+    })?;
+    keep(context, cache, platforms, pending)
+}
+
+fn keep(
+    context: &Context<'_>,
+    cache: &mut Cache,
+    platforms: &mut [Platform],
+    pending: Vec<Done>,
+) -> Result<(), Error> {
+    let mut batch = cache.batch()?;
+    for Done { job, outcome } in pending {
+        let Some(platform) = platforms.get_mut(job.number) else {
+            continue;
+        };
+        let place = platform.place.clone();
+        platform.read += 1;
+        match outcome {
+            Ok((scanned, wanted)) => {
+                let known = Known {
+                    stat: job.stat,
+                    wanted,
+                    state: State::Package,
+                };
+                batch.put(&place, &known, &scanned)?;
+                platform.files.insert(job.file, known);
+            }
+            // The file is what it is, until it changes.
+            Err(
+                reason @ (Unusable::Package { .. }
+                | Unusable::Index { .. }
+                | Unusable::RunExports { .. }),
+            ) => {
+                let known = Known {
+                    stat: job.stat,
+                    wanted: Wanted::default(),
+                    state: State::Unusable,
+                };
+                let reason = chain(&reason);
+                batch.put_reason(&place, &job.file, &known, &reason)?;
+                platform.files.insert(job.file.clone(), known);
+                platform.skip(context, job.file, &reason);
+            }
+            // Next time it may be another.
+            Err(reason) => {
+                batch.remove(&place, &job.file)?;
+                platform.skip(context, job.file, &chain(&reason));
+            }
+        }
+    }
+    Ok(batch.commit()?)
+}
+
+/// An error with the causes below it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.extend([": ", &error.to_string()]);
+        next = error.source();
+    }
+    text
+}
+
+/// The folder of the cache and the lock.
+pub(super) fn folder(channel: &Path) -> std::path::PathBuf {
+    channel.join(".cache")
+}
