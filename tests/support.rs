@@ -1,6 +1,7 @@
 //! What the tests share: packages made from text, channels, a server that misbehaves on request,
 //! running executables, and pictures of folders. Each test works in a [`run::Place`] of its own.
 
+pub(crate) mod browser;
 pub(crate) mod channel;
 pub(crate) mod package;
 pub(crate) mod raw;

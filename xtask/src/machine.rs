@@ -94,6 +94,16 @@ const NEEDS: &[Need] = &[
         "installers are not run by busybox",
     ),
     need("zsh", Sign::Program("zsh"), "installers are not run by zsh"),
+    need(
+        "chromium",
+        Sign::Program("chromium"),
+        "pages are not tried in a browser",
+    ),
+    need(
+        "chromium-driver",
+        Sign::Program("chromedriver"),
+        "pages are not tried in a browser",
+    ),
 ];
 
 const EMULATOR: Need = need(
