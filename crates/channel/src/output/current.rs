@@ -1,4 +1,4 @@
-//! current_repodata.json: the newest version of every package, what their dependencies need besides,
+//! `current_repodata.json`: the newest version of every package, what their dependencies need besides,
 //! and the versions that the user pins. The choice is that of conda-index's `current_repodata.py`
 //! together with conda 23.10's `Resolve`, on the records after patches. What conda cannot parse makes
 //! conda-index fail; here it is nothing that anybody needs.
@@ -77,7 +77,7 @@ impl Pins {
     }
 }
 
-/// The packages that current_repodata.json has, by file name, each with what is to be inserted as
+/// The packages that `current_repodata.json` has, by file name, each with what is to be inserted as
 /// `legacy_bz2_md5`: nothing for a `.tar.bz2`, for a `.conda` the text of its twin's md5 or `null`.
 pub(crate) fn select(each: Each<'_>, pins: &Pins) -> io::Result<HashMap<String, Option<String>>> {
     let (records, md5) = collect(each)?;
@@ -249,12 +249,11 @@ fn collect(each: Each<'_>) -> io::Result<(Vec<Record>, HashMap<String, String>)>
             record.build_number,
             record.build.clone(),
         );
-        match known.get(&key).and_then(|at| records.get_mut(*at)) {
-            Some(earlier) => *earlier = record,
-            None => {
-                known.insert(key, records.len());
-                records.push(record);
-            }
+        if let Some(earlier) = known.get(&key).and_then(|at| records.get_mut(*at)) {
+            *earlier = record;
+        } else {
+            known.insert(key, records.len());
+            records.push(record);
         }
     };
     let mut stems = HashSet::new();

@@ -69,7 +69,7 @@ pub(crate) fn repodata(path: &str) -> Option<String> {
         return None;
     };
     let mut text = String::new();
-    if path.ends_with(".bz2") {
+    if Path::new(path).extension().is_some_and(|end| end == "bz2") {
         let mut decoder = bzip2::read::MultiBzDecoder::new(&*bytes);
         std::io::Read::read_to_string(&mut decoder, &mut text).unwrap();
     } else {

@@ -144,7 +144,7 @@ impl Instructions {
             return Ok(Some(Cow::Borrowed(record)));
         }
         let patched = self.apply(file, record, None)?;
-        Ok(patched.map(|map| Cow::Owned(text(Json::Map(map)))))
+        Ok(patched.map(|map| Cow::Owned(text(&Json::Map(map)))))
     }
 
     /// A record as it stands in a shard, that is with `run_exports`, after the patch.
@@ -157,7 +157,7 @@ impl Instructions {
         self.apply(file, record, Some(run_exports.unwrap_or("{}")))
     }
 
-    /// What run_exports.json tells of a package: as the package has it, unless a patch of version 2
+    /// What `run_exports.json` tells of a package: as the package has it, unless a patch of version 2
     /// changes it.
     pub(crate) fn run_exports<'a>(
         &self,
@@ -179,7 +179,7 @@ impl Instructions {
             merge::merge(&mut map, &patch);
         }
         let value = map.remove("run_exports").unwrap_or(Json::Null);
-        Ok(Cow::Owned(text(value)))
+        Ok(Cow::Owned(text(&value)))
     }
 
     fn apply(
@@ -364,7 +364,7 @@ fn twin(file: &str) -> String {
     file.replace(Kind::TarBz2.extension(), Kind::Conda.extension())
 }
 
-fn text(value: Json) -> String {
+fn text(value: &Json) -> String {
     let mut text = String::new();
     value.write(&mut text);
     text

@@ -44,7 +44,7 @@ impl Revision {
         self.packages += 1;
         let time = ["indexed_timestamp", "timestamp"]
             .iter()
-            .find_map(|key| fields::field(record, key).and_then(whole));
+            .find_map(|key| fields::field_of_sorted(record, key).and_then(whole));
         if let Some(time) = time {
             let (oldest, newest) = self.times.unwrap_or((time, time));
             self.times = Some((oldest.min(time), newest.max(time)));

@@ -1,4 +1,4 @@
-//! run_exports.json (CEP 12), in the form of conda-index's `build_run_exports_data`: what every
+//! `run_exports.json` (CEP 12), in the form of conda-index's `build_run_exports_data`: what every
 //! package that is listed imposes on those built with it, `{}` where it imposes nothing.
 
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ mod tests;
 const FALSE: [&str; 9] = ["null", "false", "0", "0.0", "-0.0", "\"\"", "[]", "{}", ""];
 
 /// Writes the file without a line break at its end. `each` gives for every package its file name and
-/// the text of its run_exports, `{}` where it has none.
+/// the text of its `run_exports`, `{}` where it has none.
 pub(crate) fn write(out: &mut dyn Write, subdir: &str, each: Each<'_>) -> io::Result<()> {
     write!(
         out,

@@ -12,10 +12,11 @@ use crate::json::Json;
 /// Records by file name, in the dialect.
 pub(crate) type Records = BTreeMap<String, String>;
 
+/// What takes a record in.
+type Take<'a> = &'a mut dyn FnMut(&str, &str) -> io::Result<()>;
+
 /// What gives all of them.
-pub(crate) fn each(
-    records: &Records,
-) -> impl Fn(Kind, &mut dyn FnMut(&str, &str) -> io::Result<()>) -> io::Result<()> + '_ {
+pub(crate) fn each(records: &Records) -> impl Fn(Kind, Take<'_>) -> io::Result<()> + '_ {
     move |kind, take| {
         records
             .iter()
@@ -31,7 +32,7 @@ pub(crate) fn dialect(text: &str) -> String {
     out
 }
 
-/// The records of a repodata.json.
+/// The records of a `repodata.json`.
 pub(crate) fn of_repodata(text: &str) -> Records {
     ["packages", "packages.conda"]
         .iter()

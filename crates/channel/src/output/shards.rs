@@ -1,4 +1,4 @@
-//! Sharded repodata (CEP 16, run_exports in it by CEP 21): one compressed file for all packages of a
+//! Sharded repodata (CEP 16, `run_exports` in it by CEP 21): one compressed file for all packages of a
 //! name, and an index of them. Same records, same bytes, so that a shard's digest says whether it
 //! changed. The files mean what conda-index's mean; where they lie is the caller's business.
 
@@ -48,10 +48,10 @@ pub(crate) fn file_name(sha256: &Sha256) -> String {
     format!("{sha256}.msgpack.zst")
 }
 
-/// The name whose shard a record belongs to: its `name` before any patch, or else the one in the file
-/// name.
+/// The name whose shard a record in the dialect belongs to: its `name` before any patch, or else the one
+/// in the file name.
 pub(crate) fn name(file: &str, record: &str) -> String {
-    fields::field(record, "name")
+    fields::field_of_sorted(record, "name")
         .and_then(fields::string)
         .map(std::borrow::Cow::into_owned)
         .or_else(|| archive::package::split_file_name(file).map(|(name, _, _)| name.to_owned()))

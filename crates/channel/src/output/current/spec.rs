@@ -79,7 +79,7 @@ impl Spec {
         if name.is_empty() {
             return None;
         }
-        let (mut version, mut build) = version_and_build(rest.trim())?;
+        let (mut version, mut build) = version_and_build(rest.trim());
         let mut spec = Self {
             name: Text::parse(&name.to_lowercase())?,
             version: None,
@@ -100,10 +100,12 @@ impl Spec {
                 _ => return None,
             }
         }
-        spec.version = version
-            .map(|version| Range::parse(&version))
-            .transpose_option()?;
-        spec.build = build.map(|build| Text::parse(&build)).transpose_option()?;
+        if let Some(version) = version {
+            spec.version = Some(Range::parse(&version)?);
+        }
+        if let Some(build) = build {
+            spec.build = Some(Text::parse(&build)?);
+        }
         Some(spec)
     }
 
@@ -131,21 +133,6 @@ impl Spec {
                 .build_number
                 .as_ref()
                 .is_none_or(|number| number.matches(candidate.build_number()))
-    }
-}
-
-/// `Option<Option<T>>` where the inner `None` is a failure.
-trait Transpose<T> {
-    fn transpose_option(self) -> Option<Option<T>>;
-}
-
-impl<T> Transpose<T> for Option<Option<T>> {
-    fn transpose_option(self) -> Option<Option<T>> {
-        match self {
-            None => Some(None),
-            Some(None) => None,
-            Some(value) => Some(value),
-        }
     }
 }
 
@@ -188,8 +175,11 @@ impl Number {
     }
 }
 
+/// What stands in brackets: keys and values.
+type Pairs = Vec<(String, String)>;
+
 /// The spec without what stands in brackets, and that as keys and values.
-fn without_brackets(text: &str) -> Option<(Cow<'_, str>, Vec<(String, String)>)> {
+fn without_brackets(text: &str) -> Option<(Cow<'_, str>, Pairs)> {
     let (Some(start), Some(end)) = (text.rfind('['), text.rfind(']')) else {
         return (!text.contains('[')).then_some((Cow::Borrowed(text), Vec::new()));
     };
@@ -206,12 +196,11 @@ fn without_brackets(text: &str) -> Option<(Cow<'_, str>, Vec<(String, String)>)>
     while let Some((key, after)) = at.split_once('=') {
         let key = key.trim_matches([' ', ',']);
         let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let (value, rest) = match quote {
-            Some(quote) => after.get(1..)?.split_once(quote)?,
-            None => {
-                let end = after.find([',', ' ']).unwrap_or(after.len());
-                after.split_at(end)
-            }
+        let (value, rest) = if let Some(quote) = quote {
+            after.get(1..)?.split_once(quote)?
+        } else {
+            let end = after.find([',', ' ']).unwrap_or(after.len());
+            after.split_at(end)
         };
         if key.is_empty() || value.is_empty() {
             return None;
@@ -239,10 +228,9 @@ fn without_parentheses(text: &str) -> Cow<'_, str> {
 }
 
 /// What follows the name, without blanks around it, as version and build string.
-#[expect(clippy::type_complexity, reason = "a pair of optional texts")]
-fn version_and_build(text: &str) -> Option<(Option<String>, Option<String>)> {
+fn version_and_build(text: &str) -> (Option<String>, Option<String>) {
     if text.is_empty() {
-        return Some((None, None));
+        return (None, None);
     }
     let (version, build) = split_build(text);
     let mut version = version.replace(' ', "");
@@ -260,7 +248,7 @@ fn version_and_build(text: &str) -> Option<(Option<String>, Option<String>)> {
             };
         }
     }
-    Some((Some(version), build))
+    (Some(version), build)
 }
 
 /// conda's `_parse_version_plus_build`: a blank or an equals sign before something that can be a build

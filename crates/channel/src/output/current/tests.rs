@@ -11,7 +11,7 @@ use crate::output::oracle;
 use crate::output::repodata::{Head, write};
 use crate::output::samples::{Records, dialect, each, of_repodata};
 
-/// current_repodata.json of records.
+/// `current_repodata.json` of records.
 fn current(subdir: &str, records: &Records, pins: &str) -> String {
     let each = each(records);
     let kept = select(&each, &Pins::parse(pins).unwrap()).unwrap();
@@ -289,10 +289,11 @@ fn versions_compare_as_in_conda() {
             cases.push((text.to_owned(), other.to_owned()));
         }
     }
-    let input: String = cases
+    let lines: Vec<_> = cases
         .iter()
-        .map(|(left, right)| format!("{left}\t{right}\n"))
+        .map(|(left, right)| format!("{left}\t{right}"))
         .collect();
+    let input = lines.join("\n") + "\n";
     let Some(theirs) = oracle::python(
         "import sys\nfrom conda.models.version import VersionOrder as V\nfrom conda.exceptions import InvalidVersionSpec\nfor line in sys.stdin:\n    l, r = line.rstrip('\\n').split('\\t')\n    try:\n        l, r = V(l), V(r)\n        print('<' if l < r else '>' if r < l else '=' if l == r else '?', l.startswith(r))\n    except InvalidVersionSpec:\n        print('invalid')\n",
         &input,
@@ -435,10 +436,9 @@ fn specs_match_as_in_conda() {
         ("0.9.4", "x_1", 1),
         ("2.3.4", "0", 0),
     ];
-    let input: String = specs.iter().map(|spec| format!("{spec}\n")).collect();
+    let input = specs.join("\n") + "\n";
     let program = format!(
-        "import sys\nfrom conda.models.match_spec import MatchSpec\nfrom conda.models.records import PackageRecord\npackages = [PackageRecord(name='numpy', version=v, build=b, build_number=n, channel='https://host.example/dummy-channel', subdir='linux-64', fn='x.conda') for v, b, n in {}]\nfor line in sys.stdin:\n    try:\n        spec = MatchSpec(line[:-1])\n        print(''.join('01'[bool(spec.match(p))] for p in packages))\n    except Exception as e:\n        print('invalid')\n",
-        format!("{packages:?}")
+        "import sys\nfrom conda.models.match_spec import MatchSpec\nfrom conda.models.records import PackageRecord\npackages = [PackageRecord(name='numpy', version=v, build=b, build_number=n, channel='https://host.example/dummy-channel', subdir='linux-64', fn='x.conda') for v, b, n in {packages:?}]\nfor line in sys.stdin:\n    try:\n        spec = MatchSpec(line[:-1])\n        print(''.join('01'[bool(spec.match(p))] for p in packages))\n    except Exception as e:\n        print('invalid')\n"
     );
     let Some(theirs) = oracle::python(&program, &input) else {
         return;

@@ -73,7 +73,7 @@ impl Error {
 /// Rules in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    rules: Vec<Rule>,
+    all: Vec<Rule>,
     /// The rules that are for packages of one name, by that name.
     named: HashMap<String, Vec<usize>>,
     /// All others.
@@ -97,10 +97,10 @@ impl Rules {
             }
             let (name, rule) = parse(rule).map_err(|problem| Error::Rule { number, problem })?;
             match name {
-                Some(name) => self.named.entry(name).or_default().push(self.rules.len()),
-                None => self.unnamed.push(self.rules.len()),
+                Some(name) => self.named.entry(name).or_default().push(self.all.len()),
+                None => self.unnamed.push(self.all.len()),
             }
-            self.rules.push(rule);
+            self.all.push(rule);
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Rules {
 
     /// What the rules change in a record; nothing where they change nothing.
     fn patch(&self, subdir: &str, file: &str, record: &str) -> Option<Record> {
-        let name = fields::field(record, "name").and_then(fields::string)?;
+        let name = fields::field_of_sorted(record, "name").and_then(fields::string)?;
         let named = self.named.get(&*name).map_or(&[][..], |rules| rules);
         if named.is_empty() && self.unnamed.is_empty() {
             return None;
@@ -157,10 +157,7 @@ impl Rules {
         let mut after = None;
         let mut candidates: Vec<_> = named.iter().chain(&self.unnamed).copied().collect();
         candidates.sort_unstable();
-        for rule in candidates
-            .into_iter()
-            .filter_map(|rule| self.rules.get(rule))
-        {
+        for rule in candidates.into_iter().filter_map(|rule| self.all.get(rule)) {
             let current = after.as_ref().unwrap_or(&before);
             let meets = |condition: &Condition| condition.is_met(current, subdir, file);
             if rule.conditions.iter().all(meets) {

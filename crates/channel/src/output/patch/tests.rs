@@ -66,12 +66,11 @@ fn any_patch_does_what_it_does_in_conda_index() {
     let cases: Vec<_> = (0..1500)
         .map(|_| strategy.new_tree(&mut runner).unwrap().current())
         .collect();
-    let input: String = cases
+    let lines: Vec<_> = cases
         .iter()
-        .map(|(records, patch)| {
-            format!("[{},{patch}]\n", patched(records, &Instructions::default()))
-        })
+        .map(|(records, patch)| format!("[{},{patch}]", patched(records, &Instructions::default())))
         .collect();
+    let input = lines.join("\n") + "\n";
     let Some(output) = oracle::python(APPLY, &input) else {
         return;
     };

@@ -38,6 +38,15 @@ pub(crate) fn field<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
+/// The same of an object in the dialect, whose keys are sorted: what follows is not looked at.
+pub(crate) fn field_of_sorted<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
+    fields(text)
+        .map_while(Result::ok)
+        .find(|(key, _)| &**key >= wanted)
+        .filter(|(key, _)| key == wanted)
+        .map(|(_, value)| value)
+}
+
 /// The string that a value's text is.
 pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
@@ -132,7 +141,11 @@ impl<'a> Fields<'a> {
                     continue;
                 }
                 Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') if depth == 0 => break,
+                None | Some(b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r')
+                    if depth == 0 =>
+                {
+                    break;
+                }
                 Some(b'}' | b']') => {
                     depth -= 1;
                     if depth == 0 {
@@ -140,9 +153,7 @@ impl<'a> Fields<'a> {
                         break;
                     }
                 }
-                Some(b',' | b':' | b' ' | b'\t' | b'\n' | b'\r') if depth == 0 => break,
                 Some(_) => {}
-                None if depth == 0 => break,
                 None => return Err(self.error("the text ends where a value is expected")),
             }
             at += 1;
@@ -175,11 +186,7 @@ impl<'a> Fields<'a> {
 fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        let step = bytes
-            .get(at..)?
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\'))?;
-        at += step;
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
         if bytes.get(at) == Some(&b'"') {
             return Some(at + 1);
         }

@@ -67,7 +67,9 @@ fn below_v3_keys_have_no_extension_and_their_own_order() {
         ),
     ]);
     let mut revision = Revision::default();
-    records.values().for_each(|record| revision.add(record));
+    for record in records.values() {
+        revision.add(record);
+    }
     let head = Head {
         v3: Some(revision),
         ..head("noarch")
@@ -186,6 +188,9 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(Json::Map(read), Json::parse(text.as_bytes()).unwrap());
+        for key in map.keys().map(String::as_str).chain(["", "k", "zzz"]) {
+            prop_assert_eq!(super::fields::field_of_sorted(&text, key), field(&text, key));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The form of run_exports.json.
+//! The form of `run_exports.json`.
 
 use super::write;
 use crate::output::samples::{Records, each};

@@ -57,49 +57,37 @@ pub(super) fn binary(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 pub(super) fn unsigned(number: u64, out: &mut Vec<u8>) {
-    if let Ok(small) = u8::try_from(number) {
-        if small >= 0x80 {
-            out.push(0xcc);
-        }
-        out.push(small);
-    } else if let Ok(number) = u16::try_from(number) {
-        out.push(0xcd);
-        out.extend_from_slice(&number.to_be_bytes());
-    } else if let Ok(number) = u32::try_from(number) {
-        out.push(0xce);
-        out.extend_from_slice(&number.to_be_bytes());
-    } else {
-        out.push(0xcf);
-        out.extend_from_slice(&number.to_be_bytes());
-    }
+    let bytes = number.to_be_bytes();
+    let (marker, length) = match number {
+        0..0x80 => (None, 1),
+        0x80..0x100 => (Some(0xcc), 1),
+        0x100..0x1_0000 => (Some(0xcd), 2),
+        0x1_0000..0x1_0000_0000 => (Some(0xce), 4),
+        _ => (Some(0xcf), 8),
+    };
+    out.extend(marker);
+    out.extend(bytes.iter().skip(bytes.len() - length));
 }
 
 fn integer(digits: &str, out: &mut Vec<u8>) {
-    if let Ok(number) = digits.parse() {
-        unsigned(number, out);
-    } else if let Ok(number) = digits.parse() {
-        negative(number, out);
-    } else {
-        float(digits.parse().unwrap_or(f64::MAX), out);
+    match (digits.parse(), digits.parse()) {
+        (Ok(number), _) => unsigned(number, out),
+        (_, Ok(number)) => negative(number, out),
+        _ => float(digits.parse().unwrap_or(f64::MAX), out),
     }
 }
 
 fn negative(number: i64, out: &mut Vec<u8>) {
-    if let Ok(number) = i8::try_from(number) {
-        if number < -32 {
-            out.push(0xd0);
-        }
-        out.extend_from_slice(&number.to_be_bytes());
-    } else if let Ok(number) = i16::try_from(number) {
-        out.push(0xd1);
-        out.extend_from_slice(&number.to_be_bytes());
-    } else if let Ok(number) = i32::try_from(number) {
-        out.push(0xd2);
-        out.extend_from_slice(&number.to_be_bytes());
-    } else {
-        out.push(0xd3);
-        out.extend_from_slice(&number.to_be_bytes());
-    }
+    let bytes = number.to_be_bytes();
+    let (marker, length) = match number {
+        -32.. => (None, 1),
+        -0x80..-32 => (Some(0xd0), 1),
+        -0x8000..-0x80 => (Some(0xd1), 2),
+        -0x8000_0000..-0x8000 => (Some(0xd2), 4),
+        _ => (Some(0xd3), 8),
+    };
+    out.extend(marker);
+    out.extend(bytes.iter().skip(bytes.len() - length));
 }
 
 fn float(number: f64, out: &mut Vec<u8>) {
@@ -112,15 +100,16 @@ fn float(number: f64, out: &mut Vec<u8>) {
 fn header(length: usize, base: u8, short: usize, markers: [Option<u8>; 3], out: &mut Vec<u8>) {
     let [one, two, four] = markers;
     let bytes = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
-    let [.., high, low] = bytes;
+    let [.., low] = bytes;
     if length < short {
         out.push(base | low);
-    } else if let (Some(marker), true) = (one, length < 1 << 8) {
-        out.extend_from_slice(&[marker, low]);
-    } else if let (Some(marker), true) = (two, length < 1 << 16) {
-        out.extend_from_slice(&[marker, high, low]);
-    } else if let Some(marker) = four {
+        return;
+    }
+    let fitting = [(one, 1, 1 << 8), (two, 2, 1 << 16), (four, 4, usize::MAX)]
+        .into_iter()
+        .find_map(|(marker, width, bound)| (length < bound).then_some((marker?, width)));
+    if let Some((marker, width)) = fitting {
         out.push(marker);
-        out.extend_from_slice(&bytes);
+        out.extend(bytes.iter().skip(bytes.len() - width));
     }
 }

@@ -73,7 +73,15 @@ impl<'de> serde::Deserialize<'de> for Bytes {
     }
 }
 
-/// The value with every digit, which serde_json's reader does not promise.
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// The value with every digit, which `serde_json`'s reader does not promise.
 fn plain(value: &Json) -> Value {
     match value {
         Json::Integer(digits) => serde_json::from_str(digits).unwrap(),
@@ -91,11 +99,7 @@ fn plain(value: &Json) -> Value {
 
 fn plain_value(packed: Packed) -> Value {
     match packed {
-        Packed::Bytes(Bytes(bytes)) => bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-            .into(),
+        Packed::Bytes(Bytes(bytes)) => hexadecimal(&bytes).into(),
         Packed::Map(map) => map
             .into_iter()
             .map(|(key, value)| (key, plain_value(value)))

@@ -16,14 +16,14 @@ pub(super) enum Action {
     RemoveFeatures(Vec<Glob>),
     Replace(&'static str, Template, Template),
     Rename(&'static str, Template, Template),
-    RelaxExact(Pin),
-    Tighten(Pin),
-    Loosen(Pin),
+    RelaxExact(Target),
+    Tighten(Target),
+    Loosen(Target),
 }
 
 /// Which dependency gets which bound.
 #[derive(Debug)]
-pub(super) struct Pin {
+pub(super) struct Target {
     name: Template,
     max_pin: Option<usize>,
     upper_bound: Option<Template>,
@@ -51,9 +51,9 @@ impl Action {
             "replace_constrains" => replace("constrains", key, value)?,
             "rename_depends" => rename("depends", key, value)?,
             "rename_constrains" => rename("constrains", key, value)?,
-            "relax_exact_depends" => Self::RelaxExact(Pin::parse(key, value)?),
-            "tighten_depends" => Self::Tighten(Pin::parse(key, value)?),
-            "loosen_depends" => Self::Loosen(Pin::parse(key, value)?),
+            "relax_exact_depends" => Self::RelaxExact(Target::parse(key, value)?),
+            "tighten_depends" => Self::Tighten(Target::parse(key, value)?),
+            "loosen_depends" => Self::Loosen(Target::parse(key, value)?),
             _ => return Err(format!("unknown action `{key}`")),
         })
     }
@@ -158,7 +158,7 @@ impl Action {
     }
 }
 
-impl Pin {
+impl Target {
     fn parse(key: &str, value: &Json) -> Result<Self, String> {
         let Json::Map(parts) = value else {
             return Err(format!("`{key}` is not a map"));

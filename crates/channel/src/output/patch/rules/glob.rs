@@ -77,20 +77,17 @@ fn class(text: &str) -> Option<(String, &str)> {
         let range = (characters.get(at + 1) == Some(&'-'))
             .then(|| characters.get(at + 2))
             .flatten();
-        match range {
-            Some(&last) => {
-                // An empty range matches nothing.
-                if character <= last {
-                    member(character, &mut class);
-                    class.push('-');
-                    member(last, &mut class);
-                }
-                at += 3;
-            }
-            None => {
+        if let Some(&last) = range {
+            // An empty range matches nothing.
+            if character <= last {
                 member(character, &mut class);
-                at += 1;
+                class.push('-');
+                member(last, &mut class);
             }
+            at += 3;
+        } else {
+            member(character, &mut class);
+            at += 1;
         }
     }
     let class = match (class.is_empty(), negated) {

@@ -48,13 +48,12 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (name, after) = match after.strip_prefix('{') {
-                Some(braced) => braced.split_once('}').unwrap_or_default(),
-                None => {
-                    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                    let end = after.find(|c| !is_inner(c)).unwrap_or(after.len());
-                    after.split_at(end)
-                }
+            let (name, after) = if let Some(braced) = after.strip_prefix('{') {
+                braced.split_once('}').unwrap_or_default()
+            } else {
+                let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let end = after.find(|c| !is_inner(c)).unwrap_or(after.len());
+                after.split_at(end)
             };
             if !NAMES.into_iter().chain(old).any(|known| known == name) {
                 return Err(format!("unknown name `{name}` after `$` in `{text}`"));
