@@ -208,7 +208,7 @@ fn context<'a>(
         options,
         report,
         generator: Generator::find(channel, options.patch_generator.as_deref())?,
-        script_limit: Duration::from_secs(3600),
+        script_limit: Duration::from_hours(1),
         pins,
         workers: u32::try_from(threads).unwrap_or(1),
         now_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -366,15 +366,12 @@ fn collect(
     for subdir in &report.subdirs {
         let noted = notes.iter_mut().find(|(name, _)| *name == subdir.name);
         let path = context.output.join(&subdir.name);
-        match noted {
-            Some((_, memory)) => {
-                memory.shards.collect(&path, before_ms);
-            }
-            None => {
-                let mut memory = Memory::load(context, cache, &subdir.name)?;
-                if memory.shards.collect(&path, before_ms) {
-                    notes.push((subdir.name.clone(), memory));
-                }
+        if let Some((_, memory)) = noted {
+            memory.shards.collect(&path, before_ms);
+        } else {
+            let mut memory = Memory::load(context, cache, &subdir.name)?;
+            if memory.shards.collect(&path, before_ms) {
+                notes.push((subdir.name.clone(), memory));
             }
         }
     }

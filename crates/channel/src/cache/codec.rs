@@ -161,6 +161,10 @@ fn put(value: &mut Vec<u8>, bytes: Option<&[u8]>) {
 
 struct Reader<'a>(&'a [u8]);
 
+#[expect(
+    clippy::option_option,
+    reason = "what is not there is told from what cannot be read"
+)]
 impl<'a> Reader<'a> {
     fn array<const LENGTH: usize>(&mut self) -> Option<[u8; LENGTH]> {
         let (array, rest) = self.0.split_first_chunk()?;

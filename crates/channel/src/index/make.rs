@@ -128,9 +128,9 @@ pub(super) fn platform(
         })?;
     }
     Ok(Platform {
-        packages,
         records,
         instructions,
+        packages,
         shards,
     })
 }

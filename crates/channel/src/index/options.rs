@@ -75,7 +75,7 @@ pub struct Outputs {
 
 impl Default for Options {
     fn default() -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        const DAY: Duration = Duration::from_hours(24);
         Self {
             outputs: Outputs::default(),
             output: None,
@@ -90,7 +90,7 @@ impl Default for Options {
             import: Vec::new(),
             verify: false,
             grace: 7 * DAY,
-            patience: Duration::from_secs(600),
+            patience: Duration::from_mins(10),
             zstd_level: DEFAULT_ZSTD_LEVEL,
             threads: 0,
         }

@@ -1,5 +1,6 @@
 //! The files of the channel itself: channeldata.json, the feed, and the pages that people read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -26,6 +27,9 @@ struct Entry {
     summary: Summary,
     icon: Option<String>,
 }
+
+/// A platform, a file name, and the record after patches.
+type File<'a> = (&'a str, &'a str, Cow<'a, str>);
 
 /// What all pages have in common.
 pub(super) fn site<'a>(context: &'a Context<'_>, subdirs: &'a [&'a str]) -> Site<'a> {
@@ -155,7 +159,7 @@ fn packages(
     entries: &BTreeMap<String, Entry>,
     folder: &mut Folder,
 ) -> Result<(), Error> {
-    let mut files: BTreeMap<String, Vec<(&str, &str, std::borrow::Cow<'_, str>)>> = BTreeMap::new();
+    let mut files: BTreeMap<String, Vec<File<'_>>> = BTreeMap::new();
     for (platform, made) in platforms.iter().zip(made) {
         for one in made.records.iter() {
             let record = made.instructions.record(one.file, one.record);
@@ -218,8 +222,6 @@ impl make::Platform {
             return Ok(None);
         };
         let record = self.instructions.record(one.file, one.record);
-        Ok(record
-            .map_err(unreadable)?
-            .map(std::borrow::Cow::into_owned))
+        Ok(record.map_err(unreadable)?.map(Cow::into_owned))
     }
 }

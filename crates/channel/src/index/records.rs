@@ -26,6 +26,10 @@ struct Row {
 
 /// One package.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a record is what everybody calls the text"
+)]
 pub(super) struct Record<'a> {
     pub(super) kind: Kind,
     pub(super) file: &'a str,

@@ -228,13 +228,12 @@ fn read(
     let mut since = Instant::now();
     scan::scan(jobs, wanted, context.options.threads, &mut |done| {
         if let Some(platform) = platforms.get(done.job.number) {
-            match &done.outcome {
-                Ok(_) => (context.report)(Event::Indexed {
+            // What is left out is told when it is kept.
+            if done.outcome.is_ok() {
+                (context.report)(Event::Indexed {
                     subdir: &platform.name,
                     file: &done.job.file,
-                }),
-                // Told when the platform's packages are known.
-                Err(_) => {}
+                });
             }
         }
         pending.push(done);

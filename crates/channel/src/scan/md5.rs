@@ -2,6 +2,11 @@
 //! a single stream is bound by the latency of its steps. The compiler makes vectors of the arrays;
 //! `pulp` picks what this processor has.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the processor's vectors"
+)]
+
 use pulp::{Arch, Simd, WithSimd};
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ const RECIPE_LEFT_OUT: [&str; 7] = [
 /// The largest index.json and run_exports.json, in bytes: a hundred times what real packages have.
 const INDEX_LIMIT: u64 = 4 << 20;
 
-/// The largest other file that is read, in bytes. A paths.json has 200 bytes for each path.
+/// The largest other file that is read, in bytes. A `paths.json` has 200 bytes for each path.
 const DETAIL_LIMIT: u64 = 64 << 20;
 
 /// What `info/` may decode to, in bytes. A `.tar.bz2` is one archive of all.
