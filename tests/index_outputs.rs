@@ -104,7 +104,7 @@ fn repodata(folder: &Path) -> Value {
     serde_json::from_slice(&text).expect("JSON")
 }
 
-/// All shards together, without run_exports, are repodata.json. The record of a package is returned.
+/// All shards together, without `run_exports`, are `repodata.json`. The record of a package is returned.
 #[track_caller]
 fn union_is_repodata(place: &Place, channel: &str, package: (&str, &str)) -> Value {
     let folder = place.join(channel).join("linux-64");

@@ -110,8 +110,8 @@ fn killed_at_any_moment() {
             }
         }
     }
-    run(&mut indexer(&place, &calm, &arguments).args(["-n", "channel"])).succeeds();
-    run(&mut indexer(&place, &channel, &arguments).args(["-n", "channel"])).succeeds();
+    run(indexer(&place, &calm, &arguments).args(["-n", "channel"])).succeeds();
+    run(indexer(&place, &channel, &arguments).args(["-n", "channel"])).succeeds();
     let (left, right) = (files(&channel), files(&calm));
     assert_eq!(
         left.keys().collect::<Vec<_>>(),

@@ -1,5 +1,5 @@
-//! A real browser without a window: Chromium, driven through its `chromedriver` by the WebDriver
-//! protocol (W3C WebDriver, level 2). A client of the protocol is a POST of JSON to loopback, so it is
+//! A real browser without a window: Chromium, driven through its `chromedriver` by the `WebDriver`
+//! protocol (W3C `WebDriver`, level 2). A client of the protocol is a POST of JSON to loopback, so it is
 //! written out here. The browser ends with the value.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -22,14 +22,14 @@ pub(crate) struct Browser {
     session: String,
 }
 
-/// Keys as WebDriver names them.
+/// Keys as `WebDriver` names them.
 pub(crate) const ENTER: &str = "\u{e007}";
 pub(crate) const ESCAPE: &str = "\u{e00c}";
 pub(crate) const UP: &str = "\u{e013}";
 pub(crate) const DOWN: &str = "\u{e015}";
 
 /// How long a page may take: a busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Browser {
     /// Starts one, if there is one.
@@ -127,7 +127,7 @@ impl Browser {
         self.command("/actions", &json!({ "actions": [keyboard] }));
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the `DevTools` protocol.
     pub(crate) fn tools(&self, command: &str, parameters: &Value) {
         let wanted = json!({ "cmd": command, "params": parameters });
         self.command("/goog/cdp/execute", &wanted);

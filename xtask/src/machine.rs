@@ -69,11 +69,6 @@ const NEEDS: &[Need] = &[
         "there is no arm64 userland",
     ),
     need(
-        "patchelf",
-        Sign::Program("patchelf"),
-        "there is no bootstrap channel",
-    ),
-    need(
         "shellcheck",
         Sign::Program("shellcheck"),
         "the installer's shell is not checked",

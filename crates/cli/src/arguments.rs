@@ -1,5 +1,10 @@
 //! All options of all commands. What they mean is decided where they are used.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "these texts are the help on a terminal, where backticks are noise"
+)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! `archiconda repack`: makes a bootstrap channel, and says which packages are in it.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -49,7 +49,7 @@ fn options(arguments: &Repack) -> Result<Options, Failure> {
             .map(|platform| platform.as_str().to_owned())
             .collect(),
         output_dir: arguments.output_dir.clone(),
-        cache_dir: absolute(cache_dir)?,
+        cache_dir: absolute(&cache_dir)?,
         debs: arguments.debs.clone(),
         wheels: arguments.wheels.clone(),
         lock: arguments.lock.clone(),
@@ -66,8 +66,8 @@ fn options(arguments: &Repack) -> Result<Options, Failure> {
 }
 
 /// Programs that run elsewhere are told paths below it.
-fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
-    std::path::absolute(&path)
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
         .with_context(|| format!("`{}` is no path", path.display()))
         .map_err(|error| Failure::new(Exit::Failed, error))
 }
@@ -91,8 +91,6 @@ fn describe(made: &Made, arguments: &Repack) -> String {
     if arguments.quiet {
         return String::new();
     }
-    made.packages
-        .iter()
-        .map(|package| format!("{package}\n"))
-        .collect()
+    let lines = made.packages.iter();
+    lines.flat_map(|package| [package.as_str(), "\n"]).collect()
 }

@@ -3,6 +3,7 @@
 //! runs here, so that the same lock gives the same bytes, or else one of the same minor version.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -102,11 +103,9 @@ for line in sys.stdin:
             let stem = name.strip_suffix(".py").unwrap_or(name);
             let place = format!("{parent}/__pycache__/{stem}.{tag}.pyc");
             let target = folder.join(format!("{index}.pyc"));
-            list.push_str(&format!(
-                "{}\t{}\t{path}\n",
-                source.display(),
-                target.display()
-            ));
+            // Writing into a string cannot fail.
+            let (source, shown) = (source.display(), target.display());
+            let _ = writeln!(list, "{source}\t{shown}\t{path}");
             made.insert(place, target);
         }
         fs::create_dir_all(folder).map_err(error::file("make", folder))?;
@@ -132,7 +131,9 @@ pub(crate) fn add(
     // What holds a prefix changes when it is installed, and bytecode would not know.
     let wanted = |path: &str| {
         let fits = |pattern: &String| crate::debian::fits(pattern, path);
-        path.ends_with(".py") && draft.compile.iter().any(fits)
+        path.rsplit_once('.')
+            .is_some_and(|(_, suffix)| suffix == "py")
+            && draft.compile.iter().any(fits)
     };
     let sources: BTreeMap<String, PathBuf> = draft
         .files

@@ -139,7 +139,7 @@ impl<'a> View<'a> {
         }
         let mut view = View {
             bytes,
-            machine: number::<2>(bytes, 18, "the header").map(|value| value as u16)?,
+            machine: u16::from_le_bytes(array(bytes, 18, "the header")?),
             segments: Vec::new(),
             sections: Vec::new(),
             dynamic: Vec::new(),
@@ -163,8 +163,8 @@ impl<'a> View<'a> {
             let field = |at| number::<8>(self.bytes, header + at, WHAT);
             self.segments.push(Segment {
                 header,
-                kind: number::<4>(self.bytes, header, WHAT)? as u32,
-                flags: number::<4>(self.bytes, header + 4, WHAT)? as u32,
+                kind: u32::from_le_bytes(array(self.bytes, header, WHAT)?),
+                flags: u32::from_le_bytes(array(self.bytes, header + 4, WHAT)?),
                 offset: field(8)?,
                 address: field(16)?,
                 size: field(32)?,
@@ -284,10 +284,13 @@ impl<'a> View<'a> {
 }
 
 /// A little-endian number of `N` bytes.
+fn array<const N: usize>(bytes: &[u8], at: usize, what: &'static str) -> Result<[u8; N], ElfError> {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    field.copied().ok_or(ElfError::Outside(what))
+}
+
 fn number<const N: usize>(bytes: &[u8], at: usize, what: &'static str) -> Result<u64, ElfError> {
-    let end = at.checked_add(N).ok_or(ElfError::Outside(what))?;
-    let field = bytes.get(at..end).ok_or(ElfError::Outside(what))?;
-    Ok(field
+    Ok(array::<N>(bytes, at, what)?
         .iter()
         .rev()
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte)))

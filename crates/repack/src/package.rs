@@ -22,7 +22,7 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 pub(crate) fn write(
     draft: &Draft,
     kind: Kind,
-    options: &WriteOptions,
+    options: WriteOptions,
     channel: &Path,
 ) -> Result<String, Error> {
     let stem = format!("{}-{}-{}", draft.name, draft.version, draft.build);
@@ -65,7 +65,7 @@ pub(crate) fn write(
         }
     });
     let scratch = tempfile::NamedTempFile::new_in(&folder).map_err(error::file("write", &path))?;
-    let written = archive::package::write(&scratch, kind, &stem, info, content, options);
+    let written = archive::package::write(&scratch, kind, &stem, info, content, &options);
     written.map_err(|source| Error::Package {
         file: name.clone(),
         source,
@@ -127,7 +127,7 @@ fn info(
     let text = |value: &Value| format!("{value:#}").into_bytes();
     add("index.json", text(&index(draft)));
     add("paths.json", text(&paths(draft, measured)));
-    let files: String = draft.files.keys().map(|path| format!("{path}\n")).collect();
+    let files: String = draft.files.keys().flat_map(|path| [path, "\n"]).collect();
     add("files", files.into_bytes());
     let has_prefix = has_prefix(draft);
     if !has_prefix.is_empty() {

@@ -247,6 +247,8 @@ pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Resul
         &options.output_dir,
         &channel::Options {
             threads: options.threads,
+            outputs: channel::Outputs::all(),
+            ..channel::Options::default()
         },
         &|_| {},
     );
@@ -279,7 +281,7 @@ fn write_all(
             .collect::<Vec<_>>()
             .into_par_iter()
             .map(|draft| {
-                let file = package::write(draft, kind, &COMPRESSION, &options.output_dir)?;
+                let file = package::write(draft, kind, COMPRESSION, &options.output_dir)?;
                 report(Event::Wrote {
                     subdir: &draft.subdir,
                     file: &file,

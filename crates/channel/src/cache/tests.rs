@@ -20,10 +20,10 @@ fn scanned(number: usize) -> Scanned {
             "{{\"name\":\"name{number}\",\"text\":\"{}\"}}",
             "x".repeat(number)
         ),
-        run_exports: (number % 2 == 0).then(|| "{}".to_owned()),
+        run_exports: (number.is_multiple_of(2)).then(|| "{}".to_owned()),
         about: Some("{\"home\":\"é\"}".to_owned()),
         post_install: PostInstall {
-            text_prefix: number % 3 == 0,
+            text_prefix: number.is_multiple_of(3),
             pre_unlink: true,
             ..PostInstall::default()
         },
@@ -68,10 +68,11 @@ fn fill(folder: &std::path::Path, count: usize) {
     batch.commit().unwrap();
 }
 
+/// What is known of the files, the packages, and a note.
+type Contents = (Vec<(String, Known)>, Vec<Scanned>, Option<Vec<u8>>);
+
 /// Everything that a run reads.
-fn read(
-    folder: &std::path::Path,
-) -> Result<(Vec<(String, Known)>, Vec<Scanned>, Option<Vec<u8>>), Error> {
+fn read(folder: &std::path::Path) -> Result<Contents, Error> {
     let cache = Cache::open(folder)?;
     let files = cache.files("noarch")?;
     let mut packages = Vec::new();
@@ -109,7 +110,7 @@ fn what_goes_in_comes_out() {
     let lean = std::cell::RefCell::new(Vec::new());
     cache
         .packages("noarch2", false, &mut |scanned| {
-            lean.borrow_mut().push(scanned)
+            lean.borrow_mut().push(scanned);
         })
         .unwrap();
     assert_eq!(

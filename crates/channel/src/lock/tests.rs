@@ -25,7 +25,7 @@ fn one_at_a_time() {
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let mut told = 0;
-            let lock = Lock::take(place.path(), Duration::from_secs(60), &mut |_| told += 1);
+            let lock = Lock::take(place.path(), Duration::from_mins(1), &mut |_| told += 1);
             (lock.unwrap(), told)
         });
         std::thread::sleep(Duration::from_millis(300));
@@ -44,7 +44,7 @@ fn many_at_once() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..5 {
-                    let lock = take(place.path(), Duration::from_secs(300)).unwrap();
+                    let lock = take(place.path(), Duration::from_mins(5)).unwrap();
                     assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                     lock.check().unwrap();
                     inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);

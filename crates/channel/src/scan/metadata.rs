@@ -45,7 +45,7 @@ const RECIPE_LEFT_OUT: [&str; 7] = [
     "test",
 ];
 
-/// The largest index.json and run_exports.json, in bytes: a hundred times what real packages have.
+/// The largest `index.json` and `run_exports.json`, in bytes: a hundred times what real packages have.
 const INDEX_LIMIT: u64 = 4 << 20;
 
 /// The largest other file that is read, in bytes. A `paths.json` has 200 bytes for each path.

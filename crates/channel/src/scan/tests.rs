@@ -22,7 +22,7 @@ fn package(kind: Kind, number: usize) -> Vec<u8> {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        (state >> 33) as u8
+        (state >> 33).to_le_bytes()[0]
     })
     .take(length)
     .collect();

@@ -1,5 +1,7 @@
 //! YAML that recipes, pins and patches hold, and such as nobody should write.
 
+use std::fmt::Write as _;
+
 use super::parse;
 
 fn json(text: &str) -> String {
@@ -41,7 +43,7 @@ fn what_is_refused() {
     for level in 1..12 {
         let before = format!("*a{}", level - 1);
         let row = [before.as_str(); 9].join(",");
-        laughs.push_str(&format!("a{level}: &a{level} [{row}]\n"));
+        writeln!(laughs, "a{level}: &a{level} [{row}]").unwrap();
     }
     let error = parse(&laughs).unwrap_err().to_string();
     assert!(error.contains("too many values"), "{error}");

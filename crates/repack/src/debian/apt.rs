@@ -57,9 +57,9 @@ impl Apt {
     pub(crate) fn resolve(&self, names: &[&str]) -> Result<Vec<Deb>, Error> {
         let mut show = self.command("apt-cache");
         show.args(["show", "--no-all-versions"]).args(names);
-        let records = text(program::run(&mut show, HINT)?);
+        let records = text(&program::run(&mut show, HINT)?);
         let mut madison = self.command("apt-cache");
-        let madison = text(program::run(madison.arg("madison").args(names), HINT)?);
+        let madison = text(&program::run(madison.arg("madison").args(names), HINT)?);
         let mut suites: HashMap<(&str, &str), &str> = HashMap::new();
         for line in madison.lines() {
             let fields: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -144,7 +144,7 @@ impl Apt {
     /// How the host reaches servers, and everything else our own way.
     fn configuration(&self, target: Target) -> Result<String, Error> {
         let mut dump = Command::new("apt-config");
-        let host = text(program::run(dump.env("LC_ALL", "C").arg("dump"), HINT)?);
+        let host = text(&program::run(dump.env("LC_ALL", "C").arg("dump"), HINT)?);
         let kept = host.lines().filter(|line| {
             line.starts_with("Acquire::")
                 && !["IndexTargets", "Allow", "Languages"]
@@ -193,7 +193,7 @@ fn sources(suites: &[String]) -> Result<String, Error> {
         "$(SITE) $(RELEASE) $(COMPONENT)",
         "Created-By: Packages",
     ]);
-    let known = text(program::run(&mut known, HINT)?);
+    let known = text(&program::run(&mut known, HINT)?);
     let address = |suite: &str| {
         let mut lines = known
             .lines()
@@ -220,6 +220,6 @@ fn sources(suites: &[String]) -> Result<String, Error> {
     Ok(suites.iter().map(line).collect())
 }
 
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

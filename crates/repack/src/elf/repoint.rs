@@ -1,7 +1,7 @@
 //! Texts that a program has compiled in, such as `/usr/lib/ssl/cert.pem`, have no room for a
 //! prefix. Wherever the program's code or data names such a text, it is made to name another
 //! address: instructions that compute an address relative to themselves (`lea` on x86-64, `adrp`
-//! with `add` on AArch64) and relative relocations.
+//! with `add` on `AArch64`) and relative relocations.
 
 use super::edit::put;
 use super::{DT_RELA, DT_RELASZ, ElfError, PF_X, PT_LOAD, View, number};

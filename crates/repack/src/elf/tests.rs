@@ -150,17 +150,14 @@ fn texts_move_with_what_names_them() {
         .collect();
     for (machine, code) in [(62, intel), (183, arm)] {
         let after = edit(&library(machine, &code, text, 0x500), &moved).unwrap();
-        let named = match machine {
-            62 => {
-                let distance = i32::from_le_bytes(after[0x503..0x507].try_into().unwrap());
-                0x507_u64.wrapping_add_signed(i64::from(distance))
-            }
-            _ => {
-                let word = |at: usize| u32::from_le_bytes(after[at..at + 4].try_into().unwrap());
-                let adrp = word(0x500);
-                let pages = u64::from((adrp >> 5 & 0x7_ffff) << 2 | adrp >> 29 & 3);
-                (pages << 12) + u64::from(word(0x504) >> 10 & 0xfff)
-            }
+        let named = if machine == 62 {
+            let distance = i32::from_le_bytes(after[0x503..0x507].try_into().unwrap());
+            0x507_u64.wrapping_add_signed(i64::from(distance))
+        } else {
+            let word = |at: usize| u32::from_le_bytes(after[at..at + 4].try_into().unwrap());
+            let adrp = word(0x500);
+            let pages = u64::from((adrp >> 5 & 0x7_ffff) << 2 | adrp >> 29 & 3);
+            (pages << 12) + u64::from(word(0x504) >> 10 & 0xfff)
         };
         let view = View::new(&after).unwrap();
         let at = usize::try_from(view.offset(named).unwrap()).unwrap();

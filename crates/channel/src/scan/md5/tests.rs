@@ -48,7 +48,11 @@ fn one_by_one(texts: &[Vec<u8>]) -> Vec<[u8; 16]> {
 
 #[test]
 fn all_lengths_around_the_ends_of_blocks() {
-    let text = |length: usize| -> Vec<u8> { (0..length).map(|at| (at * 7 % 251) as u8).collect() };
+    let text = |length: usize| -> Vec<u8> {
+        (0..length)
+            .map(|at| (at * 7 % 251).to_le_bytes()[0])
+            .collect()
+    };
     for start in [0, 40, 100, 119, 1000, 65_530] {
         let texts: Vec<_> = (start..start + LANES).map(text).collect();
         assert_eq!(side_by_side(&texts), one_by_one(&texts), "{start}");

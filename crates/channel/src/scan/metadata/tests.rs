@@ -20,7 +20,7 @@ fn package(kind: Kind, info: &[(&str, &[u8])]) -> Cursor<Vec<u8>> {
     };
     let items = info
         .iter()
-        .map(|(path, content)| Item::file(*path, *content));
+        .map(|(path, content)| Item::file(*path, content));
     let content = [Item::file("bin/tool", &[7; 5000])];
     write(
         Cursor::new(Vec::new()),
