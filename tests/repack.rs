@@ -181,7 +181,8 @@ fn the_same_lock_gives_the_same_bytes() {
         .env("TZ", "Asia/Tokyo")
         .env("LC_ALL", "C.UTF-8");
     run(&mut again).succeeds();
-    assert_same(&snapshot(&place.join("one")), &snapshot(&place.join("two")));
+    let published = |name| snapshot(&place.join(name)).without(|path| path.starts_with(".cache"));
+    assert_same(&published("one"), &published("two"));
     // What the cache holds is enough.
     fs::remove_dir_all(place.join("debs")).expect("removed");
     let mut cached = place.archiconda();

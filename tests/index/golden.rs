@@ -119,7 +119,7 @@ fn of_real_packages() {
     let Some(real) = requirements::shared("channels/conda-forge-2023") else {
         return;
     };
-    let pins = place.write("pins.yml", "openssl: ['1.1', '3.1']\npython: [3.8]\n");
+    let pins = place.write("pins.yml", "openssl: ['3.1']\npython: [3.8]\n");
     let pins = pins.display().to_string();
     let all = ["--run-exports", "--current-repodata", "-m", &pins];
     let Some(()) = both(&place, &|channel| link_real(&real, channel), &all) else {

@@ -170,8 +170,12 @@ fn peers_read(place: &Place, packages: usize) {
             }
         }
     }
+    let Some(conda) = requirements::conda() else {
+        return;
+    };
     let mut index = place.command(&python);
     index
+        .env("PYTHONPATH", conda)
         .args(["-m", "conda_index", "--no-channeldata"])
         .arg(&theirs);
     run(&mut index).succeeds();

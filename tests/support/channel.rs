@@ -23,7 +23,7 @@ pub(crate) fn publish(place: &Place, folder: &str, packages: &[Package]) {
 
 /// `archiconda index`.
 pub(crate) fn index(place: &Place, channel: &Path) -> Output {
-    run(place.archiconda().arg("index").arg(channel))
+    run(place.archiconda().arg("index").arg(channel).arg("--zst"))
 }
 
 /// Writes packages and a repodata that says of them what the test says, whatever the bytes are.

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     #[command(after_help = INSTALLER_EXAMPLES)]
     Installer(Box<Installer>),
     /// Make a channel of a folder of packages.
-    #[command(after_help = INDEX_EXAMPLES)]
+    #[command(after_help = INDEX_EXAMPLES, args_override_self = true)]
     Index(Box<Index>),
     /// Make a bootstrap channel of Debian packages and Python wheels.
     #[command(after_help = REPACK_EXAMPLES)]

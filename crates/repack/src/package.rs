@@ -74,6 +74,9 @@ pub(crate) fn write(
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::Permissions::from_mode(0o644);
         scratch.as_file().set_permissions(mode)?;
+        // Indexers date packages by it.
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time);
+        scratch.as_file().set_modified(time)?;
         scratch.persist(&path).map_err(|error| error.error)
     };
     place(scratch).map_err(error::file("write", &path))?;

@@ -1,6 +1,7 @@
 //! Runs a Python script that makes hotfixes, as a child process that is bounded in time and output.
 
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -88,18 +89,18 @@ pub(super) fn run(
 fn start(
     path: &Path,
     subdir: &str,
-    input: &std::fs::File,
-    output: &std::fs::File,
-    errors: &std::fs::File,
+    input: &impl AsFd,
+    output: &impl AsFd,
+    errors: &impl AsFd,
 ) -> io::Result<Option<Child>> {
     for python in ["python3", "python"] {
         let child = Command::new(python)
             .args(["-c", DRIVER])
             .arg(path)
             .arg(subdir)
-            .stdin(Stdio::from(input.try_clone()?))
-            .stdout(Stdio::from(output.try_clone()?))
-            .stderr(Stdio::from(errors.try_clone()?))
+            .stdin(Stdio::from(input.as_fd().try_clone_to_owned()?))
+            .stdout(Stdio::from(output.as_fd().try_clone_to_owned()?))
+            .stderr(Stdio::from(errors.as_fd().try_clone_to_owned()?))
             // Its own group, so that what it starts ends with it.
             .process_group(0)
             .spawn();

@@ -108,7 +108,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Listed>, Error> {
         .into_par_iter()
         .with_min_len(512)
         .map(|(name, kind)| {
-            let stat = match (name.to_str(), std::fs::metadata(folder.join(&name))) {
+            let stat = match (name.to_str(), fs_err::metadata(folder.join(&name))) {
                 (None, _) => Err(Odd::Name),
                 (_, Ok(metadata)) if metadata.is_file() => Ok(Stat::of(&metadata)),
                 (_, Ok(_)) => Err(Odd::NotFile),

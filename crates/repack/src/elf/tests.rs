@@ -1,3 +1,5 @@
+//! Libraries made here, and what becomes of them.
+
 use super::*;
 
 /// A library with one loaded segment, a note, and a dynamic section with room for three entries

@@ -1,3 +1,5 @@
+//! Debian packages made here, good and hostile ones.
+
 use super::*;
 
 /// An ar archive.
