@@ -106,9 +106,13 @@ fn what_is_said_to_people_and_to_scripts() {
     index(&place, &channel)
         .succeeds()
         .prints(&["linux-64: 2 packages, unchanged"]);
-    let report = run(place.archiconda().arg("index").arg(&channel).arg("--json"))
-        .succeeds()
-        .json();
+    let report = run(place
+        .archiconda()
+        .arg("index")
+        .arg(&channel)
+        .args(["--zst", "--json"]))
+    .succeeds()
+    .json();
     let expected = |subdir: &str, packages: usize| json!({ "subdir": subdir, "packages": packages, "read": 0, "changed": false, "skipped": [] });
     let subdirs = [
         expected("linux-64", 2),
