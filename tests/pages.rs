@@ -486,7 +486,9 @@ fn conda_index_makes_the_same_channeldata() {
                         let left_out = ["<pubDate>", "</channel>", "</rss>"];
                         !left_out.iter().any(|part| line.contains(part))
                     })
-                    .collect()
+                    .collect::<String>()
+                    .trim()
+                    .to_owned()
             })
             .collect();
         items.sort();

@@ -27,7 +27,7 @@ packages = prefix + '/lib/python3.11/site-packages'
 assert packages in sys.path and sysconfig.get_paths()['purelib'] == packages
 assert sysconfig.get_default_scheme() == 'posix_prefix'
 assert sysconfig.get_config_var('prefix') == prefix
-assert os.path.isfile(os.__cached__)
+assert os.path.isfile(bz2.__cached__)
 for name in ['/usr/lib', '/opt/archiconda_placehold']:
     assert not any(name in path for path in sys.path), sys.path
 print('fine')
