@@ -16,7 +16,7 @@ use fs_err as fs;
 use serde::Deserialize;
 
 use crate::place::Workspace;
-use crate::{machine, process, runtime, userland};
+use crate::{machine, process, runtime, tools, userland};
 use places::Place;
 use table::Row;
 
@@ -74,7 +74,8 @@ struct Installer {
 /// this machine cannot run is built all the same, and said to be untried.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     machine::prepare()?;
-    let tools = tools(workspace, &options.profile)?;
+    tools::build(workspace, &options.profile)?;
+    let tools = tools::folder(workspace, &options.profile);
     runtime::make(workspace, &runtime::Options::default())?;
     let host = host()?;
     let mut platforms = vec![ARM];
@@ -112,23 +113,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         });
     }
     table::print(&folder, &rows)
-}
-
-/// Builds `archiconda` and `build-installer`.
-fn tools(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
-    process::timed("tools", || {
-        let mut cargo = workspace.cargo();
-        // All of the workspace, so that tests and demonstration share what is built.
-        cargo.args(["build", "--workspace", "--bins", "--profile", profile]);
-        process::run(&mut cargo)
-    })?;
-    let folder = match profile {
-        "dev" => "debug",
-        name => name,
-    };
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace.root().join("target"), PathBuf::from);
-    Ok(target.join(folder))
 }
 
 fn host() -> Result<&'static str> {

@@ -13,6 +13,7 @@ mod python;
 mod runtime;
 mod test;
 mod toolchain;
+mod tools;
 mod userland;
 
 use std::process::ExitCode;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use fs_err as fs;
 
 use crate::place::Workspace;
-use crate::{elf, process, toolchain};
+use crate::{elf, process, toolchain, tools};
 
 /// More than this, and something heavy got into the runtime's tree.
 const LARGEST: u64 = 3_000_000;
@@ -92,10 +92,7 @@ pub(crate) fn make(workspace: &Workspace, options: &Options) -> Result<()> {
         toolchain.apply(&mut cargo);
         process::run(&mut cargo)
     })?;
-    let profile = match options.profile.as_str() {
-        "dev" => "debug",
-        name => name,
-    };
+    let profile = tools::folder_name(&options.profile);
     fs::create_dir_all(workspace.runtimes())?;
     for target in targets {
         let built = folder.join(target.triple()).join(profile).join("runtime");

@@ -146,7 +146,7 @@ pub fn index(
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
     let subdirs = listing::subdirs(channel, &options.subdirs)?;
-    let context = context(channel, subdirs.clone(), options, report)?;
+    let context = context(channel, subdirs, options, report)?;
     let folder = update::folder(channel);
     fs_err::create_dir_all(&folder).map_err(|source| Error::List { source })?;
     let lock = Lock::take(&folder, options.patience, &mut |owner| {
@@ -154,7 +154,7 @@ pub fn index(
     })?;
     let outcome = Cache::open(&folder)
         .map_err(Error::from)
-        .and_then(|cache| run(&context, &subdirs, cache, &lock));
+        .and_then(|cache| run(&context, cache, &lock));
     match outcome {
         Err(Error::Cache(cache::Error::Damaged)) => {
             report(Event::CacheLost);
@@ -162,7 +162,7 @@ pub fn index(
                 path: folder.join(cache::FILE),
                 source,
             })?;
-            run(&context, &subdirs, Cache::open(&folder)?, &lock)
+            run(&context, Cache::open(&folder)?, &lock)
         }
         outcome => outcome,
     }
@@ -236,13 +236,8 @@ fn check(options: &Options) -> Result<(), Error> {
     })
 }
 
-fn run(
-    context: &Context<'_>,
-    subdirs: &[String],
-    mut cache: Cache,
-    lock: &Lock,
-) -> Result<Report, Error> {
-    let platforms = update::update(context, subdirs, &mut cache)?;
+fn run(context: &Context<'_>, mut cache: Cache, lock: &Lock) -> Result<Report, Error> {
+    let platforms = update::update(context, &mut cache)?;
     let memories = memories(context, &cache)?;
     let of_channel = Memory::load(context, &cache, "")?;
     let revisions: Vec<_> = platforms

@@ -10,6 +10,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::arguments::Installer;
+use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use installer::{Built, LockMode, Options};
@@ -120,15 +121,4 @@ fn runtimes(arguments: &Installer) -> Result<Vec<PathBuf>, Failure> {
         )
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(installer::beside(&executable))
-}
-
-/// <https://reproducible-builds.org/specs/source-date-epoch/>
-fn source_date_epoch() -> Result<Option<i64>, Failure> {
-    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else {
-        return Ok(None);
-    };
-    text.trim().parse().map(Some).map_err(|_| {
-        let error = anyhow!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds");
-        Failure::new(Exit::Usage, error)
-    })
 }

@@ -2,6 +2,7 @@
 //! the libraries would miss is made below; here is only what a person sees and a shell reads.
 
 mod arguments;
+mod environment;
 mod exit;
 mod index;
 mod installer;

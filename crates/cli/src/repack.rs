@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::arguments::{PackageFormat, Repack};
+use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use ::repack::{Event, LockMode, Made, Options};
@@ -31,17 +32,10 @@ pub(crate) fn run(arguments: &Repack) -> Result<Exit, Failure> {
 }
 
 fn options(arguments: &Repack) -> Result<Options, Failure> {
-    let usage = |error| Failure::new(Exit::Usage, error);
     let cache_dir = match &arguments.cache_dir {
         Some(folder) => folder.clone(),
         None => fetch::default_cache_dir(),
     };
-    let timestamp = std::env::var("SOURCE_DATE_EPOCH")
-        .ok()
-        .map(|text| text.trim().parse::<u64>())
-        .transpose()
-        .context("SOURCE_DATE_EPOCH is no number of seconds")
-        .map_err(usage)?;
     Ok(Options {
         platforms: arguments
             .platform
@@ -61,7 +55,7 @@ fn options(arguments: &Repack) -> Result<Options, Failure> {
         offline: arguments.offline,
         tar_bz2: arguments.format == PackageFormat::TarBz2,
         threads: arguments.threads,
-        timestamp,
+        timestamp: source_date_epoch()?,
     })
 }
 

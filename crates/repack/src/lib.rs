@@ -17,6 +17,7 @@ mod error;
 mod libraries;
 mod lock;
 mod package;
+mod paths;
 mod program;
 mod repack;
 mod store;

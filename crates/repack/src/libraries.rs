@@ -39,19 +39,15 @@ impl Libraries {
             .map(|(package, _)| package.as_str())
     }
 
-    /// Adds what a file of `package` needs to its dependencies. `own` are the libraries that the
-    /// package itself holds. A library that nobody holds is the error.
+    /// Adds what a file of `package` needs to its dependencies. A library that nobody holds
+    /// is the error.
     pub(crate) fn need(
         &self,
         package: &str,
         elf: &Elf,
-        own: &BTreeSet<String>,
         depends: &mut BTreeSet<String>,
     ) -> Result<(), String> {
         for soname in &elf.needed {
-            if own.contains(soname) {
-                continue;
-            }
             match self.packages.get(soname) {
                 Some((holder, _)) if holder == package => {}
                 Some((_, depend)) => {

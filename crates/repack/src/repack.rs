@@ -203,11 +203,11 @@ pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Resul
     for (target, made) in &mut drafts {
         let context = context(*target);
         let known = lock.wheels.get(target.subdir).map(Vec::as_slice);
-        let pins = wheel::pins(&context, known.unwrap_or_default())?;
-        if read.wheels.is_some() {
-            lock.wheels.insert(target.subdir.to_owned(), pins.clone());
-        }
-        let mut wheels = wheel::drafts(&context, &pins, made)?;
+        let Some(wheels) = wheel::find(&context, known.unwrap_or_default())? else {
+            continue;
+        };
+        lock.wheels.insert(target.subdir.to_owned(), wheels.pins());
+        let mut wheels = wheels.drafts(&context, made)?;
         for draft in wheels.iter_mut().filter(|draft| !draft.noarch_python) {
             // Installers compile what does not depend on the platform, and only that.
             draft.compile = vec!["lib/**".to_owned()];
@@ -234,10 +234,12 @@ pub fn repack(definition: &Path, options: &Options, report: Report<'_>) -> Resul
             }
             let file = format!("{}-{}-{}", draft.name, draft.version, draft.build);
             // What does not depend on the platform is the same for all of them.
-            let key = (draft.subdir.clone(), file.clone());
-            if ready.insert(key, draft.clone()).is_some() && draft.subdir != "noarch" {
-                return Err(Error::Twice { file });
+            let is_shared = draft.subdir == "noarch";
+            let key = (draft.subdir.clone(), file);
+            if ready.contains_key(&key) && !is_shared {
+                return Err(Error::Twice { file: key.1 });
             }
+            ready.insert(key, draft);
         }
     }
     lock.write(&lock_path)?;

@@ -33,6 +33,7 @@ use crate::draft::Draft;
 use crate::repack::{Context, LockMode};
 
 pub use error::Error;
+use resolve::Closure;
 use source::{Getter, Source};
 use tags::Machine;
 
@@ -83,15 +84,29 @@ pub(crate) struct Pin {
     pub(crate) sha256: String,
 }
 
-/// Finds the wheels that the definition asks for, and all that they need. `known` are those of the
-/// lock; what may be done with them is the options' to say.
-pub(crate) fn pins(context: &Context<'_>, known: &[Pin]) -> Result<Vec<Pin>, crate::Error> {
+/// The wheels that a definition asks for, with all that they need.
+pub(crate) struct Wheels {
+    settings: Settings,
+    machine: Machine,
+    closure: Closure,
+}
+
+/// Finds the wheels, where the definition asks for any. `known` are those of the lock; what may be
+/// done with them is the options' to say.
+pub(crate) fn find(context: &Context<'_>, known: &[Pin]) -> Result<Option<Wheels>, crate::Error> {
     let Some(section) = &context.definition.wheels else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let settings = Settings::new(section, context.options.timestamp)?;
-    let machine = machine(context)?;
-    let getter = getter(context, &machine);
+    let definition = context.definition;
+    let glibc = &definition.debian.glibc;
+    let machine = Machine::new(context.target, &definition.python, glibc)?;
+    let getter = Getter {
+        machine: &machine,
+        store: context.store,
+        work: context.work,
+        offline: context.options.offline,
+    };
     let folder = context.options.wheels.as_deref();
     let fresh = folder.map_or(Source::Pip, Source::Folder);
     let mode = context.options.lock_mode;
@@ -109,48 +124,48 @@ pub(crate) fn pins(context: &Context<'_>, known: &[Pin]) -> Result<Vec<Pin>, cra
         }
         other => other?,
     };
-    let mut pins: Vec<Pin> = closure
-        .wheels
-        .into_values()
-        .map(|found| found.pin)
-        .collect();
-    pins.sort_by(|one, other| one.file.cmp(&other.file));
-    Ok(pins)
+    Ok(Some(Wheels {
+        settings,
+        machine,
+        closure,
+    }))
 }
 
-/// Makes the packages of these wheels. `others` are the channel's other packages, which may hold
-/// libraries that the wheels need.
-pub(crate) fn drafts(
-    context: &Context<'_>,
-    pins: &[Pin],
-    others: &[Draft],
-) -> Result<Vec<Draft>, crate::Error> {
-    let Some(section) = &context.definition.wheels else {
-        return Ok(Vec::new());
-    };
-    let settings = Settings::new(section, context.options.timestamp)?;
-    let machine = machine(context)?;
-    let getter = getter(context, &machine);
-    let pinned = getter.pinned(pins, context.options.wheels.as_deref())?;
-    let source = Source::Pins(pinned, None);
-    let closure = resolve::resolve(&settings.roots, &settings.skip, &getter, &source)?;
-    let outside = libraries::Outside::new(&context.definition.debian.system, others);
-    let work = context.work.join("wheels");
-    let mut drafts: Vec<Draft> = Vec::new();
-    let mut made: BTreeMap<String, String> = BTreeMap::new();
-    for found in closure.wheels.values() {
-        let draft = convert::draft(found, &closure, &settings, &machine, &outside, &work)?;
-        if let Some(first) = made.insert(draft.name.clone(), found.pin.file.clone()) {
-            return Err(Error::SameName {
-                name: draft.name,
-                first,
-                second: found.pin.file.clone(),
-            }
-            .into());
-        }
-        drafts.push(draft);
+impl Wheels {
+    /// What a lock says of them, sorted by file name.
+    pub(crate) fn pins(&self) -> Vec<Pin> {
+        let wheels = self.closure.wheels.values();
+        let mut pins: Vec<Pin> = wheels.map(|found| found.pin.clone()).collect();
+        pins.sort_by(|one, other| one.file.cmp(&other.file));
+        pins
     }
-    Ok(drafts)
+
+    /// Makes packages of them. `others` are the channel's other packages, which may hold libraries
+    /// that the wheels need.
+    pub(crate) fn drafts(
+        &self,
+        context: &Context<'_>,
+        others: &[Draft],
+    ) -> Result<Vec<Draft>, crate::Error> {
+        let outside = libraries::Outside::new(&context.definition.debian.system, others);
+        let work = context.work.join("wheels");
+        let mut drafts: Vec<Draft> = Vec::new();
+        let mut made: BTreeMap<String, String> = BTreeMap::new();
+        for found in self.closure.wheels.values() {
+            let (closure, settings) = (&self.closure, &self.settings);
+            let draft = convert::draft(found, closure, settings, &self.machine, &outside, &work)?;
+            if let Some(first) = made.insert(draft.name.clone(), found.pin.file.clone()) {
+                return Err(Error::SameName {
+                    name: draft.name,
+                    first,
+                    second: found.pin.file.clone(),
+                }
+                .into());
+            }
+            drafts.push(draft);
+        }
+        Ok(drafts)
+    }
 }
 
 /// A section whose texts were read.
@@ -192,19 +207,5 @@ impl Settings {
             settings.own.insert(project(name)?, own.clone());
         }
         Ok(settings)
-    }
-}
-
-fn machine(context: &Context<'_>) -> Result<Machine, Error> {
-    let definition = context.definition;
-    Machine::new(context.target, &definition.python, &definition.debian.glibc)
-}
-
-fn getter<'a>(context: &'a Context<'_>, machine: &'a Machine) -> Getter<'a> {
-    Getter {
-        machine,
-        store: context.store,
-        work: context.work,
-        offline: context.options.offline,
     }
 }

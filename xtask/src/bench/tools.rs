@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::input::{PLATFORM, Packages};
 use crate::place::Workspace;
-use crate::{oracles, process, runtime};
+use crate::{oracles, process, runtime, tools};
 
 /// Where everything is.
 pub(super) struct Tools {
@@ -42,18 +42,9 @@ impl Tools {
     pub(super) fn prepare(workspace: &Workspace, profile: &str, build: bool) -> Result<Tools> {
         if build {
             runtime::make(workspace, &runtime::Options::default())?;
-            process::timed("tools", || {
-                let mut cargo = workspace.cargo();
-                cargo
-                    .args(["build", "--workspace", "--exclude", "xtask", "--bins"])
-                    .args(["--profile", profile]);
-                process::run(&mut cargo)
-            })?;
+            tools::build(workspace, profile)?;
         }
-        let binaries = workspace.root().join("target").join(match profile {
-            "dev" => "debug",
-            name => name,
-        });
+        let binaries = tools::folder(workspace, profile);
         for file in [
             binaries.join("archiconda"),
             binaries.join("build-installer"),

@@ -30,18 +30,14 @@ pub(super) struct Platform {
 }
 
 /// Brings the cache up to date and tells what is in the platforms.
-pub(super) fn update(
-    context: &Context<'_>,
-    subdirs: &[String],
-    cache: &mut Cache,
-) -> Result<Vec<Platform>, Error> {
+pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Platform>, Error> {
     let options = context.options;
     let mut platforms = Vec::new();
     let mut jobs = Vec::new();
     let mut gone = Vec::new();
     let mut adopted = Vec::new();
     let from_folder = options.upstream_stage == "fs";
-    for (number, name) in subdirs.iter().enumerate() {
+    for (number, name) in context.subdirs.iter().enumerate() {
         let place = place(&options.upstream_stage, name);
         let mut platform = Platform {
             name: name.clone(),

@@ -1,6 +1,7 @@
 //! From the contents of Debian packages to drafts, as the definition says: files go to conda's
-//! layout, links follow them, texts get a prefix, ELF files find their libraries, and what those
-//! need becomes dependencies.
+//! layout, links follow them, texts get a prefix; ELF files and their libraries are `linking`'s.
+
+mod linking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,9 @@ use super::archive::{self, Contents, Entry};
 use super::{glob, licence, version};
 use crate::definition::{Package, Replace};
 use crate::draft::{Draft, DraftFile, Placeholder, PlaceholderMode, Source, placeholder};
-use crate::elf::{self, Edit};
 use crate::libraries::Libraries;
 use crate::lock::Deb;
+use crate::paths::{absolute, relative};
 use crate::repack::Context;
 use crate::{Error, error};
 
@@ -48,7 +49,7 @@ pub(crate) fn drafts(
     let debian = &context.definition.debian;
     let mut libraries = Libraries::new(&debian.system, &debian.glibc);
     for (package, one) in context.definition.packages.iter().zip(&made) {
-        tell_libraries(package, one, &mut libraries)?;
+        linking::tell(package, one, &mut libraries)?;
     }
     for (package, one) in context.definition.packages.iter().zip(&mut made) {
         workshop.link_libraries(package, one, &libraries)?;
@@ -347,63 +348,6 @@ impl Workshop<'_> {
         }
     }
 
-    /// Gives ELF files their run path and the package what they need.
-    fn link_libraries(
-        &mut self,
-        package: &Package,
-        one: &mut Made,
-        libraries: &Libraries,
-    ) -> Result<(), Error> {
-        let mut depends: BTreeSet<String> = BTreeSet::new();
-        let places: Vec<String> = one.draft.files.keys().cloned().collect();
-        for place in places {
-            let Some(DraftFile::File { source, mode, .. }) = one.draft.files.get(&place) else {
-                continue;
-            };
-            let wrong = |source| Error::Elf {
-                package: package.name.clone(),
-                file: place.clone(),
-                source,
-            };
-            let mode = *mode;
-            let Some((bytes, read)) = read_elf(source).map_err(|error| match error {
-                Read::File(error) => error,
-                Read::Elf(source) => wrong(source),
-            })?
-            else {
-                continue;
-            };
-            if package.noarch || read.machine != self.context.target.elf {
-                return Err(self.wrong(package, format!("`{place}` is for another machine")));
-            }
-            let need = libraries.need(&package.name, &read, &BTreeSet::new(), &mut depends);
-            need.map_err(|library| Error::NoLibrary {
-                package: package.name.clone(),
-                file: place.clone(),
-                library,
-            })?;
-            let from_channel = |soname: &String| libraries.package(soname).is_some();
-            let edit = Edit {
-                run_path: read
-                    .needed
-                    .iter()
-                    .any(from_channel)
-                    .then(|| run_path(&place)),
-                texts: one.texts.remove(&place).unwrap_or_default(),
-            };
-            if edit.run_path.is_none() && edit.texts.is_empty() {
-                continue;
-            }
-            let bytes = elf::edit(&bytes, &edit).map_err(wrong)?;
-            let file = self.write(&bytes, mode, PlaceholderMode::Binary)?;
-            one.draft.files.insert(place, file);
-        }
-        one.draft.depends.extend(depends);
-        one.draft.depends.sort();
-        one.draft.depends.dedup();
-        Ok(())
-    }
-
     /// Writes a changed file, and notes the placeholder where it is in it.
     fn write(&mut self, bytes: &[u8], mode: u32, how: PlaceholderMode) -> Result<DraftFile, Error> {
         self.count += 1;
@@ -433,61 +377,6 @@ impl Workshop<'_> {
             problem,
         }
     }
-}
-
-/// Tells which libraries lie in `lib/` of a package.
-fn tell_libraries(package: &Package, one: &Made, libraries: &mut Libraries) -> Result<(), Error> {
-    let depend = match one.draft.run_exports.first() {
-        Some(export) => export.clone(),
-        None => package.name.clone(),
-    };
-    for (place, file) in &one.draft.files {
-        let Some(name) = place.strip_prefix("lib/") else {
-            continue;
-        };
-        if name.contains('/') || !name.contains(".so") {
-            continue;
-        }
-        libraries.add(name, &package.name, &depend);
-        let DraftFile::File { source, .. } = file else {
-            continue;
-        };
-        let read = read_elf(source).map_err(|error| match error {
-            Read::File(error) => error,
-            Read::Elf(source) => Error::Elf {
-                package: package.name.clone(),
-                file: place.clone(),
-                source,
-            },
-        })?;
-        if let Some(soname) = read.and_then(|(_, read)| read.soname) {
-            libraries.add(&soname, &package.name, &depend);
-        }
-    }
-    Ok(())
-}
-
-enum Read {
-    File(Error),
-    Elf(elf::ElfError),
-}
-
-/// Reads a file if it is an ELF file; of others only the beginning.
-fn read_elf(path: &Path) -> Result<Option<(Vec<u8>, elf::Elf)>, Read> {
-    use std::io::Read as _;
-    let failed = |source| Read::File(error::file("read", path)(source));
-    let mut file = fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    (&mut file)
-        .take(4)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes != b"\x7fELF" {
-        return Ok(None);
-    }
-    file.read_to_end(&mut bytes).map_err(failed)?;
-    let read = elf::read(&bytes).map_err(Read::Elf)?;
-    Ok(read.map(|read| (bytes, read)))
 }
 
 /// No path may be in two packages.
@@ -523,52 +412,6 @@ fn landed(places: &BTreeMap<String, String>, path: &str) -> Option<String> {
         })
 }
 
-/// The target of a link from Debian's root, without a leading slash.
-fn absolute(link: &str, target: &str) -> String {
-    let mut parts: Vec<&str> = if target.starts_with('/') {
-        Vec::new()
-    } else {
-        let mut parts: Vec<&str> = link.split('/').collect();
-        parts.pop();
-        parts
-    };
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
-}
-
-/// The way from a link to a file of the same prefix.
-fn relative(link: &str, target: &str) -> String {
-    let from: Vec<&str> = link.split('/').collect();
-    let from = from.get(..from.len() - 1).unwrap_or_default();
-    let to: Vec<&str> = target.split('/').collect();
-    let common = from
-        .iter()
-        .zip(&to)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let up = std::iter::repeat_n("..", from.len() - common);
-    let down = to.get(common..).unwrap_or_default().iter().copied();
-    let way: Vec<&str> = up.chain(down).collect();
-    way.join("/")
-}
-
-/// From the folder of a file to `lib`, for the dynamic linker.
-fn run_path(place: &str) -> String {
-    let way = relative(place, "lib");
-    match way.as_str() {
-        "" => "$ORIGIN".to_owned(),
-        way => format!("$ORIGIN/{way}"),
-    }
-}
-
 /// The bytes with all `from` replaced, and how many there were.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> (Vec<u8>, usize) {
     let mut out = Vec::with_capacity(bytes.len());
@@ -587,20 +430,6 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> (Vec<u8>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_lead_to_where_the_files_went() {
-        assert_eq!(absolute("usr/lib/x/a.so", "b.so"), "usr/lib/x/b.so");
-        assert_eq!(absolute("usr/lib/x/a.so", "../../b"), "usr/b");
-        assert_eq!(absolute("usr/lib/x", "/etc/x"), "etc/x");
-        assert_eq!(absolute("a", "../../../etc/passwd"), "etc/passwd");
-        assert_eq!(relative("lib/a.so", "lib/b.so"), "b.so");
-        assert_eq!(relative("bin/a", "lib/x/b"), "../lib/x/b");
-        assert_eq!(relative("lib/x/y/a", "lib/b"), "../../b");
-        assert_eq!(run_path("lib/libz.so"), "$ORIGIN");
-        assert_eq!(run_path("bin/python3"), "$ORIGIN/../lib");
-        assert_eq!(run_path("lib/python3.11/lib-dynload/x.so"), "$ORIGIN/../..");
-    }
 
     #[test]
     fn a_linked_folder_is_found_by_what_is_in_it() {

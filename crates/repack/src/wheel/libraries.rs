@@ -11,6 +11,7 @@ use super::error::local;
 use super::file_name::FileName;
 use crate::draft::Draft;
 use crate::elf::{self, Edit};
+use crate::paths;
 use crate::target::Target;
 
 /// Larger machine code is refused, because it is read as a whole.
@@ -39,10 +40,7 @@ impl Outside {
                 package.run_exports.clone()
             };
             for path in package.files.keys() {
-                if let Some(library) = path.strip_prefix("lib/")
-                    && !library.contains('/')
-                    && library.contains(".so")
-                {
+                if let Some(library) = paths::library(path) {
                     outside.packages.insert(library.to_owned(), needs.clone());
                 }
             }
@@ -84,7 +82,7 @@ pub(super) fn find<'f>(
             let folders = run_path(code);
             if folders
                 .iter()
-                .any(|folder| inside.contains(&join(folder, library)))
+                .any(|folder| inside.contains(&paths::join(folder, library)))
             {
                 continue;
             }
@@ -146,30 +144,15 @@ fn read(
 /// The folders of the package where a file's libraries are looked for.
 fn run_path(code: &Code) -> Vec<String> {
     let text = code.elf.run_path.as_deref().unwrap_or_default();
-    let folder = code.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = paths::parent(&code.path);
     text.split(':')
         .filter_map(|entry| {
             let rest = entry
                 .strip_prefix("$ORIGIN")
                 .or_else(|| entry.strip_prefix("${ORIGIN}"))?;
-            Some(join(folder, rest.trim_start_matches('/')))
+            Some(paths::join(folder, rest.trim_start_matches('/')))
         })
         .collect()
-}
-
-/// A path without `.` and `..`.
-fn join(folder: &str, rest: &str) -> String {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in rest.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 /// Adds the prefix's `lib` to a file's run path.

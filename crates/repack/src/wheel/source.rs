@@ -303,11 +303,16 @@ impl Getter<'_> {
     }
 
     fn admit(&self, path: &Path, name: FileName) -> Result<Found, crate::Error> {
+        let sha256 = store::digest(path)?;
+        self.admit_as(path, name, sha256)
+    }
+
+    fn admit_as(&self, path: &Path, name: FileName, sha256: String) -> Result<Found, crate::Error> {
         let size = fs::metadata(path).map_err(local("read", path))?.len();
         let pin = Pin {
             file: name.text.clone(),
             size,
-            sha256: store::digest(path)?,
+            sha256,
         };
         let path = self.store.admit(path, &pin.sha256)?;
         self.open(path, name, pin)
@@ -323,7 +328,7 @@ impl Getter<'_> {
             }
             .into());
         }
-        self.admit(path, FileName::parse(&pin.file)?)
+        self.admit_as(path, FileName::parse(&pin.file)?, actual)
     }
 
     fn open(&self, path: PathBuf, name: FileName, pin: Pin) -> Result<Found, crate::Error> {

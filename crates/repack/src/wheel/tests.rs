@@ -9,7 +9,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{Pin, drafts, pins};
+use super::{Pin, find};
 use crate::definition::Definition;
 use crate::draft::{Draft, DraftFile};
 use crate::repack::{Context, LockMode, Options};
@@ -159,10 +159,15 @@ impl Place {
         others: &[Draft],
     ) -> Result<Vec<Draft>, crate::Error> {
         self.run(section, LockMode::Follow, |context| {
-            let pins = pins(context, &[])?;
-            drafts(context, &pins, others)
+            let wheels = find(context, &[])?.expect("a section");
+            wheels.drafts(context, others)
         })
     }
+}
+
+/// What a lock would say.
+pub(super) fn pins(context: &Context<'_>, known: &[Pin]) -> Result<Vec<Pin>, crate::Error> {
+    Ok(find(context, known)?.expect("a section").pins())
 }
 
 /// The message with its causes.
