@@ -1,6 +1,7 @@
 //! `archiconda repack`: on Debian packages made from text, offline.
 
 mod bootstrap;
+mod conda;
 mod deb;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
+use super::conda;
 use crate::support::requirements;
 use crate::support::run::{Output, Place, run};
 
@@ -78,12 +79,15 @@ const SPEC: &str = r#"
 name = "Boot"
 version = "1"
 channels = ["./channel"]
-specs = ["python", "sqlite"]
 virtual_specs = ["__glibc >=2.36"]
 "#;
 
+/// What is installed where the test data hold no conda.
+const WITHOUT_CONDA: &str = r#"
+specs = ["python", "sqlite"]
+"#;
+
 #[test]
-#[ignore = "not yet seen to pass as a whole: venv, py-rattler and arm64 after the first minute"]
 fn the_bootstrap_channel() {
     let Some(cache) = requirements::bootstrap() else {
         return;
@@ -102,11 +106,17 @@ fn the_bootstrap_channel() {
     let packages = made["packages"].as_array().expect("packages").len();
     assert!(packages > 40, "{made}");
     peers_read(&place, packages);
+    let has_conda = conda::add(&place, &cache).is_some();
 
     let Some(runtimes) = requirements::runtimes() else {
         return;
     };
-    place.write("boot.toml", SPEC);
+    let specs = if has_conda {
+        conda::SPECS
+    } else {
+        WITHOUT_CONDA
+    };
+    place.write("boot.toml", format!("{SPEC}{specs}"));
     for platform in ["linux-64", "linux-aarch64"] {
         run(place
             .build(&runtimes, "boot.toml")
@@ -126,9 +136,14 @@ fn the_bootstrap_channel() {
         run(place.command("venv/bin/pip").arg("--version"))
             .succeeds()
             .prints(&["venv"]);
+        if has_conda {
+            let command = |program: &Path| place.command(program);
+            let (channel, environment) = (place.join("channel"), place.join("created"));
+            conda::first_minute(&command, &prefix, &channel, &environment);
+        }
         by_rattler(&place);
     }
-    on_arm64(&place);
+    on_arm64(&place, has_conda);
 }
 
 fn make(place: &Place, cache: &Path, mode: &str) -> Output {
@@ -140,6 +155,8 @@ fn make(place: &Place, cache: &Path, mode: &str) -> Output {
             "--json",
             "--output-dir",
             "channel",
+            // Half of the time otherwise.
+            "--zstd-compression-level=3",
             mode,
         ])
         .arg("--cache-dir")
@@ -213,7 +230,7 @@ fn first_minute(python: &mut Command, prefix: &Path) {
 }
 
 /// Installs and runs in the arm64 userland.
-fn on_arm64(place: &Place) {
+fn on_arm64(place: &Place, has_conda: bool) {
     let Some(root) = requirements::userland_arm64() else {
         return;
     };
@@ -246,4 +263,27 @@ fn on_arm64(place: &Place) {
     install.arg(here.join("boot.sh")).args(["-b", "-p"]);
     run(install.arg(&prefix)).succeeds();
     first_minute(&mut inside(&prefix.join("bin/python3")), &prefix);
+    if has_conda {
+        let channel = there.path().join("channel");
+        for subdir in ["linux-aarch64", "noarch"] {
+            copy(&place.join("channel").join(subdir), &channel.join(subdir));
+        }
+        conda::first_minute(
+            &inside,
+            &prefix,
+            &here.join("channel"),
+            &here.join("created"),
+        );
+    }
+}
+
+/// The files of a folder, without what lies in folders of it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() {
+            fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("copied");
+        }
+    }
 }
