@@ -263,6 +263,9 @@ pub(crate) struct Repack {
     /// The format of the packages.
     #[arg(long, value_name = "FORMAT", default_value = "conda")]
     pub(crate) format: PackageFormat,
+    /// The level of .conda packages: a low one is quick, and good for trying things.
+    #[arg(long, value_name = "LEVEL", default_value_t = repack::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub(crate) zstd_compression_level: i32,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -54,6 +54,7 @@ fn options(arguments: &Repack) -> Result<Options, Failure> {
         },
         offline: arguments.offline,
         tar_bz2: arguments.format == PackageFormat::TarBz2,
+        zstd_level: Some(arguments.zstd_compression_level),
         threads: arguments.threads,
         timestamp: source_date_epoch()?,
     })

@@ -27,5 +27,5 @@ mod wheel;
 pub use debian::DebError;
 pub use elf::ElfError;
 pub use error::Error;
-pub use repack::{Event, LockMode, Made, Options, Report, repack};
+pub use repack::{DEFAULT_ZSTD_LEVEL, Event, LockMode, Made, Options, Report, repack};
 pub use wheel::Error as WheelError;

@@ -15,11 +15,8 @@ use crate::store::Store;
 use crate::target::Target;
 use crate::{Error, debian, error, package, wheel};
 
-/// conda-forge's own level: 19 takes much longer for little.
-const COMPRESSION: WriteOptions = WriteOptions {
-    zstd_level: 16,
-    bzip2_level: 9,
-};
+/// zstd's level where nobody asks for another: conda-forge's own, since 19 takes much longer for little.
+pub const DEFAULT_ZSTD_LEVEL: i32 = 16;
 
 /// What may be done with the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +51,8 @@ pub struct Options {
     pub offline: bool,
     /// Whether packages are `.tar.bz2` rather than `.conda`.
     pub tar_bz2: bool,
+    /// zstd's level of `.conda` packages; none for [`DEFAULT_ZSTD_LEVEL`].
+    pub zstd_level: Option<i32>,
     /// How many packages are written at the same time; 0 for as many as there are processors.
     pub threads: usize,
     /// The time that all packages bear, in seconds since 1970; none for that of their newest part.
@@ -267,6 +266,10 @@ fn write_all(
     options: &Options,
     report: Report<'_>,
 ) -> Result<Vec<String>, Error> {
+    let compression = WriteOptions {
+        zstd_level: options.zstd_level.unwrap_or(DEFAULT_ZSTD_LEVEL),
+        bzip2_level: 9,
+    };
     let kind = if options.tar_bz2 {
         Kind::TarBz2
     } else {
@@ -283,7 +286,7 @@ fn write_all(
             .collect::<Vec<_>>()
             .into_par_iter()
             .map(|draft| {
-                let file = package::write(draft, kind, COMPRESSION, &options.output_dir)?;
+                let file = package::write(draft, kind, compression, &options.output_dir)?;
                 report(Event::Wrote {
                     subdir: &draft.subdir,
                     file: &file,
