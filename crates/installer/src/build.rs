@@ -411,8 +411,11 @@ impl Clock {
     }
 }
 
-/// A stream is decoded by one thread from its start to its end: one with more than an eighth of
-/// all bytes would still be decoded when all other threads are done.
+/// A stream is decoded by one thread from its start to its end: a long one with a large share of all
+/// bytes would still be decoded when the other threads are done. Below this length (decoded bytes)
+/// nobody waits for long enough to pay for compressing it again, which takes a hundred times as long.
+const SHORT_TAIL: u64 = 64 << 20;
+
 fn makes_a_tail(scan: &Scan, total: u64) -> bool {
     let largest = scan
         .parts
@@ -420,7 +423,7 @@ fn makes_a_tail(scan: &Scan, total: u64) -> bool {
         .filter(|part| !part.info)
         .map(|part| part.size)
         .max();
-    largest.is_some_and(|size| size > 32 << 20 && size > total / 8)
+    largest.is_some_and(|size| size > SHORT_TAIL && size > total / 4)
 }
 
 fn file_names(records: &[RepoDataRecord]) -> Vec<String> {
