@@ -36,8 +36,8 @@ import platform, sys
 certificates = ssl.create_default_context().cert_store_stats()['x509_ca']
 assert certificates > 0, 'no certificate authorities'
 assert numpy.linalg.det(numpy.eye(3)) == 1.0
-print(platform.machine(), 'Python', platform.python_version(), ssl.OPENSSL_VERSION,
-      'numpy', numpy.__version__, certificates, 'CAs', sep=' · ')
+print(platform.machine(), 'Python ' + platform.python_version(), ssl.OPENSSL_VERSION,
+      'numpy ' + numpy.__version__, f'{certificates} CAs', sep=' · ')
 ";
 
 /// How the demonstration is made.
