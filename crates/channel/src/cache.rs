@@ -1,33 +1,29 @@
-//! What earlier runs learned: one file in the channel's `.cache` folder. It is only a cache: when it is
-//! damaged or of another version it is thrown away, and everything is read again.
+//! What earlier runs learned: one file in the channel's `.cache` folder, or tables in PostgreSQL that several
+//! processes share. It is only a cache: when it is damaged or of another version it is thrown away, and
+//! everything is read again.
 
 use std::path::{Path, PathBuf};
 
-use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+use fetch::postgres::{Changes, Database, Table};
 
 use crate::scan::{Stat, Wanted};
 use crate::scanned::Scanned;
+use file::Store;
 
+mod backend;
 mod codec;
 mod file;
+mod home;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use home::Home;
 
 /// The file's name.
 pub(crate) const FILE: &str = "archiconda-index.redb";
 
 /// What this version writes. Another one is not understood.
 const VERSION: &[u8] = b"archiconda index cache 1";
-
-/// Most memory that the store takes for pages, in bytes.
-const PAGES: usize = 64 << 20;
-
-/// `SUBDIR/FILE` → what is known of a file.
-const FILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("files");
-/// `SUBDIR/FILE` → what the package tells, or why it is no use.
-const PACKAGES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("packages");
-/// Anything else.
-const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
 
 /// Why the cache could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +40,9 @@ pub enum Error {
         #[source]
         source: Box<redb::Error>,
     },
+    /// The database could not be used.
+    #[error(transparent)]
+    Database(#[from] fetch::postgres::Error),
 }
 
 /// What is known of a file.
@@ -72,39 +71,59 @@ pub(crate) enum State {
 
 /// The open cache.
 pub(crate) struct Cache {
-    path: PathBuf,
-    store: Option<Store>,
+    tables: Tables,
+    is_fresh: bool,
+    is_changed: bool,
 }
 
-enum Store {
-    Reading(redb::ReadOnlyDatabase),
-    Writing(redb::Database),
+enum Tables {
+    File(Store),
+    Database(Box<Database>),
 }
 
 /// A set of changes that is there as a whole after a crash, or not at all.
 pub(crate) struct Batch<'a> {
-    path: &'a Path,
-    transaction: WriteTransaction,
+    kind: Kind<'a>,
+    is_changed: &'a mut bool,
+}
+
+enum Kind<'a> {
+    File(Box<file::Batch<'a>>),
+    Database(&'a Database, Changes),
 }
 
 impl Cache {
     /// Opens the cache of a `.cache` folder. Nothing is written to it, nor made, before the first
     /// [`Cache::batch`].
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(FILE);
-        let mut cache = Self { path, store: None };
-        if !cache.path.is_file() {
-            return Ok(cache);
-        }
-        match file::read(&cache.path, PAGES) {
-            Ok(store) => cache.store = Some(Store::Reading(store)),
-            // After a crash it must be repaired, which is to write.
-            Err(_) => cache.open_to_write(false)?,
-        }
+        let store = Store::open(folder.join(FILE))?;
+        Self::check(Tables::File(store))
+    }
+
+    /// Opens the cache of a channel in a database.
+    pub(crate) fn of_database(database: Database) -> Result<Self, Error> {
+        Self::check(Tables::Database(Box::new(database)))
+    }
+
+    fn check(tables: Tables) -> Result<Self, Error> {
+        let mut cache = Self {
+            tables,
+            is_fresh: false,
+            is_changed: false,
+        };
         match cache.note("version")? {
-            Some(version) if version == VERSION => Ok(cache),
-            _ => Err(Error::Damaged),
+            Some(version) if version == VERSION => {}
+            None if cache.is_empty()? => cache.is_fresh = true,
+            _ => return Err(Error::Damaged),
         }
+        Ok(cache)
+    }
+
+    fn is_empty(&self) -> Result<bool, Error> {
+        Ok(match &self.tables {
+            Tables::File(store) => !store.is_there(),
+            Tables::Database(database) => database.is_empty()?,
+        })
     }
 
     /// Throws a cache away.
@@ -115,10 +134,15 @@ impl Cache {
         }
     }
 
+    /// Whether anything was written to it since it was opened.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
     /// What is known of the files of a platform, sorted by name.
     pub(crate) fn files(&self, subdir: &str) -> Result<Vec<(String, Known)>, Error> {
         let mut files = Vec::new();
-        self.range(FILES, subdir, &mut |name, value| {
+        self.range(Table::Files, subdir, &mut |name, value| {
             files.push((name.to_owned(), codec::known(value)?));
             Some(())
         })?;
@@ -133,7 +157,7 @@ impl Cache {
         details: bool,
         take: &mut dyn FnMut(Scanned),
     ) -> Result<(), Error> {
-        self.range(PACKAGES, subdir, &mut |name, value| {
+        self.range(Table::Packages, subdir, &mut |name, value| {
             if let codec::Row::Package(scanned) = codec::row(name, value, details)? {
                 take(*scanned);
             }
@@ -144,7 +168,7 @@ impl Cache {
     /// What the cache tells of one file.
     pub(crate) fn package(&self, subdir: &str, name: &str) -> Result<Option<Scanned>, Error> {
         let key = format!("{subdir}/{name}");
-        match self.get(PACKAGES, &key)? {
+        match self.get(Table::Packages, &key)? {
             None => Ok(None),
             Some(value) => match codec::row(name, &value, true).ok_or(Error::Damaged)? {
                 codec::Row::Package(scanned) => Ok(Some(*scanned)),
@@ -156,7 +180,7 @@ impl Cache {
     /// Why one file is no use.
     pub(crate) fn reason(&self, subdir: &str, name: &str) -> Result<Option<String>, Error> {
         let key = format!("{subdir}/{name}");
-        match self.get(PACKAGES, &key)? {
+        match self.get(Table::Packages, &key)? {
             None => Ok(None),
             Some(value) => match codec::row(name, &value, false).ok_or(Error::Damaged)? {
                 codec::Row::Package(_) => Ok(None),
@@ -167,7 +191,7 @@ impl Cache {
 
     /// A note.
     pub(crate) fn note(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        match self.get(NOTES, key)? {
+        match self.get(Table::Notes, key)? {
             None => Ok(None),
             Some(value) => {
                 let note = codec::open(key, &value).ok_or(Error::Damaged)?;
@@ -178,90 +202,45 @@ impl Cache {
 
     /// Begins a set of changes.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_>, Error> {
-        let fresh = self.store.is_none();
-        if !matches!(self.store, Some(Store::Writing(_))) {
-            self.open_to_write(fresh)?;
-        }
-        let Some(Store::Writing(store)) = &self.store else {
-            return Err(Error::Damaged);
+        let kind = match &mut self.tables {
+            Tables::File(store) => Kind::File(Box::new(store.batch()?)),
+            Tables::Database(database) => Kind::Database(database, Changes::new()),
         };
-        let path = &self.path;
-        let transaction = guard(path, || Ok(store.begin_write()?))?;
-        let mut batch = Batch { path, transaction };
-        if fresh {
+        let mut batch = Batch {
+            kind,
+            is_changed: &mut self.is_changed,
+        };
+        if std::mem::take(&mut self.is_fresh) {
             batch.set_note("version", VERSION)?;
         }
         Ok(batch)
     }
 
-    fn open_to_write(&mut self, fresh: bool) -> Result<(), Error> {
-        // One process has it open once.
-        self.store = None;
-        let opened = guard(&self.path, || file::write(&self.path, PAGES, fresh))?;
-        self.store = Some(Store::Writing(opened));
-        Ok(())
-    }
-
-    fn get(
-        &self,
-        table: TableDefinition<'_, &str, &[u8]>,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(transaction) = self.reading()? else {
-            return Ok(None);
-        };
-        guard(&self.path, || {
-            let table = match transaction.open_table(table) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                other => other?,
-            };
-            Ok(table.get(key)?.map(|value| value.value().to_vec()))
-        })
+    fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        match &self.tables {
+            Tables::File(store) => store.get(table, key),
+            Tables::Database(database) => Ok(database.get(table, key)?),
+        }
     }
 
     /// Visits what lies below `prefix/`; the names come without it. A visitor that understands a
     /// value returns something.
     fn range(
         &self,
-        table: TableDefinition<'_, &str, &[u8]>,
+        table: Table,
         prefix: &str,
         visit: &mut dyn FnMut(&str, &[u8]) -> Option<()>,
     ) -> Result<(), Error> {
-        let Some(transaction) = self.reading()? else {
-            return Ok(());
-        };
         // `0` comes after the slash.
         let (start, end) = (format!("{prefix}/"), format!("{prefix}0"));
-        let understood = guard(&self.path, || {
-            let table = match transaction.open_table(table) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(true),
-                other => other?,
-            };
-            for row in table.range(start.as_str()..end.as_str())? {
-                let (key, value) = row?;
-                let name = key.value().strip_prefix(start.as_str()).unwrap_or_default();
-                if visit(name, value.value()).is_none() {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })?;
-        if understood {
-            Ok(())
-        } else {
-            Err(Error::Damaged)
+        let mut take = |key: &str, value: &[u8]| {
+            let name = key.strip_prefix(start.as_str()).unwrap_or_default();
+            visit(name, value).ok_or(Error::Damaged)
+        };
+        match &self.tables {
+            Tables::File(store) => store.range(table, (&start, &end), &mut take),
+            Tables::Database(database) => database.range(table, (&start, &end), &mut take),
         }
-    }
-
-    fn reading(&self) -> Result<Option<ReadTransaction>, Error> {
-        use redb::ReadableDatabase as _;
-        guard(&self.path, || {
-            Ok(match &self.store {
-                None => None,
-                Some(Store::Reading(store)) => Some(store.begin_read()?),
-                Some(Store::Writing(store)) => Some(store.begin_read()?),
-            })
-        })
     }
 }
 
@@ -274,7 +253,7 @@ impl Batch<'_> {
         scanned: &Scanned,
     ) -> Result<(), Error> {
         let value = codec::encode_package(scanned);
-        self.insert(subdir, &scanned.file, known, &value)
+        self.insert(subdir, &scanned.file, known, value)
     }
 
     /// Keeps why a file is no use.
@@ -285,7 +264,7 @@ impl Batch<'_> {
         known: &Known,
         reason: &str,
     ) -> Result<(), Error> {
-        self.insert(subdir, name, known, &codec::encode_reason(name, reason))
+        self.insert(subdir, name, known, codec::encode_reason(name, reason))
     }
 
     /// Keeps what is known of a file whose package is known already.
@@ -296,36 +275,29 @@ impl Batch<'_> {
         known: &Known,
     ) -> Result<(), Error> {
         let key = format!("{subdir}/{name}");
-        self.with(FILES, |table| {
-            table.insert(key.as_str(), codec::encode_known(known).as_slice())?;
-            Ok(())
-        })
+        self.set(Table::Files, key, Some(codec::encode_known(known)))
     }
 
     /// Forgets a file.
     pub(crate) fn remove(&mut self, subdir: &str, name: &str) -> Result<(), Error> {
         let key = format!("{subdir}/{name}");
-        for table in [FILES, PACKAGES] {
-            self.with(table, |table| {
-                table.remove(key.as_str())?;
-                Ok(())
-            })?;
-        }
-        Ok(())
+        self.set(Table::Files, key.clone(), None)?;
+        self.set(Table::Packages, key, None)
     }
 
     /// Keeps a note.
     pub(crate) fn set_note(&mut self, key: &str, value: &[u8]) -> Result<(), Error> {
         let value = codec::seal(key, value);
-        self.with(NOTES, |table| {
-            table.insert(key, value.as_slice())?;
-            Ok(())
-        })
+        self.set(Table::Notes, key.to_owned(), Some(value))
     }
 
     /// Makes the changes last.
     pub(crate) fn commit(self) -> Result<(), Error> {
-        guard(self.path, || Ok(self.transaction.commit()?))
+        *self.is_changed = true;
+        match self.kind {
+            Kind::File(batch) => batch.commit(),
+            Kind::Database(database, changes) => Ok(database.write(&changes)?),
+        }
     }
 
     fn insert(
@@ -333,47 +305,19 @@ impl Batch<'_> {
         subdir: &str,
         name: &str,
         known: &Known,
-        value: &[u8],
+        value: Vec<u8>,
     ) -> Result<(), Error> {
-        let key = format!("{subdir}/{name}");
-        self.with(PACKAGES, |table| {
-            table.insert(key.as_str(), value)?;
-            Ok(())
-        })?;
+        self.set(Table::Packages, format!("{subdir}/{name}"), Some(value))?;
         self.put_known(subdir, name, known)
     }
 
-    fn with(
-        &mut self,
-        table: TableDefinition<'static, &'static str, &'static [u8]>,
-        change: impl FnOnce(
-            &mut redb::Table<'_, &'static str, &'static [u8]>,
-        ) -> Result<(), redb::Error>,
-    ) -> Result<(), Error> {
-        guard(self.path, || {
-            change(&mut self.transaction.open_table(table)?)
-        })
-    }
-}
-
-/// The store panics at some damages of its file, and reports others.
-fn guard<T>(path: &Path, action: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(action));
-    match outcome {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(redb::Error::Io(error)))
-            if !matches!(
-                error.kind(),
-                std::io::ErrorKind::InvalidData
-                    | std::io::ErrorKind::UnexpectedEof
-                    | std::io::ErrorKind::InvalidInput
-            ) =>
-        {
-            Err(Error::Store {
-                path: path.to_owned(),
-                source: Box::new(redb::Error::Io(error)),
-            })
+    fn set(&mut self, table: Table, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        match &mut self.kind {
+            Kind::File(batch) => batch.set(table, &key, value.as_deref()),
+            Kind::Database(_, changes) => {
+                changes.insert((table, key), value);
+                Ok(())
+            }
         }
-        Ok(Err(_)) | Err(_) => Err(Error::Damaged),
     }
 }

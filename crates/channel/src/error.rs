@@ -15,6 +15,21 @@ pub enum Error {
         /// What was given.
         path: PathBuf,
     },
+    /// There is no object of the channel.
+    #[error("there is nothing at `{path}`: upload packages first, to a folder for each platform")]
+    Nothing {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] fetch::s3::Error),
+    /// Somebody else wrote a file after it was listed.
+    #[error("`{path}` was written by somebody else meanwhile, and stays as it is: run again")]
+    Overtaken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The channel has the name of a platform's folder, so that the one above it is meant.
     #[error("`{path}` is named like the folder of a platform: index the folder above it")]
     NamedLikeSubdir {
@@ -102,6 +117,7 @@ impl Error {
         matches!(
             self,
             Self::NotFolder { .. }
+                | Self::Nothing { .. }
                 | Self::UnknownSubdir { .. }
                 | Self::Pins { .. }
                 | Self::Unsupported { .. }
@@ -128,6 +144,13 @@ pub enum Unusable {
     /// It changed while it was read.
     #[error("the file changed while it was read")]
     Changed,
+    /// The store failed. That says nothing of the package, and stops the run.
+    #[error("could not read the object")]
+    Store {
+        /// The cause.
+        #[source]
+        source: fetch::s3::Error,
+    },
     /// It is no package, or a damaged one.
     #[error("not a sound package")]
     Package {

@@ -12,6 +12,7 @@ use fs_err::File;
 use crate::output::patch::rules::{self, Rules};
 use crate::output::patch::{self, Instructions};
 use crate::output::repodata::{Each, Head};
+use crate::place::Place;
 
 mod script;
 #[cfg(test)]
@@ -113,9 +114,13 @@ pub(crate) enum Generator {
 
 impl Generator {
     /// The generator that the user names, or else `gen_patch.py` or the folder `patch_yaml` in the
-    /// channel. A folder or a file with the ending of YAML means rules.
-    pub(crate) fn find(channel: &Path, given: Option<&Path>) -> Result<Option<Self>, Error> {
+    /// channel. A folder or a file with the ending of YAML means rules. Who may write to a bucket may not run
+    /// programs on the machine that indexes it: there nothing is looked for.
+    pub(crate) fn find(channel: &Place, given: Option<&Path>) -> Result<Option<Self>, Error> {
         let Some(path) = given else {
+            let Place::Folder(channel) = channel else {
+                return Ok(None);
+            };
             let script = channel.join("gen_patch.py");
             if script.is_file() {
                 return Ok(Some(Self::Script(script)));
@@ -174,13 +179,20 @@ impl Generator {
 }
 
 /// The instructions that lie in a platform's folder; empty where none do.
-pub(crate) fn of_user(channel: &Path, subdir: &str) -> Result<Instructions, Error> {
-    let path = channel.join(subdir).join(FILE);
-    if !path.is_file() {
-        return Ok(Instructions::default());
+pub(crate) fn of_user(platform: &Place, subdir: &str) -> Result<Instructions, Error> {
+    let path = platform.path(FILE);
+    let text = match platform {
+        Place::Folder(_) if path.is_file() => Some(read(&path)?),
+        Place::Folder(_) => None,
+        Place::Bucket(_) => platform.read(FILE).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?,
+    };
+    match text {
+        Some(text) => parse(&path, subdir, &text),
+        None => Ok(Instructions::default()),
     }
-    let text = read(&path)?;
-    parse(&path, subdir, &text)
 }
 
 fn parse(path: &Path, subdir: &str, text: &[u8]) -> Result<Instructions, Error> {

@@ -1,16 +1,16 @@
 //! Indexing a channel: the cache follows the folders, then the files of all platforms are made anew
 //! where anything changed, then all of them are put in place.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use archive::digest::{Hasher, Sha256};
 
 use crate::Error;
-use crate::cache::{self, Cache, State};
+use crate::cache::{self, Cache, Home, State};
 use crate::hotfix::{self, Generator};
 use crate::lock::{Lock, Owner};
 use crate::output::current::Pins;
+use crate::place::{Location, Place};
 use crate::publish::{self, Folder};
 use memory::Memory;
 use records::Records;
@@ -122,10 +122,10 @@ pub struct Skipped {
 
 /// What the parts of one run share.
 struct Context<'a> {
-    channel: &'a Path,
+    channel: Place,
     channel_name: String,
     subdirs: Vec<String>,
-    output: PathBuf,
+    output: Place,
     options: &'a Options,
     report: &'a (dyn Fn(Event<'_>) + Sync),
     generator: Option<Generator>,
@@ -136,40 +136,42 @@ struct Context<'a> {
     now_ms: i64,
 }
 
-/// Makes a folder a channel: writes the files that are asked for into the folder of each platform, and
-/// those of the channel itself. A package that cannot be used is left out and reported, and stops
-/// nothing; files whose content would not change are not touched. One process at a time does this
-/// to a channel.
+/// Makes a folder or a bucket a channel: writes the files that are asked for into the folder of each
+/// platform, and those of the channel itself. A package that cannot be used is left out and reported,
+/// and stops nothing; files whose content would not change are not touched. One process at a time does
+/// this to a channel; with a database, reading the packages is shared by all that are started.
 pub fn index(
-    channel: &Path,
+    channel: impl Into<Location>,
     options: &Options,
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
-    let subdirs = listing::subdirs(channel, &options.subdirs)?;
-    let context = context(channel, subdirs, options, report)?;
-    let folder = update::folder(channel);
-    fs_err::create_dir_all(&folder).map_err(|source| Error::List { source })?;
-    let lock = Lock::take(&folder, options.patience, &mut |owner| {
+    let channel = Place::open(&channel.into())?;
+    let subdirs = listing::subdirs(&channel, &options.subdirs)?;
+    let context = context(&channel, subdirs, options, report)?;
+    let lock = Lock::take(&channel, options.patience, &mut |owner| {
         report(Event::Waiting { owner });
     })?;
-    let outcome = Cache::open(&folder)
-        .map_err(Error::from)
-        .and_then(|cache| run(&context, cache, &lock));
-    match outcome {
+    // Whoever had the lock until now has changed it.
+    channel.forget();
+    let home = Home::of(&channel, options.database.as_ref(), &options.cache_dir)?;
+    let attempt = || {
+        let mut cache = home.open()?;
+        let report = run(&context, &mut cache, &lock)?;
+        home.keep(cache)?;
+        Ok(report)
+    };
+    match attempt() {
         Err(Error::Cache(cache::Error::Damaged)) => {
             report(Event::CacheLost);
-            Cache::remove(&folder).map_err(|source| Error::Write {
-                path: folder.join(cache::FILE),
-                source,
-            })?;
-            run(&context, Cache::open(&folder)?, &lock)
+            home.clear()?;
+            attempt()
         }
         outcome => outcome,
     }
 }
 
 fn context<'a>(
-    channel: &'a Path,
+    channel: &Place,
     subdirs: Vec<String>,
     options: &'a Options,
     report: &'a (dyn Fn(Event<'_>) + Sync),
@@ -195,16 +197,16 @@ fn context<'a>(
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let folder_name = fs_err::canonicalize(channel)
-        .map_err(|source| Error::List { source })?
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    let channel_name = options.channel_name.clone().or(folder_name);
+    let channel_name = options.channel_name.clone().or_else(|| channel.name());
+    let output = match &options.output {
+        None => channel.clone(),
+        Some(location) => Place::open(location)?,
+    };
     Ok(Context {
-        channel,
+        channel: channel.clone(),
         channel_name: channel_name.unwrap_or_default(),
         subdirs,
-        output: options.output.clone().unwrap_or(channel.to_owned()),
+        output,
         options,
         report,
         generator: Generator::find(channel, options.patch_generator.as_deref())?,
@@ -236,25 +238,26 @@ fn check(options: &Options) -> Result<(), Error> {
     })
 }
 
-fn run(context: &Context<'_>, mut cache: Cache, lock: &Lock) -> Result<Report, Error> {
-    let platforms = update::update(context, &mut cache)?;
-    let memories = memories(context, &cache)?;
-    let of_channel = Memory::load(context, &cache, "")?;
+fn run(context: &Context<'_>, cache: &mut Cache, lock: &Lock) -> Result<Report, Error> {
+    context.load()?;
+    let platforms = update::update(context, cache)?;
+    let memories = memories(context, cache)?;
+    let of_channel = Memory::load(context, cache, "")?;
     let revisions: Vec<_> = platforms
         .iter()
         .map(|platform| revision(context, platform))
         .collect();
     let of_all = of_all(&revisions, &platforms);
-    let is_fresh = |(memory, revision): (&Memory, &Sha256), path: &Path| {
+    let is_fresh = |(memory, revision): (&Memory, &Sha256), place: &Place| {
         memory.revision == Some(*revision)
             && !context.runs_a_script()
-            && publish::is_there(path, &memory.made)
+            && publish::is_there(place, &memory.made)
     };
     let fresh: Vec<_> = memories
         .iter()
         .zip(&revisions)
         .zip(&context.subdirs)
-        .map(|(known, name)| is_fresh(known, &context.output.join(name)))
+        .map(|(known, name)| is_fresh(known, &context.output.at(name)))
         .collect();
     let channel_is_fresh = is_fresh((&of_channel, &of_all), &context.output);
     // The channel's files are made of all platforms.
@@ -277,10 +280,10 @@ fn run(context: &Context<'_>, mut cache: Cache, lock: &Lock) -> Result<Report, E
             changed: false,
         };
         if !fresh || all {
-            let path = context.output.join(&platform.name);
-            publish::sweep(&path)?;
-            let mut folder = Folder::new(path, memory.made.clone())?;
-            let records = Records::load(&cache, &platform.place)?;
+            let place = context.output.at(&platform.name);
+            publish::sweep(&place)?;
+            let mut folder = Folder::new(place, memory.made.clone())?;
+            let records = Records::load(cache, &platform.place)?;
             let (name, created_ms) = (&platform.name, newest(platform));
             let files = make::platform(
                 context,
@@ -303,7 +306,7 @@ fn run(context: &Context<'_>, mut cache: Cache, lock: &Lock) -> Result<Report, E
         let mut channel = Folder::new(context.output.clone(), of_channel.made)?;
         quarantine::offer(&platforms, &mut channel)?;
         let files: Vec<_> = made.iter().map(|(_, _, files)| files).collect();
-        pages::offer(context, &platforms, &files, &cache, &mut channel)?;
+        pages::offer(context, &platforms, &files, cache, &mut channel)?;
         folders.push(channel);
         lock.check()?;
         let mut published = publish::publish(folders)?;
@@ -331,7 +334,7 @@ fn run(context: &Context<'_>, mut cache: Cache, lock: &Lock) -> Result<Report, E
             changed: subdir.changed,
         });
     }
-    collect(context, &report, &cache, &mut notes)?;
+    collect(context, &report, cache, &mut notes)?;
     if !notes.is_empty() {
         let mut batch = cache.batch()?;
         for (subdir, memory) in notes {
@@ -343,6 +346,27 @@ fn run(context: &Context<'_>, mut cache: Cache, lock: &Lock) -> Result<Report, E
 }
 
 impl Context<'_> {
+    /// Lists all that lies in buckets, at the same time.
+    fn load(&self) -> Result<(), Error> {
+        let mut places = vec![self.output.clone()];
+        places.extend(self.subdirs.iter().map(|name| self.output.at(name)));
+        if self.options.output.is_some() {
+            places.extend(self.subdirs.iter().map(|name| self.channel.at(name)));
+        }
+        places.retain(|place| matches!(place, Place::Bucket(_)));
+        std::thread::scope(|scope| {
+            let list = |place: Place| scope.spawn(move || place.load());
+            let threads: Vec<_> = places.into_iter().map(list).collect();
+            for thread in threads {
+                match thread.join() {
+                    Ok(loaded) => loaded?,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// A script may say something else about the same packages.
     fn runs_a_script(&self) -> bool {
         matches!(self.generator, Some(Generator::Script(_)))
@@ -360,12 +384,12 @@ fn collect(
     let before_ms = context.now_ms.saturating_sub(grace);
     for subdir in &report.subdirs {
         let noted = notes.iter_mut().find(|(name, _)| *name == subdir.name);
-        let path = context.output.join(&subdir.name);
+        let place = context.output.at(&subdir.name);
         if let Some((_, memory)) = noted {
-            memory.shards.collect(&path, before_ms);
+            memory.shards.collect(&place, before_ms);
         } else {
             let mut memory = Memory::load(context, cache, &subdir.name)?;
-            if memory.shards.collect(&path, before_ms) {
+            if memory.shards.collect(&place, before_ms) {
                 notes.push((subdir.name.clone(), memory));
             }
         }
@@ -415,14 +439,15 @@ fn revision(context: &Context<'_>, platform: &Platform) -> Sha256 {
         context.pins,
     );
     hasher.update(told.as_bytes());
-    let own = context.channel.join(&platform.name).join(hotfix::FILE);
+    let own = context.channel.at(&platform.name);
+    memory::add_file(&mut hasher, &own, hotfix::FILE);
     let generator = match &context.generator {
         Some(Generator::Package(path, _) | Generator::Script(path) | Generator::Rules(path, _)) => {
             Some(path.as_path())
         }
         None => None,
     };
-    for path in [Some(own.as_path()), generator].into_iter().flatten() {
+    if let Some(path) = generator {
         memory::add_path(&mut hasher, path, 0);
     }
     for (file, known) in &platform.files {

@@ -1,6 +1,6 @@
-//! A folder of packages becomes a channel: [`index`] reads what lies in the folder of each
+//! A folder or a bucket of packages becomes a channel: [`index`] reads what lies in the folder of each
 //! platform and writes the files that clients fetch, in the very form of conda-index. Which
-//! packages a channel should hold is not decided here, and nothing of the network is known.
+//! packages a channel should hold is not decided here; stores and databases are asked through `fetch`.
 
 mod cache;
 mod error;
@@ -9,6 +9,7 @@ mod index;
 mod json;
 mod lock;
 mod output;
+mod place;
 mod publish;
 mod scan;
 mod scanned;
@@ -20,3 +21,4 @@ pub use hotfix::Error as HotfixError;
 pub use index::{DEFAULT_ZSTD_LEVEL, Event, Options, Outputs, Report, Skipped, Subdir, index};
 pub use json::{Error as JsonError, Json};
 pub use lock::{Error as LockError, Owner};
+pub use place::Location;

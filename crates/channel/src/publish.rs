@@ -1,17 +1,18 @@
-//! How files get into the channel: written whole beside their places, then renamed in an order in which
-//! no file names another that is not there yet, `repodata.json` last. A file whose content would
-//! not change is not touched.
+//! How files get into the channel: written whole beside their places, then put there in an order in which
+//! no file names another that is not there yet, `repodata.json` last. In a folder they are renamed, in a
+//! bucket written at once. A file whose content would not change is not touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use archive::digest::Sha256;
 use tempfile::NamedTempFile;
 
 use crate::Error;
+use crate::place::Place;
 use crate::scan::Stat;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub(crate) struct Made {
 
 /// The files of one folder. What is in it is known from an earlier run, as far as it is still the same.
 pub(crate) struct Folder {
-    path: PathBuf,
+    place: Place,
     before: BTreeMap<String, Made>,
     drafts: Vec<Draft>,
     gone: Vec<String>,
@@ -57,10 +58,12 @@ struct Draft {
 
 impl Folder {
     /// A folder, which is made. `before` is what [`publish`] returned the last time.
-    pub(crate) fn new(path: PathBuf, before: BTreeMap<String, Made>) -> Result<Self, Error> {
-        fs_err::create_dir_all(&path).map_err(|source| write_error(&path, source))?;
+    pub(crate) fn new(place: Place, before: BTreeMap<String, Made>) -> Result<Self, Error> {
+        if let Place::Folder(path) = &place {
+            fs_err::create_dir_all(path).map_err(|source| write_error(path, source))?;
+        }
         Ok(Self {
-            path,
+            place,
             before,
             drafts: Vec::new(),
             gone: Vec::new(),
@@ -68,9 +71,9 @@ impl Folder {
         })
     }
 
-    /// The folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Where it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Will put a file into the folder, unless these bytes are there.
@@ -86,8 +89,8 @@ impl Folder {
         key: Sha256,
         make: impl FnOnce() -> io::Result<B>,
     ) -> Result<(), Error> {
-        let path = self.path.join(name);
-        let stat = stat(&path);
+        let path = self.place.path(name);
+        let stat = self.place.stat(name);
         if let (Some(stat), Some(made)) = (stat, self.before.get(name))
             && *made == (Made { stat, key })
         {
@@ -98,16 +101,19 @@ impl Folder {
         let bytes = make().map_err(failed)?;
         let bytes = bytes.as_ref();
         if let Some(stat) = stat
-            && stat.size == bytes.len() as u64
-            && fs_err::read(&path).is_ok_and(|there| there == bytes)
+            && self.place.has(name, bytes)
         {
             self.same.insert(name.to_owned(), Made { stat, key });
             return Ok(());
         }
-        if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent).map_err(failed)?;
-        }
-        let file = draft(&self.path, bytes, true).map_err(failed)?;
+        let file = match &self.place {
+            Place::Folder(folder) => path
+                .parent()
+                .map_or(Ok(()), fs_err::create_dir_all)
+                .and_then(|()| draft(folder, bytes, true)),
+            Place::Bucket(_) => draft(&std::env::temp_dir(), bytes, false),
+        };
+        let file = file.map_err(failed)?;
         self.drafts.push(Draft {
             name: name.to_owned(),
             rank,
@@ -120,28 +126,35 @@ impl Folder {
     /// Puts a file there now that nothing names yet, unless it is there. Its name must tell its
     /// content. Whether it was written.
     pub(crate) fn add(&self, name: &str, bytes: &[u8]) -> Result<bool, Error> {
-        let path = self.path.join(name);
-        if stat(&path).is_some_and(|stat| stat.size == bytes.len() as u64) {
+        let there = self.place.stat(name);
+        if there.is_some_and(|stat| stat.size == bytes.len() as u64) {
             return Ok(false);
         }
-        let failed = |source| write_error(&path, source);
-        let file = draft(&self.path, bytes, false).map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                let failed = |source| write_error(&path, source);
+                let file = draft(folder, bytes, false).map_err(failed)?;
+                file.persist(&path).map_err(|error| failed(error.error))?;
+            }
+            Place::Bucket(objects) => objects.add(name, bytes.to_vec())?,
+        }
         Ok(true)
     }
 
     /// Makes what was added last. One call for thousands of files.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        let sync = || {
-            let folder = fs_err::File::open(&self.path)?;
-            rustix::fs::syncfs(&folder).map_err(io::Error::from)
-        };
-        sync().map_err(|source| write_error(&self.path, source))
+        match &self.place {
+            Place::Folder(path) => fs_err::File::open(path)
+                .and_then(|folder| rustix::fs::syncfs(&folder).map_err(io::Error::from))
+                .map_err(|source| write_error(path, source)),
+            Place::Bucket(objects) => objects.settle(),
+        }
     }
 
     /// Will take a file away.
     pub(crate) fn withdraw(&mut self, name: &str) {
-        if stat(&self.path.join(name)).is_some() {
+        if self.place.stat(name).is_some() {
             self.gone.push(name.to_owned());
         }
     }
@@ -164,11 +177,10 @@ impl Folder {
     /// Whether a file may be replaced that people may have written: it is the one that was made here
     /// the last time, it has these bytes, or there is none.
     pub(crate) fn is_ours(&self, name: &str, bytes: &[u8]) -> bool {
-        let path = self.path.join(name);
-        match (stat(&path), self.before.get(name)) {
+        match (self.place.stat(name), self.before.get(name)) {
             (None, _) => true,
             (Some(stat), Some(made)) if made.stat == stat => true,
-            _ => fs_err::read(path).is_ok_and(|there| there == bytes),
+            _ => self.place.has(name, bytes),
         }
     }
 
@@ -178,57 +190,90 @@ impl Folder {
     }
 }
 
-/// Renames all files of all folders to their places. For each folder, what is there now.
+/// Puts all files of all folders into their places. For each folder, what is there now.
 pub(crate) fn publish(folders: Vec<Folder>) -> Result<Vec<BTreeMap<String, Made>>, Error> {
-    let mut drafts = Vec::new();
+    let mut drafts: BTreeMap<Rank, Vec<(usize, Draft)>> = BTreeMap::new();
     let mut there = Vec::new();
-    let mut touched = Vec::new();
+    let mut places = Vec::new();
     for (number, folder) in folders.into_iter().enumerate() {
+        let place = folder.place;
         for name in &folder.gone {
-            let path = folder.path.join(name);
-            fs_err::remove_file(&path).map_err(|source| write_error(&path, source))?;
+            let removed = place.remove(name);
+            removed.map_err(|source| write_error(&place.path(name), source))?;
         }
-        if folder.has_changes() {
-            touched.push(folder.path.clone());
-        }
-        let path = folder.path;
+        let is_touched = !folder.drafts.is_empty() || !folder.gone.is_empty();
         // What was not asked for this time is still what was made.
         let mut same = folder.same;
         for (name, made) in folder.before {
-            if stat(&path.join(&name)) == Some(made.stat) {
+            if place.stat(&name) == Some(made.stat) {
                 same.entry(name).or_insert(made);
             }
         }
-        let of = |draft: Draft| (draft.rank, number, path.join(&draft.name), draft);
-        drafts.extend(folder.drafts.into_iter().map(of));
+        for draft in folder.drafts {
+            drafts.entry(draft.rank).or_default().push((number, draft));
+        }
         there.push(same);
+        places.push((place, is_touched));
     }
-    drafts.sort_by(|one, other| (one.0, &one.2).cmp(&(other.0, &other.2)));
-    for (_, number, path, draft) in drafts {
-        draft
-            .file
-            .persist(&path)
-            .map_err(|error| write_error(&path, error.error))?;
-        if let (Some(stat), Some(there)) = (stat(&path), there.get_mut(number)) {
-            let key = draft.key;
-            there.insert(draft.name, Made { stat, key });
+    for (_, mut drafts) in drafts {
+        drafts.sort_by(|(one, left), (other, right)| (one, &left.name).cmp(&(other, &right.name)));
+        let mut placed = Vec::new();
+        for (number, draft) in drafts {
+            if let Some((place, _)) = places.get(number) {
+                placed.push((number, draft.name.clone(), draft.key));
+                put(place, draft)?;
+            }
+        }
+        for (place, _) in &places {
+            if let Place::Bucket(objects) = place {
+                objects.settle()?;
+            }
+        }
+        for (number, name, key) in placed {
+            let stat = places.get(number).and_then(|(place, _)| place.stat(&name));
+            if let (Some(stat), Some(there)) = (stat, there.get_mut(number)) {
+                there.insert(name, Made { stat, key });
+            }
         }
     }
-    for path in touched {
-        let synced = fs_err::File::open(&path).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| write_error(&path, source))?;
+    for (place, is_touched) in places {
+        if let Place::Folder(path) = place
+            && is_touched
+        {
+            let synced = fs_err::File::open(&path).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| write_error(&path, source))?;
+        }
     }
     Ok(there)
 }
 
-/// Whether the files that were made are still there as they were.
-pub(crate) fn is_there(folder: &Path, made: &BTreeMap<String, Made>) -> bool {
-    made.iter()
-        .all(|(name, made)| stat(&folder.join(name)) == Some(made.stat))
+fn put(place: &Place, draft: Draft) -> Result<(), Error> {
+    match place {
+        Place::Folder(folder) => {
+            let path = folder.join(&draft.name);
+            let placed = draft.file.persist(&path);
+            placed.map_err(|error| write_error(&path, error.error))?;
+        }
+        Place::Bucket(objects) => {
+            let path = draft.file.path();
+            let bytes = fs_err::read(path).map_err(|source| write_error(path, source))?;
+            objects.replace(&draft.name, bytes)?;
+        }
+    }
+    Ok(())
 }
 
-/// Removes what killed runs left.
-pub(crate) fn sweep(folder: &Path) -> Result<(), Error> {
+/// Whether the files that were made are still there as they were.
+pub(crate) fn is_there(place: &Place, made: &BTreeMap<String, Made>) -> bool {
+    made.iter()
+        .all(|(name, made)| place.stat(name) == Some(made.stat))
+}
+
+/// Removes what killed runs left. In a bucket nothing is half there.
+pub(crate) fn sweep(place: &Place) -> Result<(), Error> {
+    let Place::Folder(folder) = place else {
+        return Ok(());
+    };
     let sweep = || {
         for entry in fs_err::read_dir(folder)? {
             let entry = entry?;
@@ -242,11 +287,6 @@ pub(crate) fn sweep(folder: &Path) -> Result<(), Error> {
         Err(source) if folder.is_dir() => Err(write_error(folder, source)),
         _ => Ok(()),
     }
-}
-
-fn stat(path: &Path) -> Option<Stat> {
-    let metadata = fs_err::symlink_metadata(path).ok()?;
-    metadata.is_file().then(|| Stat::of(&metadata))
 }
 
 fn draft(folder: &Path, bytes: &[u8], sync: bool) -> io::Result<NamedTempFile> {

@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -15,12 +14,17 @@ use archive::package::Kind;
 use crate::Unusable;
 use crate::scanned::Scanned;
 use lane::Lane;
+pub(crate) use source::Source;
 
 mod lane;
 mod md5;
 mod metadata;
+mod source;
 #[cfg(test)]
 mod tests;
+
+/// How many objects are asked for before it is their turn.
+const AHEAD: usize = md5::LANES;
 
 /// What is asked of packages beyond the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,14 +42,14 @@ impl Wanted {
     }
 }
 
-/// What the file system says of a file. A file that is another says something else.
+/// What the file system or the store says of a file. A file that is another says something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Stat {
     /// In bytes.
     pub(crate) size: u64,
     /// The last change, in nanoseconds since 1970.
     pub(crate) mtime_ns: i64,
-    /// The inode.
+    /// The inode; of an object a number that stands for its tag.
     pub(crate) inode: u64,
 }
 
@@ -65,12 +69,11 @@ impl Stat {
 }
 
 /// A file that is to be read.
-#[derive(Debug)]
 pub(crate) struct Job {
     /// The caller's own number.
     pub(crate) number: usize,
     /// Where it lies.
-    pub(crate) path: PathBuf,
+    pub(crate) source: Source,
     /// The file name.
     pub(crate) file: String,
     /// The format.
@@ -132,11 +135,7 @@ fn work(queue: &Mutex<VecDeque<Job>>, gang: usize, wanted: Wanted, sender: &Sync
     let mut lanes: Vec<Lane> = Vec::new();
     loop {
         while let Some(buffer) = buffers.pop() {
-            let job = queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front();
-            let Some(job) = job else { break };
+            let Some(job) = next(queue) else { break };
             match Lane::open(job, wanted, buffer) {
                 Ok(lane) => lanes.push(lane),
                 Err((done, buffer)) => {
@@ -165,6 +164,18 @@ fn work(queue: &Mutex<VecDeque<Job>>, gang: usize, wanted: Wanted, sender: &Sync
         }
         advance(&mut lanes);
     }
+}
+
+/// The next job. What comes over the network is asked for ahead of its turn.
+fn next(queue: &Mutex<VecDeque<Job>>) -> Option<Job> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = queue.pop_front()?;
+    if !matches!(job.source, Source::File(_)) {
+        for job in queue.iter_mut().take(AHEAD) {
+            job.source.start();
+        }
+    }
+    Some(job)
 }
 
 /// Computes MD5 of what all lanes have.

@@ -31,6 +31,8 @@ Examples:
       where channel/linux-aarch64 and channel/noarch hold .conda and .tar.bz2 files
   archiconda index channel --all
       every file that clients and people may want
+  archiconda index s3://bucket/channel --db postgresql://host/index
+      a channel in a bucket, indexed by several machines together
   archiconda index channel --json --strict
       the result for a script, and exit code 1 if a package cannot be used
 
@@ -144,7 +146,7 @@ pub(crate) struct Installer {
 /// Options of `archiconda index`. Names and defaults are conda-index's where it has them.
 #[derive(Debug, Args)]
 pub(crate) struct Index {
-    /// The channel's folder, which holds one folder for each platform.
+    /// The channel, which holds one folder for each platform: a folder, or s3://BUCKET/PREFIX.
     pub(crate) dir: PathBuf,
     /// Write the files there, not into the channel.
     #[arg(long, value_name = "DIR")]
@@ -197,10 +199,11 @@ pub(crate) struct Index {
     /// The level of .zst files.
     #[arg(long, value_name = "LEVEL", default_value_t = channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) zst_level: i32,
-    /// Where the cache is.
-    #[arg(long, value_enum, default_value_t = Database::Sqlite3)]
+    /// Where the cache is: in a file of the channel (sqlite3, as conda-index calls it), or in a database that several
+    /// processes share (postgresql, or its URL).
+    #[arg(long, value_name = "DB", default_value = "sqlite3", hide_default_value = true, value_parser = database)]
     pub(crate) db: Database,
-    /// The URL of the database, with --db=postgresql.
+    /// The URL of the database, with --db=postgresql [default: postgresql:///conda_index].
     #[arg(
         long,
         value_name = "URL",
@@ -208,6 +211,10 @@ pub(crate) struct Index {
         hide_env_values = true
     )]
     pub(crate) db_url: Option<String>,
+    /// Where copies of caches that lie in buckets are kept [default: archiconda in the user's cache
+    /// folder].
+    #[arg(long, value_name = "DIR", env = "ARCHICONDA_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
     /// Threads that read packages [default: one for each processor].
     #[arg(
         short = 'j',
@@ -294,12 +301,14 @@ pub(crate) enum PackageFormat {
 }
 
 /// Where the cache of `archiconda index` is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Database {
     /// A file in the channel. The name is conda-index's; the file is not SQLite's.
     Sqlite3,
     /// A database that several machines share.
     Postgresql,
+    /// The same, with its URL.
+    Url(String),
 }
 
 /// Options that can be negated, as Python's argparse has them (`BooleanOptionalAction`): of `--x` and
@@ -335,6 +344,18 @@ switches! {
     repodata_next "repodata-next" no_repodata_next "no-repodata-next" "Write records below the key v3 [--no-repodata-next]";
     update_cache "update-cache" no_update_cache "no-update-cache" "List the folders [default]; with --no-update-cache, what the cache knows is the channel";
     update_only "update-only" no_update_only "no-update-only" "Keep packages that are not there any more [--no-update-only]";
+}
+
+fn database(text: &str) -> Result<Database, String> {
+    match text {
+        "sqlite3" => Ok(Database::Sqlite3),
+        "postgresql" => Ok(Database::Postgresql),
+        // What is wrong with it is said where it is not repeated: it may hold a password.
+        url if url.contains("://") => Ok(Database::Url(url.to_owned())),
+        _ => {
+            Err("expected sqlite3, postgresql, or a URL that begins with postgresql://".to_owned())
+        }
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -3,17 +3,22 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, anyhow};
-use channel::{Event, Options, Outputs, Report};
+use channel::{Event, Location, Options, Outputs, Report};
+use fetch::postgres::Address;
 use serde_json::json;
 
 use crate::arguments::{Database, Index};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 
+/// What conda-index takes where no URL is given.
+const DEFAULT_DATABASE: &str = "postgresql:///conda_index";
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Index) -> Result<Exit, Failure> {
-    refuse(arguments).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let options = options(arguments);
+    let usage = |error| Failure::new(Exit::Usage, error);
+    refuse(arguments).map_err(usage)?;
+    let options = options(arguments).map_err(usage)?;
     let Some(pause) = arguments.watch else {
         return once(arguments, &options);
     };
@@ -26,17 +31,6 @@ pub(crate) fn run(arguments: &Index) -> Result<Exit, Failure> {
 
 /// What is not there yet is said, and never left out silently.
 fn refuse(arguments: &Index) -> anyhow::Result<()> {
-    let dir = arguments.dir.to_string_lossy();
-    if let Some((scheme, _)) = dir.split_once("://") {
-        return Err(anyhow!(
-            "`{dir}`: channels at `{scheme}://` cannot be indexed yet, only folders"
-        ));
-    }
-    if arguments.db == Database::Postgresql {
-        return Err(anyhow!(
-            "--db=postgresql: the cache cannot be in PostgreSQL yet"
-        ));
-    }
     if let Some(path) = arguments.import.first() {
         return Err(anyhow!(
             "--import {}: metadata cannot be taken over yet",
@@ -49,13 +43,20 @@ fn refuse(arguments: &Index) -> anyhow::Result<()> {
             arguments.upstream_stage
         ));
     }
-    if !arguments.dir.is_dir() {
-        return Err(anyhow!("`{dir}` is not a folder"));
-    }
     Ok(())
 }
 
-fn options(arguments: &Index) -> Options {
+/// The database, if the cache is to be in one.
+fn database(arguments: &Index) -> anyhow::Result<Option<Address>> {
+    let url = match (&arguments.db, &arguments.db_url) {
+        (Database::Sqlite3, _) => return Ok(None),
+        (Database::Postgresql, Some(url)) | (Database::Url(url), _) => url.as_str(),
+        (Database::Postgresql, None) => DEFAULT_DATABASE,
+    };
+    Ok(Some(Address::parse(url)?))
+}
+
+fn options(arguments: &Index) -> anyhow::Result<Options> {
     let asked = &arguments.outputs;
     let preset = if arguments.all {
         Outputs::all()
@@ -92,9 +93,17 @@ fn options(arguments: &Index) -> Options {
             preset.repodata_next,
         ),
     };
-    Options {
+    let output = arguments.output.as_ref();
+    Ok(Options {
         outputs,
-        output: arguments.output.clone(),
+        output: output
+            .map(|output| Location::parse(output.as_os_str()))
+            .transpose()?,
+        database: database(arguments)?,
+        cache_dir: arguments
+            .cache_dir
+            .clone()
+            .unwrap_or_else(fetch::default_cache_dir),
         subdirs: arguments.subdir.clone(),
         channel_name: arguments.channel_name.clone(),
         patch_generator: arguments.patch_generator.clone(),
@@ -109,7 +118,7 @@ fn options(arguments: &Index) -> Options {
         patience: arguments.wait,
         zstd_level: arguments.zst_level,
         threads: arguments.threads,
-    }
+    })
 }
 
 fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
@@ -119,7 +128,8 @@ fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
         progress.warn("noarch is not among the platforms that are indexed");
     }
     let report = |event: Event<'_>| show(&progress, arguments, &event);
-    let indexed = channel::index(&arguments.dir, options, &report);
+    let indexed = Location::parse(arguments.dir.as_os_str())
+        .and_then(|location| channel::index(location, options, &report));
     progress.finish();
     let indexed = indexed.map_err(|error| {
         let exit = if error.is_usage() {

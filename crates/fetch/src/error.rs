@@ -218,6 +218,11 @@ impl Cause {
         cause.map_or_else(|| Self::message("unknown"), |cause| *cause)
     }
 
+    /// The chain of an error that holds no secrets.
+    pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(error, &str::to_owned)
+    }
+
     /// A failure that has no further cause.
     pub(crate) fn message(message: impl Into<String>) -> Self {
         Self {

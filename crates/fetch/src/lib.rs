@@ -1,5 +1,6 @@
 //! The network and the caches: channels become records, package URLs become verified files.
-//! `Client` owns the connections and one asynchronous runtime; its calls block. The only crate
+//! `Client` owns the connections and one asynchronous runtime; its calls block. Beside it stand the
+//! other clients of the outside, for buckets ([`s3`]) and databases ([`postgres`]). The only crate
 //! that speaks HTTP as a client and the only one that names rattler's gateway. What the records
 //! mean, which packages are wanted and where a file goes next is for others.
 //!
@@ -17,8 +18,10 @@ mod http;
 mod local;
 mod packages;
 mod partial;
+pub mod postgres;
 mod repodata;
 mod retry;
+pub mod s3;
 mod store;
 
 pub use client::{Client, Options, default_cache_dir};

@@ -10,6 +10,7 @@ use super::{Error, Generator, of_user};
 use crate::output::patch::Instructions;
 use crate::output::repodata::Head;
 use crate::output::samples::{Records, each};
+use crate::place::Place;
 
 fn records() -> Records {
     Records::from([
@@ -62,7 +63,7 @@ fn a_package_holds_a_file_for_each_platform() {
         .into_inner();
         let path = folder.path().join(format!("patches-1-0{kind}"));
         fs_err::write(&path, &bytes).unwrap();
-        let generator = Generator::find(folder.path(), Some(&path))
+        let generator = Generator::find(&Place::Folder(folder.path().to_owned()), Some(&path))
             .unwrap()
             .unwrap();
         assert_eq!(run(&generator, "noarch", 1).unwrap().text(), text);
@@ -99,7 +100,9 @@ fn a_script_sees_the_records_and_is_bounded() {
             "    return {'packages.conda': patches, 'remove': sorted(repodata['packages']), 'removed': repodata['removed']}\n",
         ),
     );
-    let generator = Generator::find(folder.path(), None).unwrap().unwrap();
+    let generator = Generator::find(&Place::Folder(folder.path().to_owned()), None)
+        .unwrap()
+        .unwrap();
     assert!(matches!(generator, Generator::Script(_)));
     let patch = match run(&generator, "noarch", 60) {
         Err(Error::NoPython { .. }) => return,
@@ -130,13 +133,25 @@ fn a_script_sees_the_records_and_is_bounded() {
 fn the_users_file_and_rules() {
     let channel = tempfile::tempdir().unwrap();
     let root = channel.path();
-    assert!(Generator::find(root, None).unwrap().is_none());
-    assert!(of_user(root, "noarch").unwrap().is_empty());
+    assert!(
+        Generator::find(&Place::Folder(root.to_owned()), None)
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        of_user(&Place::Folder(root.join("noarch")), "noarch")
+            .unwrap()
+            .is_empty()
+    );
     let own = root.join("noarch/patch_instructions.json");
     put(&own, " {\"remove\" : [\"a-1-0.conda\"]}\n");
-    assert!(of_user(root, "noarch").unwrap().removes("a-1-0.conda"));
+    assert!(
+        of_user(&Place::Folder(root.join("noarch")), "noarch")
+            .unwrap()
+            .removes("a-1-0.conda")
+    );
     put(&own, "{\"patch_instructions_version\":7}");
-    assert!(of_user(root, "noarch").is_err());
+    assert!(of_user(&Place::Folder(root.join("noarch")), "noarch").is_err());
 
     put(
         &root.join("patch_yaml/b.yaml"),
@@ -147,7 +162,9 @@ fn the_users_file_and_rules() {
         "if: {name: a}\nthen: [{add_depends: first}]",
     );
     put(&root.join("patch_yaml/README.md"), "no rule");
-    let generator = Generator::find(root, None).unwrap().unwrap();
+    let generator = Generator::find(&Place::Folder(root.to_owned()), None)
+        .unwrap()
+        .unwrap();
     let patch = run(&generator, "noarch", 1).unwrap();
     assert_eq!(
         patch
@@ -157,16 +174,18 @@ fn the_users_file_and_rules() {
         r#"{"depends":["x","first","second"],"name":"a"}"#
     );
     put(&root.join("patch_yaml/a.yaml"), "no rule");
-    let error = Generator::find(root, None).unwrap_err().to_string();
+    let error = Generator::find(&Place::Folder(root.to_owned()), None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("a.yaml` cannot be used"), "{error}");
     // A script of conda-index comes first.
     put(&root.join("gen_patch.py"), "");
     assert!(matches!(
-        Generator::find(root, None).unwrap(),
+        Generator::find(&Place::Folder(root.to_owned()), None).unwrap(),
         Some(Generator::Script(_))
     ));
     let missing = root.join("missing.py");
-    let error = Generator::find(root, Some(&missing))
+    let error = Generator::find(&Place::Folder(root.to_owned()), Some(&missing))
         .unwrap_err()
         .to_string();
     assert!(error.contains("there is no patch generator"), "{error}");

@@ -1,13 +1,9 @@
-//! What lies in the channel.
+//! Which platforms a channel has.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use archive::package::Kind;
-use rayon::prelude::*;
-
 use crate::Error;
-use crate::scan::Stat;
+use crate::place::{Objects, Place};
 
 /// The folders that are platforms (conda's `constants.KNOWN_SUBDIRS`).
 pub(super) const SUBDIRS: [&str; 19] = [
@@ -32,44 +28,17 @@ pub(super) const SUBDIRS: [&str; 19] = [
     "zos-z",
 ];
 
-/// A file that is named like a package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Listed {
-    /// The name; what of it is not UTF-8 is replaced, and then it cannot be opened under it.
-    pub(super) file: String,
-    pub(super) kind: Kind,
-    /// What the file system says, if it is a file.
-    pub(super) stat: Result<Stat, Odd>,
-}
-
-/// Why something in a folder is no package, whatever is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Odd {
-    Name,
-    NotFile,
-    Unreadable,
-}
-
 /// The platforms of a channel, sorted: those that are asked for, or else those whose folders are
 /// there and noarch. Their folders are made.
-pub(super) fn subdirs(channel: &Path, asked: &[String]) -> Result<Vec<String>, Error> {
-    let path = || channel.to_owned();
-    if !channel.is_dir() {
-        return Err(Error::NotFolder { path: path() });
-    }
-    let list = |source| Error::List { source };
-    let name = fs_err::canonicalize(channel).map_err(list)?;
-    if name
-        .file_name()
-        .is_some_and(|name| SUBDIRS.iter().any(|subdir| name == *subdir))
-    {
-        return Err(Error::NamedLikeSubdir { path: path() });
-    }
+pub(super) fn subdirs(channel: &Place, asked: &[String]) -> Result<Vec<String>, Error> {
+    let there = match channel {
+        Place::Folder(path) => in_folder(path)?,
+        Place::Bucket(objects) => in_bucket(objects)?,
+    };
     let mut subdirs: Vec<String> = if asked.is_empty() {
-        let there = |subdir: &&str| *subdir == "noarch" || channel.join(subdir).is_dir();
         SUBDIRS
             .into_iter()
-            .filter(there)
+            .filter(|subdir| *subdir == "noarch" || there.iter().any(|name| name == subdir))
             .map(str::to_owned)
             .collect()
     } else {
@@ -83,46 +52,42 @@ pub(super) fn subdirs(channel: &Path, asked: &[String]) -> Result<Vec<String>, E
                 name: subdir.clone(),
             });
         }
-        fs_err::create_dir_all(channel.join(subdir)).map_err(list)?;
+        if let Place::Folder(path) = channel {
+            let made = fs_err::create_dir_all(path.join(subdir));
+            made.map_err(|source| Error::List { source })?;
+        }
     }
     Ok(subdirs)
 }
 
-/// What is named like a package in a folder, sorted by name. Nothing is opened.
-pub(super) fn list(folder: &Path) -> Result<Vec<Listed>, Error> {
-    let list = |source| Error::List { source };
-    let mut names = Vec::new();
-    for entry in fs_err::read_dir(folder).map_err(list)? {
-        let name = entry.map_err(list)?.file_name();
-        let kind = [Kind::Conda, Kind::TarBz2]
-            .into_iter()
-            .find(|kind| name.as_bytes().ends_with(kind.extension().as_bytes()));
-        // Hidden ones are what programs write before they rename it.
-        if let Some(kind) = kind
-            && !name.as_bytes().starts_with(b".")
-        {
-            names.push((name, kind));
-        }
+fn in_folder(channel: &Path) -> Result<Vec<String>, Error> {
+    let path = || channel.to_owned();
+    if !channel.is_dir() {
+        return Err(Error::NotFolder { path: path() });
     }
-    let mut listed: Vec<Listed> = names
-        .into_par_iter()
-        .with_min_len(512)
-        .map(|(name, kind)| {
-            let stat = match (name.to_str(), fs_err::metadata(folder.join(&name))) {
-                (None, _) => Err(Odd::Name),
-                (_, Ok(metadata)) if metadata.is_file() => Ok(Stat::of(&metadata)),
-                (_, Ok(_)) => Err(Odd::NotFile),
-                (_, Err(_)) => Err(Odd::Unreadable),
-            };
-            Listed {
-                file: name.to_string_lossy().into_owned(),
-                kind,
-                stat,
-            }
-        })
-        .collect();
-    listed.sort_unstable();
-    // Two names may become the same where they are not UTF-8.
-    listed.dedup_by(|one, other| one.file == other.file);
-    Ok(listed)
+    let name = fs_err::canonicalize(channel).map_err(|source| Error::List { source })?;
+    if name
+        .file_name()
+        .is_some_and(|name| SUBDIRS.iter().any(|subdir| name == *subdir))
+    {
+        return Err(Error::NamedLikeSubdir { path: path() });
+    }
+    let there = SUBDIRS
+        .iter()
+        .filter(|subdir| channel.join(subdir).is_dir());
+    Ok(there.map(|subdir| (*subdir).to_owned()).collect())
+}
+
+fn in_bucket(channel: &Objects) -> Result<Vec<String>, Error> {
+    let path = || channel.url("").into();
+    let prefix = channel.key("");
+    if SUBDIRS.contains(&prefix.rsplit('/').next().unwrap_or_default()) {
+        return Err(Error::NamedLikeSubdir { path: path() });
+    }
+    channel.load()?;
+    let (folders, any) = channel.folders();
+    if !any {
+        return Err(Error::Nothing { path: path() });
+    }
+    Ok(folders)
 }

@@ -147,12 +147,13 @@ fn instructions(
         Some(generator) => generator.instructions(head, each, context.script_limit)?,
         None => Instructions::default(),
     };
-    let there = || fs_err::read(context.channel.join(head.subdir).join(hotfix::FILE)).ok();
+    let platform = context.channel.at(head.subdir);
+    let there = || platform.read(hotfix::FILE).ok().flatten();
     if generated.is_empty() {
-        return Ok((hotfix::of_user(context.channel, head.subdir)?, there()));
+        return Ok((hotfix::of_user(&platform, head.subdir)?, there()));
     }
     let mut text = layout(context, generated.text().as_bytes())
-        .map_err(|source| Error::making(&folder.path().join(hotfix::FILE), source))?
+        .map_err(|source| Error::making(&folder.place().path(hotfix::FILE), source))?
         .into_owned();
     text.push(b'\n');
     if folder.is_ours(hotfix::FILE, &text) {
@@ -187,7 +188,7 @@ fn page(
         .collect();
     let mut text = Vec::new();
     html::write_subdir(&mut text, &site, subdir, &files, records)
-        .map_err(|source| Error::making(&folder.path().join("index.html"), source))?;
+        .map_err(|source| Error::making(&folder.place().path("index.html"), source))?;
     folder.offer("index.html", Rank::Aside, &text)
 }
 
@@ -219,7 +220,7 @@ fn current(
 ) -> Result<Written, Error> {
     let name = "current_repodata.json";
     let kept = current::select(patched, &context.pins)
-        .map_err(|source| Error::making(&folder.path().join(name), source))?;
+        .map_err(|source| Error::making(&folder.place().path(name), source))?;
     json(context, folder, name, Rank::Index, &|out| {
         let each: Each<'_> = &|kind, take| {
             patched(kind, &mut |file, record| match kept.get(file) {
@@ -248,7 +249,7 @@ fn json(
         let mut indented = Indented::new(&mut text);
         write(&mut indented).and_then(|()| indented.finish().map(drop))
     };
-    written.map_err(|source| Error::making(&folder.path().join(name), source))?;
+    written.map_err(|source| Error::making(&folder.place().path(name), source))?;
     let file = Written::of(name, &text);
     let digest = file.sha256;
     let packed = rank.min(Rank::Index);

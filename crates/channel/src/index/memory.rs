@@ -8,6 +8,7 @@ use archive::digest::{Hasher, Sha256};
 
 use super::{Context, shards};
 use crate::cache::{self, Batch, Cache};
+use crate::place::Place;
 use crate::publish::Made;
 use crate::scan::Stat;
 
@@ -101,6 +102,14 @@ impl Memory {
     }
 }
 
+/// Adds what is known of a file of the channel.
+pub(super) fn add_file(hasher: &mut Hasher, place: &Place, name: &str) {
+    match place {
+        Place::Folder(path) => add_path(hasher, &path.join(name), 0),
+        Place::Bucket(_) => hasher.update(format!("{:?}", place.stat(name)).as_bytes()),
+    }
+}
+
 /// Adds what the file system says of a file, or of all in a folder.
 pub(super) fn add_path(hasher: &mut Hasher, path: &Path, depth: usize) {
     hasher.update(path.as_os_str().as_encoded_bytes());
@@ -125,7 +134,6 @@ pub(super) fn add_path(hasher: &mut Hasher, path: &Path, depth: usize) {
 
 /// A channel may be indexed into several places, and from several stages.
 fn key(what: &str, context: &Context<'_>, subdir: &str) -> String {
-    let output = fs_err::canonicalize(&context.output).unwrap_or(context.output.clone());
     let stage = &context.options.upstream_stage;
-    format!("{what}/{stage}/{subdir}/{}", output.display())
+    format!("{what}/{stage}/{subdir}/{}", context.output.identity())
 }

@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fetch::postgres::Address;
+
+use crate::place::Location;
 use crate::scan::Wanted;
 
 /// The level of `.zst` files unless another is asked for.
@@ -15,7 +18,11 @@ pub struct Options {
     /// Which files are written.
     pub outputs: Outputs,
     /// Where they are written, if not into the channel.
-    pub output: Option<PathBuf>,
+    pub output: Option<Location>,
+    /// The database that the cache is in, if not in a file of the channel.
+    pub database: Option<Address>,
+    /// Where this machine keeps copies of caches that are in buckets.
+    pub cache_dir: PathBuf,
     /// The platforms that are indexed; all whose folders are there, and noarch, if empty.
     pub subdirs: Vec<String>,
     /// What the channel is called in pages; the name of its folder by default.
@@ -79,6 +86,8 @@ impl Default for Options {
         Self {
             outputs: Outputs::default(),
             output: None,
+            database: None,
+            cache_dir: fetch::default_cache_dir(),
             subdirs: Vec::new(),
             channel_name: None,
             patch_generator: None,

@@ -60,7 +60,7 @@ pub(super) fn offer(
     let subdirs: Vec<_> = platforms.iter().map(|one| one.name.as_str()).collect();
     let site = site(context, &subdirs);
     let entries = entries(context, platforms, made, cache, folder)?;
-    let channeldata = folder.path().join("channeldata.json");
+    let channeldata = folder.place().path("channeldata.json");
     let failed = |source| Error::making(&channeldata, source);
 
     let mut text = Vec::new();
@@ -101,7 +101,7 @@ fn entries(
     cache: &Cache,
     folder: &mut Folder,
 ) -> Result<BTreeMap<String, Entry>, Error> {
-    let failed = |source| Error::making(&context.output.join("channeldata.json"), source);
+    let failed = |source| Error::making(&context.output.path("channeldata.json"), source);
     let mut newest = Newest::default();
     for (number, one) in made.iter().enumerate() {
         newest
@@ -165,7 +165,7 @@ fn packages(
             let record = made.instructions.record(one.file, one.record);
             let record = record
                 .map_err(unreadable)
-                .map_err(|source| Error::making(folder.path(), source))?;
+                .map_err(|source| Error::making(&folder.place().path(""), source))?;
             if let Some(record) = record {
                 let name = shards::name(one.file, &record);
                 let row = (platform.name.as_str(), one.file, record);

@@ -14,6 +14,7 @@ use crate::output::date::Day;
 use crate::output::patch::Instructions;
 use crate::output::repodata::Head;
 use crate::output::shards::{self, INDEX};
+use crate::place::Place;
 use crate::publish::{Folder, Rank};
 
 /// What earlier runs made: for each name what its shard was made of, and its digest.
@@ -69,7 +70,7 @@ impl Memory {
     }
 
     /// Removes the shards that were withdrawn before a time; whether there were any.
-    pub(super) fn collect(&mut self, folder: &std::path::Path, before_ms: i64) -> bool {
+    pub(super) fn collect(&mut self, place: &Place, before_ms: i64) -> bool {
         let due: Vec<_> = self
             .withdrawn
             .iter()
@@ -77,12 +78,9 @@ impl Memory {
             .map(|(shard, _)| *shard)
             .collect();
         for shard in &due {
-            match fs_err::remove_file(folder.join(shards::file_name(shard))) {
-                // It is tried again the next time.
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
-                _ => {
-                    self.withdrawn.remove(shard);
-                }
+            // What cannot be removed is tried again the next time.
+            if place.remove(&shards::file_name(shard)).is_ok() {
+                self.withdrawn.remove(shard);
             }
         }
         !due.is_empty()
@@ -99,8 +97,8 @@ pub(super) fn make(
     memory: &Memory,
     folder: &mut Folder,
 ) -> Result<Memory, Error> {
-    let path = folder.path().to_owned();
-    let failed = |source| Error::making(&path.join(INDEX), source);
+    let place = folder.place().clone();
+    let failed = |source| Error::making(&place.path(INDEX), source);
     let mut names: BTreeMap<String, Vec<Record<'_>>> = BTreeMap::new();
     for record in records.iter() {
         let name = shards::name(record.file, record.record);
@@ -109,8 +107,8 @@ pub(super) fn make(
     let patches = Sha256::of(instructions.text().as_bytes());
     let names: Vec<_> = names.into_iter().collect();
     let there = |shard: &Sha256| {
-        let path = path.join(shards::file_name(shard));
-        fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+        let stat = place.stat(&shards::file_name(shard));
+        stat.is_some_and(|stat| stat.size > 0)
     };
     let made: Vec<(Sha256, Sha256, bool)> = names
         .par_iter()
@@ -153,9 +151,9 @@ pub(super) fn make(
         index.push((name.as_str(), *shard));
     }
     let named: BTreeSet<_> = index.iter().map(|(_, shard)| *shard).collect();
-    next.withdrawn = withdrawn(&path, &named, memory, context.now_ms).map_err(failed)?;
+    next.withdrawn = withdrawn(&place, &named, memory, context.now_ms).map_err(failed)?;
     // Touched packages are the same packages: an index with the same shards keeps its time.
-    let there = fs_err::read(path.join(INDEX)).unwrap_or_default();
+    let there = place.read(INDEX).ok().flatten().unwrap_or_default();
     let kept = shards::created_at(&there)
         .and_then(|time| shards::index(head, &time, &index).ok())
         .filter(|bytes| *bytes == there);
@@ -196,17 +194,15 @@ fn instant(milliseconds: i64) -> String {
 
 /// All shards in the folder that the index does not name.
 fn withdrawn(
-    folder: &std::path::Path,
+    place: &Place,
     named: &BTreeSet<Sha256>,
     memory: &Memory,
     now_ms: i64,
 ) -> std::io::Result<BTreeMap<Sha256, i64>> {
     let mut withdrawn = BTreeMap::new();
-    for entry in fs_err::read_dir(folder)? {
-        let name = entry?.file_name();
+    for name in place.names()? {
         let shard = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".msgpack.zst"))
+            .strip_suffix(".msgpack.zst")
             .and_then(|digest| digest.parse::<Sha256>().ok());
         if let Some(shard) = shard.filter(|shard| !named.contains(shard)) {
             let since = memory.withdrawn.get(&shard).copied().unwrap_or(now_ms);

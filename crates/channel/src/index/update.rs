@@ -1,12 +1,11 @@
 //! The cache follows the folders: what is new or changed is read, what is gone is forgotten.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::listing::{self, Listed, Odd};
 use super::{Context, Event, Skipped};
 use crate::cache::{self, Cache, Known, State};
+use crate::place::{Listed, Odd, Place};
 use crate::scan::{self, Done, Job, Wanted};
 use crate::{Error, Unusable};
 
@@ -47,11 +46,11 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
             read: 0,
         };
         if from_folder && options.update_cache {
-            let folder = context.channel.join(name);
+            let folder = context.channel.at(name);
             let mut missing = std::mem::take(&mut platform.files);
-            for listed in listing::list(&folder)? {
+            for listed in folder.packages()? {
                 let known = missing.remove(&listed.file);
-                match decide(context, cache, &platform, &listed, known)? {
+                match decide(context, cache, (&platform, &folder), &listed, known)? {
                     Decision::Keep(known) => {
                         platform.files.insert(listed.file, known);
                     }
@@ -61,7 +60,6 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
                     }
                     Decision::Read(mut job) => {
                         job.number = number;
-                        job.path = folder.join(&listed.file);
                         jobs.push(job);
                     }
                     Decision::Skip(reason) => {
@@ -153,7 +151,7 @@ enum Decision {
 fn decide(
     context: &Context<'_>,
     cache: &Cache,
-    platform: &Platform,
+    (platform, folder): (&Platform, &Place),
     listed: &Listed,
     known: Option<Known>,
 ) -> Result<Decision, Error> {
@@ -162,8 +160,7 @@ fn decide(
         Err(Odd::Name) => return Ok(Decision::Skip(chain(&Unusable::Name))),
         Err(Odd::NotFile) => return Ok(Decision::Skip(chain(&Unusable::NotFile))),
         Err(Odd::Unreadable) => {
-            let path = context.channel.join(&platform.name).join(&listed.file);
-            let reason = match fs_err::metadata(path) {
+            let reason = match fs_err::metadata(folder.path(&listed.file)) {
                 Err(source) => chain(&Unusable::Read { source }),
                 Ok(_) => chain(&Unusable::Changed),
             };
@@ -171,16 +168,18 @@ fn decide(
         }
     };
     let wanted = context.options.outputs.wanted();
-    let mut job = Job {
-        number: 0,
-        path: std::path::PathBuf::new(),
-        file: listed.file.clone(),
-        kind: listed.kind,
-        stat,
-        known: None,
+    let read = |known| {
+        Decision::Read(Job {
+            number: 0,
+            source: folder.source(listed),
+            file: listed.file.clone(),
+            kind: listed.kind,
+            stat,
+            known,
+        })
     };
     let Some(known) = known.filter(|_| !context.options.verify) else {
-        return Ok(Decision::Read(job));
+        return Ok(read(None));
     };
     let same = match known.state {
         State::Package | State::Unusable => known.stat == stat,
@@ -190,7 +189,7 @@ fn decide(
         }
     };
     if !same {
-        return Ok(Decision::Read(job));
+        return Ok(read(None));
     }
     let adopted = Known {
         stat,
@@ -204,10 +203,8 @@ fn decide(
             Decision::Adopt(adopted)
         }
         _ => {
-            job.known = cache
-                .package(&platform.place, &listed.file)?
-                .map(|scanned| (scanned.md5, scanned.sha256));
-            Decision::Read(job)
+            let scanned = cache.package(&platform.place, &listed.file)?;
+            read(scanned.map(|scanned| (scanned.md5, scanned.sha256)))
         }
     })
 }
@@ -281,6 +278,8 @@ fn keep(
                 platform.files.insert(job.file.clone(), known);
                 platform.skip(context, job.file, &reason);
             }
+            // A package is not left out because the store or the network fails.
+            Err(Unusable::Store { source }) => return Err(source.into()),
             // Next time it may be another.
             Err(reason) => {
                 batch.remove(&place, &job.file)?;
@@ -300,9 +299,4 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         next = error.source();
     }
     text
-}
-
-/// The folder of the cache and the lock.
-pub(super) fn folder(channel: &Path) -> std::path::PathBuf {
-    channel.join(".cache")
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Error, FILE, Lock, Owner};
+use super::file::FileLock as Lock;
+use super::{Error, FILE, Owner};
 
 const NOW: Duration = Duration::ZERO;
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::{DRAFT, Folder, Made, Rank, is_there, publish, sweep};
+use crate::place::Place;
 use archive::digest::Sha256;
 
 fn folder(path: &std::path::Path, before: &BTreeMap<String, Made>) -> Folder {
-    Folder::new(path.to_owned(), before.clone()).unwrap()
+    Folder::new(Place::Folder(path.to_owned()), before.clone()).unwrap()
 }
 
 fn names(path: &std::path::Path) -> Vec<String> {
@@ -46,7 +47,7 @@ fn only_what_changes_is_written() {
 
     // Somebody wrote over it, and there is no memory.
     fs_err::write(path.join("a.json"), "other").unwrap();
-    assert!(!is_there(&path, &made));
+    assert!(!is_there(&Place::Folder(path.clone()), &made));
     for memory in [&made, &BTreeMap::new()] {
         let mut third = folder(&path, memory);
         third.offer("a.json", Rank::Last, b"one").unwrap();
@@ -85,9 +86,9 @@ fn leftovers_are_swept() {
     let place = tempfile::tempdir().unwrap();
     fs_err::write(place.path().join(format!("{DRAFT}xyz")), "half").unwrap();
     fs_err::write(place.path().join("user.txt"), "whole").unwrap();
-    sweep(place.path()).unwrap();
+    sweep(&Place::Folder(place.path().to_owned())).unwrap();
     assert_eq!(names(place.path()), ["user.txt"]);
-    sweep(&place.path().join("absent")).unwrap();
+    sweep(&Place::Folder(place.path().join("absent"))).unwrap();
 }
 
 #[test]

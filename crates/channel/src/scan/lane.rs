@@ -1,14 +1,14 @@
 //! One package while it is read.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use archive::digest::{Hasher, Md5, Sha256};
 use archive::package;
-use fs_err::File;
 
 use super::md5::{self, BLOCK, State, Stream};
 use super::metadata::{self, Metadata};
-use super::{Done, Job, Stat, Wanted};
+use super::source::Opened;
+use super::{Done, Job, Wanted};
 use crate::Unusable;
 use crate::scanned::{PostInstall, Scanned};
 
@@ -18,7 +18,7 @@ const CHUNK: usize = 64 << 10;
 /// An open package. It is ready while there are blocks to take.
 pub(super) struct Lane {
     job: Job,
-    file: File,
+    file: Opened,
     metadata: Metadata,
     sha256: Hasher,
     md5: State,
@@ -35,21 +35,20 @@ pub(super) struct Lane {
 impl Lane {
     /// Opens a package and reads its metadata. What is broken already, or has its digests, is done.
     pub(super) fn open(
-        job: Job,
+        mut job: Job,
         wanted: Wanted,
         buffer: Vec<u8>,
     ) -> Result<Self, (Box<Done>, Vec<u8>)> {
-        let read = |source| Unusable::Read { source };
-        let opened = || {
-            let mut file = File::open(&job.path).map_err(read)?;
-            if Stat::of(&file.metadata().map_err(read)?) != job.stat {
-                return Err(Unusable::Changed);
-            }
-            let metadata =
-                metadata::read(&mut file, job.kind, wanted).map_err(|source| match source {
+        let mut opened = || {
+            let mut file = job.source.open(job.stat)?;
+            let read = |source| Unusable::Read { source };
+            let metadata = metadata::read(&mut file, job.kind, wanted);
+            let metadata = metadata.map_err(|source| {
+                file.explain(match source {
                     package::Error::Read { source } => Unusable::Read { source },
                     source => Unusable::Package { source },
-                })?;
+                })
+            })?;
             file.seek(SeekFrom::Start(0)).map_err(read)?;
             Ok((file, metadata))
         };
@@ -88,7 +87,7 @@ impl Lane {
             return false;
         }
         if let Err(source) = self.fill() {
-            self.failure = Some(Unusable::Read { source });
+            self.failure = Some(self.file.explain(Unusable::Read { source }));
         }
         self.failure.is_none()
     }
@@ -174,15 +173,13 @@ impl Lane {
 /// Whether the file is still the one that was listed, and its content what the archive says.
 fn check(
     job: &Job,
-    file: &File,
+    file: &Opened,
     metadata: &Metadata,
     length: u64,
     crc32: u32,
 ) -> Result<(), Unusable> {
-    let now = file
-        .metadata()
-        .map_err(|source| Unusable::Read { source })?;
-    if length != job.stat.size || Stat::of(&now) != job.stat {
+    file.check(job.stat)?;
+    if length != job.stat.size {
         return Err(Unusable::Changed);
     }
     match &metadata.content {

@@ -50,7 +50,7 @@ fn jobs(folder: &std::path::Path, files: &BTreeMap<String, Vec<u8>>) -> Vec<Job>
             Job {
                 number,
                 stat: Stat::of(&fs_err::metadata(&path).unwrap()),
-                path,
+                source: super::Source::File(path),
                 file: file.clone(),
                 kind: Kind::from_file_name(file).unwrap(),
                 known: None,
