@@ -4,6 +4,7 @@
 //! run is used again. How the tools do any of it is their own business: they are run as a user
 //! would run them.
 
+mod channel;
 mod places;
 mod table;
 
@@ -23,9 +24,7 @@ use table::Row;
 /// The platform for which the project was begun.
 const ARM: &str = "linux-aarch64";
 
-/// The channel, where `specs/bootstrap.toml` looks for it, and what is kept for the next run; both
-/// below the workspace.
-const CHANNEL: &str = "target/bootstrap";
+/// What is kept for the next run, below the workspace.
 const CACHE: &str = "target/demo/cache";
 
 /// What the installed Python must be able to do: the modules that need a library each, one
@@ -43,13 +42,13 @@ print(platform.machine(), 'Python ' + platform.python_version(), ssl.OPENSSL_VER
 /// How the demonstration is made.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask demo                 build, install and run everything
-  cargo xtask demo --profile ci    with quicker building and slower tools
+  cargo xtask demo                      build, install and run everything
+  cargo xtask demo --profile release    with the tools as users get them, which take longer to build
 
 Everything that it makes lies in target/; the installers in target/demo.")]
 pub(crate) struct Options {
-    /// The cargo profile of the tools
-    #[arg(long, value_name = "NAME", default_value = "release")]
+    /// The cargo profile of the tools; by default the one that `cargo xtask test` builds, too
+    #[arg(long, value_name = "NAME", default_value = "ci")]
     profile: String,
 }
 
@@ -86,7 +85,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let folder = workspace.root().join("target/demo");
     fs::create_dir_all(&folder)?;
     process::timed("bootstrap channel", || {
-        channel(workspace, &tools, &platforms)
+        channel::make(workspace, &tools, &platforms, CACHE)
     })?;
     let built = process::timed("installers", || {
         installers(workspace, &tools, &folder, &platforms)
@@ -121,19 +120,6 @@ fn host() -> Result<&'static str> {
         ("linux", "aarch64") => Ok(ARM),
         (system, cpu) => bail!("the demonstration runs on 64-bit Linux, not on {system} {cpu}"),
     }
-}
-
-/// Makes the channel where the spec looks for it. What is downloaded is kept with it.
-fn channel(workspace: &Workspace, tools: &Path, platforms: &[&str]) -> Result<()> {
-    let mut repack = Command::new(tools.join("archiconda"));
-    repack
-        .current_dir(workspace.root())
-        .args(["repack", "channels/bootstrap.toml"])
-        .args(["--output-dir", CHANNEL, "--cache-dir", CACHE]);
-    for platform in platforms {
-        repack.args(["--platform", platform]);
-    }
-    process::run(&mut repack)
 }
 
 /// Always resolves anew: the lock of an earlier run may name packages that were made otherwise.

@@ -19,13 +19,15 @@ pub(super) struct Tools {
     conda: Result<PathBuf, String>,
 }
 
-/// py-rattler installs a repodata's packages into a prefix, with an empty cache.
+/// py-rattler installs a repodata's packages into a prefix, with an empty cache. It sometimes crashes
+/// while its interpreter ends, with all work done: the interpreter does not get to its end.
 const RATTLER: &str = "
-import asyncio, sys
+import asyncio, os, sys
 from rattler import Channel, RepoData, install
 channel, repodata, prefix, cache = sys.argv[1:]
 records = RepoData.from_path(repodata).into_repo_data(Channel(channel))
 asyncio.run(install(records, prefix, cache_dir=cache, show_progress=False))
+os._exit(0)
 ";
 
 /// conda-package-handling extracts packages, in one process.
