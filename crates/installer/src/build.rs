@@ -413,8 +413,9 @@ impl Clock {
 
 /// A stream is decoded by one thread from its start to its end: a long one with a large share of all
 /// bytes would still be decoded when the other threads are done. Below this length (decoded bytes)
-/// nobody waits for long enough to pay for compressing it again, which takes a hundred times as long.
-const SHORT_TAIL: u64 = 64 << 20;
+/// they wait for half a second at most, though the long ones are begun first, and compressing it
+/// again takes a hundred times as long as they would.
+const SHORT_TAIL: u64 = 256 << 20;
 
 fn makes_a_tail(scan: &Scan, total: u64) -> bool {
     let largest = scan
