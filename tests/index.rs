@@ -1,7 +1,9 @@
 //! `archiconda index` as the indexer that takes conda-index's place: the same bytes, the same options,
 //! and right outputs whatever happens to the process.
 
+mod bucket;
 mod crash;
+mod database;
 mod golden;
 mod options;
 

@@ -2,7 +2,9 @@
 //! running executables, and pictures of folders. Each test works in a [`run::Place`] of its own.
 
 pub(crate) mod browser;
+pub(crate) mod bucket;
 pub(crate) mod channel;
+pub(crate) mod database;
 pub(crate) mod package;
 pub(crate) mod raw;
 pub(crate) mod requirements;

@@ -37,6 +37,19 @@ pub(crate) fn oracles() -> Option<PathBuf> {
     require("py-rattler (cargo xtask test)", found)
 }
 
+/// A Python interpreter that has moto, an S3-compatible server.
+pub(crate) fn bucket_server() -> Option<PathBuf> {
+    let has_server = |python: &PathBuf| python.with_file_name("moto_server").is_file();
+    let made = || finished("oracles/environment", "bin/python");
+    let found = variable("ARCHICONDA_ORACLES").or_else(made);
+    require("moto (cargo xtask test)", found.filter(has_server))
+}
+
+/// The folder of PostgreSQL's programs.
+pub(crate) fn postgresql() -> Option<PathBuf> {
+    require("PostgreSQL (cargo xtask test)", super::database::find())
+}
+
 /// A folder for `PYTHONPATH` with which [`oracles`]'s interpreter runs `-m conda`.
 pub(crate) fn conda() -> Option<PathBuf> {
     let made = || finished("oracles/conda", "");

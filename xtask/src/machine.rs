@@ -90,6 +90,11 @@ const NEEDS: &[Need] = &[
     ),
     need("zsh", Sign::Program("zsh"), "installers are not run by zsh"),
     need(
+        "postgresql",
+        Sign::Program("postgres"),
+        "the indexer's cache is not tried in PostgreSQL",
+    ),
+    need(
         "chromium",
         Sign::Program("chromium"),
         "pages are not tried in a browser",

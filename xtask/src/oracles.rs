@@ -1,5 +1,5 @@
-//! The peers that read what we write, or write the same: py-rattler, conda-index and conda itself.
-//! All but conda come from `PyPI`; conda is in no registry and is taken out of the test data.
+//! The peers that read what we write, or write the same: py-rattler, conda-index and conda itself; and moto, a server
+//! that speaks as S3 does. All but conda come from `PyPI`; conda is in no registry and is taken out of the test data.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,14 +18,19 @@ const PACKAGES: &[&str] = &[
     "conda-package-handling==2.6.0",
     "conda_package_streaming==0.13.0",
     "distro==1.9.0",
+    "flask==3.1.3",
+    "flask-cors==6.0.5",
     "frozendict==2.5.1",
     "jsonpatch==1.47",
+    "moto==5.2.5",
     "msgpack==1.2.4",
     "packaging==26.3",
     "platformdirs==4.14.7",
     "pluggy==1.7.0",
+    "py-partiql-parser==0.6.3",
     "py-rattler==0.28.0",
     "pycosat==0.6.6",
+    "pyyaml==6.0.4",
     "requests==2.34.2",
     "ruamel.yaml==0.19.1",
     "setuptools==80.9.0",

@@ -139,6 +139,14 @@ impl Cache {
         self.is_changed
     }
 
+    /// The database, where that is what the cache is in.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        match &self.tables {
+            Tables::File(_) => None,
+            Tables::Database(database) => Some(database),
+        }
+    }
+
     /// What is known of the files of a platform, sorted by name.
     pub(crate) fn files(&self, subdir: &str) -> Result<Vec<(String, Known)>, Error> {
         let mut files = Vec::new();
@@ -147,6 +155,14 @@ impl Cache {
             Some(())
         })?;
         Ok(files)
+    }
+
+    /// What is known of one file.
+    pub(crate) fn file(&self, subdir: &str, name: &str) -> Result<Option<Known>, Error> {
+        match self.get(Table::Files, &format!("{subdir}/{name}"))? {
+            None => Ok(None),
+            Some(value) => codec::known(&value).map(Some).ok_or(Error::Damaged),
+        }
     }
 
     /// Hands all packages of a platform on, sorted by name. What channeldata tells is read only
@@ -297,6 +313,15 @@ impl Batch<'_> {
         match self.kind {
             Kind::File(batch) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.write(&changes)?),
+        }
+    }
+
+    /// The same for a part of the database's queue, which is done then.
+    pub(crate) fn finish(self, keys: &[String]) -> Result<(), Error> {
+        *self.is_changed = true;
+        match self.kind {
+            Kind::File(batch) => batch.commit(),
+            Kind::Database(database, changes) => Ok(database.finish(keys, &changes)?),
         }
     }
 

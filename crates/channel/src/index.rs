@@ -1,6 +1,7 @@
 //! Indexing a channel: the cache follows the folders, then the files of all platforms are made anew
 //! where anything changed, then all of them are put in place.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use archive::digest::{Hasher, Sha256};
@@ -24,6 +25,7 @@ mod pages;
 mod quarantine;
 mod records;
 mod shards;
+mod share;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -147,6 +149,7 @@ pub fn index(
 ) -> Result<Report, Error> {
     let channel = Place::open(&channel.into())?;
     let subdirs = listing::subdirs(&channel, &options.subdirs)?;
+    let shared = read_together(&channel, &subdirs, options, report)?;
     let context = context(&channel, subdirs, options, report)?;
     let lock = Lock::take(&channel, options.patience, &mut |owner| {
         report(Event::Waiting { owner });
@@ -156,8 +159,11 @@ pub fn index(
     let home = Home::of(&channel, options.database.as_ref(), &options.cache_dir)?;
     let attempt = || {
         let mut cache = home.open()?;
-        let report = run(&context, &mut cache, &lock)?;
+        let mut report = run(&context, &mut cache, &lock)?;
         home.keep(cache)?;
+        for subdir in &mut report.subdirs {
+            subdir.read += shared.get(&subdir.name).copied().unwrap_or(0);
+        }
         Ok(report)
     };
     match attempt() {
@@ -167,6 +173,35 @@ pub fn index(
             attempt()
         }
         outcome => outcome,
+    }
+}
+
+/// With a database, all processes read before one of them publishes. What cannot be shared is done under the
+/// lock. How many packages were read here, for each platform.
+fn read_together(
+    channel: &Place,
+    subdirs: &[String],
+    options: &Options,
+    report: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<BTreeMap<String, usize>, Error> {
+    let has_files = options.update_cache && options.upstream_stage == "fs";
+    if options.database.is_none() || options.verify || !has_files {
+        return Ok(BTreeMap::new());
+    }
+    // Who publishes tells what is left out.
+    let quiet = |event: Event<'_>| {
+        if !matches!(event, Event::Skipped { .. }) {
+            report(event);
+        }
+    };
+    let context = context(channel, subdirs.to_vec(), options, &quiet)?;
+    let home = Home::of(channel, options.database.as_ref(), &options.cache_dir)?;
+    let shared = home
+        .open()
+        .and_then(|mut cache| share::share(&context, &mut cache));
+    match shared {
+        Err(Error::Cache(cache::Error::Damaged)) => Ok(BTreeMap::new()),
+        shared => shared,
     }
 }
 

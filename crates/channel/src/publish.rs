@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -53,7 +53,15 @@ struct Draft {
     name: String,
     rank: Rank,
     key: Sha256,
-    file: NamedTempFile,
+    body: Body,
+}
+
+/// Where the bytes wait.
+enum Body {
+    /// Beside their place.
+    Beside(NamedTempFile),
+    /// In a file that has no name, and so is gone with the process.
+    Unnamed(std::fs::File),
 }
 
 impl Folder {
@@ -106,19 +114,22 @@ impl Folder {
             self.same.insert(name.to_owned(), Made { stat, key });
             return Ok(());
         }
-        let file = match &self.place {
+        let body = match &self.place {
             Place::Folder(folder) => path
                 .parent()
                 .map_or(Ok(()), fs_err::create_dir_all)
-                .and_then(|()| draft(folder, bytes, true)),
-            Place::Bucket(_) => draft(&std::env::temp_dir(), bytes, false),
+                .and_then(|()| draft(folder, bytes, true))
+                .map(Body::Beside),
+            Place::Bucket(_) => tempfile::tempfile()
+                .and_then(|mut file| file.write_all(bytes).map(|()| file))
+                .map(Body::Unnamed),
         };
-        let file = file.map_err(failed)?;
+        let body = body.map_err(failed)?;
         self.drafts.push(Draft {
             name: name.to_owned(),
             rank,
             key,
-            file,
+            body,
         });
         Ok(())
     }
@@ -248,19 +259,22 @@ pub(crate) fn publish(folders: Vec<Folder>) -> Result<Vec<BTreeMap<String, Made>
 }
 
 fn put(place: &Place, draft: Draft) -> Result<(), Error> {
-    match place {
-        Place::Folder(folder) => {
-            let path = folder.join(&draft.name);
-            let placed = draft.file.persist(&path);
-            placed.map_err(|error| write_error(&path, error.error))?;
+    let path = place.path(&draft.name);
+    let failed = |source| write_error(&path, source);
+    match (draft.body, place) {
+        (Body::Beside(file), _) => {
+            let placed = file.persist(&path);
+            placed.map(drop).map_err(|error| failed(error.error))
         }
-        Place::Bucket(objects) => {
-            let path = draft.file.path();
-            let bytes = fs_err::read(path).map_err(|source| write_error(path, source))?;
-            objects.replace(&draft.name, bytes)?;
+        (Body::Unnamed(mut file), Place::Bucket(objects)) => {
+            let mut bytes = Vec::new();
+            file.rewind()
+                .and_then(|()| file.read_to_end(&mut bytes))
+                .map_err(failed)?;
+            objects.replace(&draft.name, bytes)
         }
+        (Body::Unnamed(_), Place::Folder(_)) => unreachable!("drafts of folders have names"),
     }
-    Ok(())
 }
 
 /// Whether the files that were made are still there as they were.

@@ -102,12 +102,7 @@ pub(crate) fn scan<E>(
 ) -> Result<(), E> {
     // The largest first: nothing is left over at the end that one thread reads alone.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.stat.size));
-    let threads = match threads {
-        0 => thread::available_parallelism().map_or(1, NonZero::get),
-        threads => threads,
-    }
-    .min(jobs.len().div_ceil(2))
-    .max(1);
+    let threads = processors(threads).min(jobs.len().div_ceil(2)).max(1);
     let gang = jobs.len().div_ceil(threads).clamp(1, md5::LANES);
     let queue = Mutex::new(VecDeque::from(jobs));
     let (sender, receiver) = sync_channel(2 * md5::LANES * threads);
@@ -127,6 +122,18 @@ pub(crate) fn scan<E>(
         }
         Ok(())
     })
+}
+
+/// How many packages `threads` threads read side by side.
+pub(crate) fn gangs(threads: usize) -> u32 {
+    u32::try_from(processors(threads) * md5::LANES).unwrap_or(u32::MAX)
+}
+
+fn processors(threads: usize) -> usize {
+    match threads {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        threads => threads,
+    }
 }
 
 /// One thread: a gang of packages, each replaced by the next from the queue when it is done.

@@ -187,34 +187,29 @@ impl Database {
         })
     }
 
-    /// Puts keys with their weights into the queue that are not in it. Whether that was done: another process may be
-    /// at it.
-    pub fn enqueue(&self, keys: &[(String, u64)]) -> Result<bool, Error> {
+    /// Puts keys with their weights into the queue that are not in it.
+    pub fn enqueue(&self, keys: &[(String, u64)]) -> Result<(), Error> {
         self.block_on(async {
             self.execute("BEGIN").await?;
-            let rows = self
-                .client
-                .query(
-                    "SELECT pg_try_advisory_xact_lock(hashtext('archiconda index queue'), $1::int8::int4)",
-                    &[&self.owner],
-                )
-                .await
-                .map_err(|error| self.query_failed(&error))?;
-            let ours = rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-            for keys in keys.chunks(ROWS).take_while(|_| ours) {
+            // One process at a time, so that none finds the queue empty that another is filling.
+            self.run(
+                "SELECT pg_advisory_xact_lock(hashtext('archiconda index queue'), $1::int8::int4)",
+                &[&self.owner],
+            )
+            .await?;
+            for keys in keys.chunks(ROWS) {
                 let (names, weights): (Vec<&str>, Vec<i64>) = keys
                     .iter()
                     .map(|(key, weight)| (key.as_str(), i64::try_from(*weight).unwrap_or(i64::MAX)))
                     .unzip();
                 self.run(
                     "INSERT INTO archiconda_index_queue (owner, key, weight) \
-                     SELECT $1, * FROM unnest($2::text[], $3::int8[]) ON CONFLICT DO NOTHING",
+                     SELECT $1::int8, * FROM unnest($2::text[], $3::int8[]) ON CONFLICT DO NOTHING",
                     &[&self.owner, &names, &weights],
                 )
                 .await?;
             }
-            self.execute("COMMIT").await?;
-            Ok(ours)
+            self.execute("COMMIT").await
         })
     }
 
@@ -291,7 +286,7 @@ impl Database {
                 let (keys, values): (Vec<&str>, Vec<&[u8]>) = rows.iter().copied().unzip();
                 let statement = format!(
                     "INSERT INTO {} (owner, key, value) \
-                     SELECT $1, * FROM unnest($2::text[], $3::bytea[]) \
+                     SELECT $1::int8, * FROM unnest($2::text[], $3::bytea[]) \
                      ON CONFLICT (owner, key) DO UPDATE SET value = EXCLUDED.value",
                     table.name()
                 );

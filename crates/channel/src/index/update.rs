@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Context, Event, Skipped};
-use crate::cache::{self, Cache, Known, State};
+use crate::cache::{self, Batch, Cache, Known, State};
 use crate::place::{Listed, Odd, Place};
 use crate::scan::{self, Done, Job, Wanted};
 use crate::{Error, Unusable};
 
 /// How many packages are read before the cache is written: what a crash costs at most.
-const BATCH: usize = 1024;
+const MANY: usize = 1024;
 
 /// The same as a time.
-const BATCH_TIME: Duration = Duration::from_secs(3);
+const LONG: Duration = Duration::from_secs(3);
 
 /// A platform and what is in it.
 pub(super) struct Platform {
@@ -28,8 +28,17 @@ pub(super) struct Platform {
     pub(super) read: usize,
 }
 
-/// Brings the cache up to date and tells what is in the platforms.
-pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Platform>, Error> {
+/// What is in the platforms, and what the cache lacks of it.
+pub(super) struct Look {
+    pub(super) platforms: Vec<Platform>,
+    /// What must be read. The numbers are those of the platforms.
+    pub(super) jobs: Vec<Job>,
+    gone: Vec<(usize, String)>,
+    adopted: Vec<(usize, String, Known)>,
+}
+
+/// Lists the platforms and compares with what the cache knows.
+pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> {
     let options = context.options;
     let mut platforms = Vec::new();
     let mut jobs = Vec::new();
@@ -80,6 +89,22 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
         }
         platforms.push(platform);
     }
+    Ok(Look {
+        platforms,
+        jobs,
+        gone,
+        adopted,
+    })
+}
+
+/// Brings the cache up to date and tells what is in the platforms.
+pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Platform>, Error> {
+    let Look {
+        mut platforms,
+        jobs,
+        gone,
+        adopted,
+    } = look(context, cache)?;
     (context.report)(Event::Listed {
         packages: jobs.len(),
     });
@@ -220,17 +245,9 @@ fn read(
     let mut pending: Vec<Done> = Vec::new();
     let mut since = Instant::now();
     scan::scan(jobs, wanted, context.options.threads, &mut |done| {
-        if let Some(platform) = platforms.get(done.job.number) {
-            // What is left out is told when it is kept.
-            if done.outcome.is_ok() {
-                (context.report)(Event::Indexed {
-                    subdir: &platform.name,
-                    file: &done.job.file,
-                });
-            }
-        }
+        tell(context, platforms, &done);
         pending.push(done);
-        if pending.len() >= BATCH || since.elapsed() >= BATCH_TIME {
+        if pending.len() >= MANY || since.elapsed() >= LONG {
             keep(context, cache, platforms, std::mem::take(&mut pending))?;
             since = Instant::now();
         }
@@ -239,12 +256,53 @@ fn read(
     keep(context, cache, platforms, pending)
 }
 
+/// Reads what was taken from a queue, and lets it go when all of it is kept.
+pub(super) fn read_part(
+    context: &Context<'_>,
+    cache: &mut Cache,
+    platforms: &mut [Platform],
+    jobs: Vec<Job>,
+    taken: &[String],
+) -> Result<(), Error> {
+    let wanted = context.options.outputs.wanted();
+    let mut pending: Vec<Done> = Vec::new();
+    if !jobs.is_empty() {
+        scan::scan(jobs, wanted, context.options.threads, &mut |done| {
+            tell(context, platforms, &done);
+            pending.push(done);
+            Ok::<_, Error>(())
+        })?;
+    }
+    Ok(collect(context, cache, platforms, pending)?.finish(taken)?)
+}
+
+/// What is left out is told when it is kept.
+fn tell(context: &Context<'_>, platforms: &[Platform], done: &Done) {
+    if let Some(platform) = platforms.get(done.job.number)
+        && done.outcome.is_ok()
+    {
+        (context.report)(Event::Indexed {
+            subdir: &platform.name,
+            file: &done.job.file,
+        });
+    }
+}
+
 fn keep(
     context: &Context<'_>,
     cache: &mut Cache,
     platforms: &mut [Platform],
     pending: Vec<Done>,
 ) -> Result<(), Error> {
+    Ok(collect(context, cache, platforms, pending)?.commit()?)
+}
+
+fn collect<'a>(
+    context: &Context<'_>,
+    cache: &'a mut Cache,
+    platforms: &mut [Platform],
+    pending: Vec<Done>,
+) -> Result<Batch<'a>, Error> {
     let mut batch = cache.batch()?;
     for Done { job, outcome } in pending {
         let Some(platform) = platforms.get_mut(job.number) else {
@@ -287,7 +345,7 @@ fn keep(
             }
         }
     }
-    Ok(batch.commit()?)
+    Ok(batch)
 }
 
 /// An error with the causes below it, in one line.
