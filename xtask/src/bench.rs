@@ -4,6 +4,7 @@
 
 mod build;
 mod facts;
+mod index;
 mod input;
 mod install;
 mod measure;
@@ -31,10 +32,11 @@ use tools::Tools;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench                    everything, and rewrite docs/benchmarks.md
-  cargo xtask bench install --runs 15  one bench
+  cargo xtask bench install --runs 15  one bench and its variants, install-skewed
+  cargo xtask bench index              all that concerns the indexer: half an hour, 12 GB of memory
   cargo xtask bench --quick            small inputs, few runs, no page: that everything still runs")]
 pub(crate) struct Options {
-    /// Which benches [default: all]
+    /// Which benches, each with those whose name it begins [default: all]
     #[arg(value_name = "NAME", value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
     /// Inputs of a tenth of the size and two runs; docs/benchmarks.md stays as it is
@@ -77,11 +79,17 @@ struct Bench<'a> {
 type Function = fn(&Bench<'_>) -> Result<Outcome>;
 
 /// All benches, in the order in which they run.
-const BENCHES: [(&str, Function); 4] = [
+const BENCHES: [(&str, Function); 10] = [
     ("install", install::even),
     ("install-skewed", install::skewed),
     ("memory", memory::run),
     ("build", build::run),
+    ("index", index::cold),
+    ("index-mixed", index::mixed),
+    ("index-memory", index::memory),
+    ("index-warm", index::warm),
+    ("index-added", index::added),
+    ("index-million", index::million),
 ];
 
 /// Where figures are kept.
@@ -149,7 +157,11 @@ fn measure_all(tools: &Tools, folder: &Path, options: &Options) -> Result<Vec<Ou
     let runs = options.runs.unwrap_or(if options.quick { 2 } else { 7 });
     let mut found = Vec::new();
     for (name, bench) in BENCHES {
-        if !options.names.is_empty() && !options.names.iter().any(|wanted| wanted == name) {
+        let is_meant = |wanted: &String| {
+            let rest = name.strip_prefix(wanted.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        if !options.names.is_empty() && !options.names.iter().any(is_meant) {
             continue;
         }
         let own = folder.join(name);

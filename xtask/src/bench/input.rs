@@ -3,6 +3,7 @@
 
 mod content;
 mod random;
+pub(super) mod stock;
 
 use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};

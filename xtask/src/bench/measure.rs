@@ -26,6 +26,10 @@ pub(super) struct Measured<'a> {
     pub(super) makes: Option<(PathBuf, usize)>,
     /// More runs than these would take too long.
     pub(super) at_most: usize,
+    /// What is done before each run, outside the measurement.
+    pub(super) prepare: Option<Box<dyn Fn() -> Result<()> + 'a>>,
+    /// The first run counts, and is the only one.
+    pub(super) once: bool,
 }
 
 /// What one run took.
@@ -37,6 +41,8 @@ pub(super) struct Run {
     pub(super) cpu: f64,
     /// Bytes: the largest process's peak.
     pub(super) memory: u64,
+    /// Bytes that were handed to the system to be written, by all processes.
+    pub(super) written: u64,
 }
 
 /// All runs of a command, in order.
@@ -54,6 +60,8 @@ impl<'a> Measured<'a> {
             fresh: Vec::new(),
             makes: None,
             at_most: usize::MAX,
+            prepare: None,
+            once: false,
         }
     }
 
@@ -73,6 +81,17 @@ impl<'a> Measured<'a> {
         self
     }
 
+    pub(super) fn prepared(mut self, prepare: impl Fn() -> Result<()> + 'a) -> Measured<'a> {
+        self.prepare = Some(Box::new(prepare));
+        self
+    }
+
+    pub(super) fn once(mut self) -> Measured<'a> {
+        self.once = true;
+        self.at_most = 0;
+        self
+    }
+
     fn clean(&self) -> Result<()> {
         for path in &self.fresh {
             if path.is_file() {
@@ -87,6 +106,9 @@ impl<'a> Measured<'a> {
     /// One run, checked.
     pub(super) fn run(&self) -> Result<Run> {
         self.clean()?;
+        if let Some(prepare) = &self.prepare {
+            prepare()?;
+        }
         let run = measure(&(self.command)()).with_context(|| self.label.clone())?;
         if let Some((folder, files)) = &self.makes {
             let found = count(folder)?;
@@ -114,7 +136,7 @@ pub(super) fn rotate(measured: &[Measured<'_>], rounds: usize) -> Result<Vec<Run
                 continue;
             }
             let run = one.run()?;
-            if round > 0 {
+            if round > 0 || one.once {
                 runs.runs.push(run);
             }
         }
@@ -174,7 +196,18 @@ pub(super) fn measure_here(program: &[OsString]) -> Result<Run> {
         wall,
         cpu: seconds(usage.user_time()) + seconds(usage.system_time()),
         memory: u64::try_from(usage.max_rss()).unwrap_or_default() * 1024,
+        written: written(),
     })
+}
+
+/// What this process and those that it has waited for wrote so far; 0 where the kernel does not say.
+fn written() -> u64 {
+    let text = fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let mut lines = text.lines();
+    let count = lines.find_map(|line| line.strip_prefix("wchar: "));
+    count
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The number of files and links below a folder.

@@ -45,6 +45,7 @@ pub(super) enum Quantity {
     Wall,
     Cpu,
     Memory,
+    Written,
 }
 
 impl Outcome {
@@ -89,6 +90,13 @@ impl Outcome {
         });
     }
 
+    /// The middle of a command's figures.
+    pub(super) fn middle(&self, quantity: Quantity, label: &str) -> f64 {
+        let runs = self.runs.iter().filter(|runs| runs.label == label);
+        let figures = runs.flat_map(|runs| &runs.runs).map(|run| quantity.of(run));
+        median(figures.collect())
+    }
+
     /// The largest of a command's figures.
     pub(super) fn largest(&self, quantity: Quantity, label: &str) -> f64 {
         let runs = self.runs.iter().filter(|runs| runs.label == label);
@@ -111,7 +119,14 @@ impl Outcome {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let mut rows = vec![titles(&["", "wall s", "CPU s", "peak MB", "runs"])];
+        let mut rows = vec![titles(&[
+            "",
+            "wall s",
+            "CPU s",
+            "peak MB",
+            "written MB",
+            "runs",
+        ])];
         for runs in &self.runs {
             let column = |quantity: Quantity, digits: usize| {
                 let values: Vec<f64> = runs.runs.iter().map(|run| quantity.of(run)).collect();
@@ -127,6 +142,7 @@ impl Outcome {
                 column(Quantity::Wall, 3),
                 column(Quantity::Cpu, 3),
                 column(Quantity::Memory, 1),
+                column(Quantity::Written, 1),
                 runs.runs.len().to_string(),
             ]);
         }
@@ -176,6 +192,7 @@ impl Quantity {
             Quantity::Wall => run.wall,
             Quantity::Cpu => run.cpu,
             Quantity::Memory => run.memory as f64 / 1e6,
+            Quantity::Written => run.written as f64 / 1e6,
         }
     }
 
@@ -184,6 +201,7 @@ impl Quantity {
             Quantity::Wall => "wall time",
             Quantity::Cpu => "CPU",
             Quantity::Memory => "peak memory",
+            Quantity::Written => "bytes written",
         }
     }
 }

@@ -74,6 +74,7 @@ fn outcome(name: &'static str, cpu: f64) -> Outcome {
             wall: cpu,
             cpu,
             memory: 1_000_000,
+            written: 0,
         }],
     };
     let mut outcome = Outcome::new(

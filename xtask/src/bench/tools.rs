@@ -39,6 +39,14 @@ for package in packages:
     extract(package, os.path.join(destination, os.path.basename(package)))
 ";
 
+/// py-rattler indexes a channel. It sometimes aborts while its interpreter ends: that is left out.
+const RATTLER_INDEX: &str = "
+import asyncio, os, sys
+from rattler.index import index_fs
+asyncio.run(index_fs(sys.argv[1], write_zst=False, write_shards=False))
+os._exit(0)
+";
+
 impl Tools {
     /// Builds ours, unless they are to be taken as they are, and installs the peers.
     pub(super) fn prepare(workspace: &Workspace, profile: &str, build: bool) -> Result<Tools> {
@@ -82,6 +90,33 @@ impl Tools {
     pub(super) fn index(&self, channel: &Path) -> Result<()> {
         let mut command = Command::new(self.binaries.join("archiconda"));
         process::quietly(command.arg("index").arg(channel))
+    }
+
+    /// `archiconda index`, as it is measured.
+    pub(super) fn indexer(&self, channel: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.binaries.join("archiconda"));
+        command.arg("index").arg(channel).args(arguments);
+        command
+    }
+
+    pub(super) fn conda_index(&self, channel: &Path) -> Result<Command, String> {
+        let mut command = Command::new(self.peers.clone()?);
+        command
+            .env("PYTHONPATH", self.conda.clone()?)
+            .args(["-m", "conda_index"])
+            .arg(channel);
+        if let Some(folder) = channel.parent() {
+            command
+                .env("HOME", folder)
+                .env("CONDA_PKGS_DIRS", folder.join("pkgs"));
+        }
+        Ok(command)
+    }
+
+    pub(super) fn rattler_index(&self, channel: &Path) -> Result<Command, String> {
+        let mut command = Command::new(self.peers.clone()?);
+        command.args(["-c", RATTLER_INDEX]).arg(channel);
+        Ok(command)
     }
 
     /// Writes the spec of a distribution of these packages into `folder`.
