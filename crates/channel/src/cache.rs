@@ -165,17 +165,16 @@ impl Cache {
         }
     }
 
-    /// Hands all packages of a platform on, sorted by name. What channeldata tells is read only
-    /// where `details` says so.
-    pub(crate) fn packages(
+    /// Hands the texts of all packages of a platform on, sorted by name: file name, record,
+    /// `run_exports`.
+    pub(crate) fn records(
         &self,
         subdir: &str,
-        details: bool,
-        take: &mut dyn FnMut(Scanned),
+        take: &mut dyn FnMut(&str, &str, Option<&str>),
     ) -> Result<(), Error> {
         self.range(Table::Packages, subdir, &mut |name, value| {
-            if let codec::Row::Package(scanned) = codec::row(name, value, details)? {
-                take(*scanned);
+            if let Some((record, run_exports)) = codec::texts(name, value)? {
+                take(name, record, run_exports);
             }
             Some(())
         })
@@ -186,7 +185,7 @@ impl Cache {
         let key = format!("{subdir}/{name}");
         match self.get(Table::Packages, &key)? {
             None => Ok(None),
-            Some(value) => match codec::row(name, &value, true).ok_or(Error::Damaged)? {
+            Some(value) => match codec::row(name, &value).ok_or(Error::Damaged)? {
                 codec::Row::Package(scanned) => Ok(Some(*scanned)),
                 codec::Row::Reason(_) => Ok(None),
             },
@@ -198,7 +197,7 @@ impl Cache {
         let key = format!("{subdir}/{name}");
         match self.get(Table::Packages, &key)? {
             None => Ok(None),
-            Some(value) => match codec::row(name, &value, false).ok_or(Error::Damaged)? {
+            Some(value) => match codec::row(name, &value).ok_or(Error::Damaged)? {
                 codec::Row::Package(_) => Ok(None),
                 codec::Row::Reason(reason) => Ok(Some(reason)),
             },

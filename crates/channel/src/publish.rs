@@ -15,6 +15,7 @@ use crate::Error;
 use crate::place::Place;
 use crate::scan::Stat;
 
+mod large;
 #[cfg(test)]
 mod tests;
 
@@ -97,14 +98,11 @@ impl Folder {
         key: Sha256,
         make: impl FnOnce() -> io::Result<B>,
     ) -> Result<(), Error> {
-        let path = self.place.path(name);
-        let stat = self.place.stat(name);
-        if let (Some(stat), Some(made)) = (stat, self.before.get(name))
-            && *made == (Made { stat, key })
-        {
-            self.same.insert(name.to_owned(), *made);
+        if self.keeps(name, key) {
             return Ok(());
         }
+        let path = self.place.path(name);
+        let stat = self.place.stat(name);
         let failed = |source| write_error(&path, source);
         let bytes = make().map_err(failed)?;
         let bytes = bytes.as_ref();

@@ -105,14 +105,14 @@ pub(super) fn encode_package(scanned: &Scanned) -> Vec<u8> {
     seal(&scanned.file, &value)
 }
 
-/// What is kept of the file `name`; with `details` all of it.
-pub(super) fn row(name: &str, sealed: &[u8], details: bool) -> Option<Row> {
+/// What is kept of the file `name`.
+pub(super) fn row(name: &str, sealed: &[u8]) -> Option<Row> {
     let mut reader = Reader(open(name, sealed)?);
     let [kind] = reader.array()?;
     if kind == 0 {
         return Some(Row::Reason(String::from_utf8(reader.0.to_vec()).ok()?));
     }
-    let mut scanned = Scanned {
+    let scanned = Scanned {
         file: name.to_owned(),
         kind: Kind::from_file_name(name)?,
         md5: Md5(reader.array()?),
@@ -121,28 +121,48 @@ pub(super) fn row(name: &str, sealed: &[u8], details: bool) -> Option<Row> {
         mtime_ns: i64::from_le_bytes(reader.array()?),
         record: reader.text()??,
         run_exports: reader.text()?,
-        about: None,
-        post_install: PostInstall::default(),
-        recipe: None,
-        icon: None,
+        post_install: post_install(reader.array()?),
+        about: reader.text()?,
+        recipe: reader.text()?,
+        icon: reader.bytes()?.map(<[u8]>::to_vec),
     };
-    if details {
-        let [flags] = reader.array()?;
-        let flag = |number: u8| flags >> number & 1 != 0;
-        scanned.post_install = PostInstall {
-            binary_prefix: flag(0),
-            text_prefix: flag(1),
-            activate_d: flag(2),
-            deactivate_d: flag(3),
-            pre_link: flag(4),
-            post_link: flag(5),
-            pre_unlink: flag(6),
-        };
-        scanned.about = reader.text()?;
-        scanned.recipe = reader.text()?;
-        scanned.icon = reader.bytes()?.map(<[u8]>::to_vec);
-    }
     Some(Row::Package(Box::new(scanned)))
+}
+
+fn post_install([flags]: [u8; 1]) -> PostInstall {
+    let flag = |number: u8| flags >> number & 1 != 0;
+    PostInstall {
+        binary_prefix: flag(0),
+        text_prefix: flag(1),
+        activate_d: flag(2),
+        deactivate_d: flag(3),
+        pre_link: flag(4),
+        post_link: flag(5),
+        pre_unlink: flag(6),
+    }
+}
+
+/// The record and `run_exports` of the file `name`; nothing where it is no package.
+#[expect(
+    clippy::option_option,
+    reason = "what is no package is told from what cannot be read"
+)]
+pub(super) fn texts<'a>(
+    name: &str,
+    sealed: &'a [u8],
+) -> Option<Option<(&'a str, Option<&'a str>)>> {
+    let mut reader = Reader(open(name, sealed)?);
+    let [kind] = reader.array()?;
+    if kind == 0 {
+        return Some(None);
+    }
+    let _digests_size_and_time: [u8; 16 + 32 + 8 + 8] = reader.array()?;
+    let record = std::str::from_utf8(reader.bytes()??).ok()?;
+    let run_exports = match reader.bytes()? {
+        None => None,
+        Some(bytes) => Some(std::str::from_utf8(bytes).ok()?),
+    };
+    Some(Some((record, run_exports)))
 }
 
 fn checksum(key: &str, value: &[u8]) -> [u8; 4] {

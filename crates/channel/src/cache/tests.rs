@@ -75,8 +75,12 @@ type Contents = (Vec<(String, Known)>, Vec<Scanned>, Option<Vec<u8>>);
 fn read(folder: &std::path::Path) -> Result<Contents, Error> {
     let cache = Cache::open(folder)?;
     let files = cache.files("noarch")?;
+    let mut names = Vec::new();
+    cache.records("noarch", &mut |name, _, _| names.push(name.to_owned()))?;
     let mut packages = Vec::new();
-    cache.packages("noarch", true, &mut |scanned| packages.push(scanned))?;
+    for name in names {
+        packages.extend(cache.package("noarch", &name)?);
+    }
     Ok((files, packages, cache.note("made/noarch")?))
 }
 
@@ -107,15 +111,20 @@ fn what_goes_in_comes_out() {
     let cache = Cache::open(folder.path()).unwrap();
     let one = cache.package("noarch2", "name7-1.0-0.conda").unwrap();
     assert_eq!(one, Some(scanned(7)));
-    let lean = std::cell::RefCell::new(Vec::new());
+    let mut texts = Vec::new();
     cache
-        .packages("noarch2", false, &mut |scanned| {
-            lean.borrow_mut().push(scanned);
+        .records("noarch2", &mut |name, record, run_exports| {
+            texts.push((
+                name.to_owned(),
+                record.to_owned(),
+                run_exports.map(str::to_owned),
+            ));
         })
         .unwrap();
+    let expected = scanned(7);
     assert_eq!(
-        (lean.borrow()[0].icon.clone(), &lean.borrow()[0].record),
-        (None, &scanned(7).record)
+        texts,
+        [(expected.file, expected.record, expected.run_exports)]
     );
 
     let mut cache = cache;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use archive::digest::{Md5, Sha256};
+use archive::digest::Sha256;
 use archive::package::Kind;
 
 use super::records::Records;
@@ -82,40 +82,38 @@ pub(super) fn platform(
     if outputs.monolithic {
         let mut files = Vec::new();
         if let Some(text) = hotfixes {
-            files.push(Written::of(hotfix::FILE, &text));
+            files.push(IndexFile {
+                file: hotfix::FILE,
+                size: text.len() as u64,
+                sha256: Sha256::of(&text),
+            });
         }
-        let from_packages = "repodata_from_packages.json";
-        files.push(json(context, folder, from_packages, Rank::Aside, &|out| {
-            repodata::write(out, &head, raw, &[])
-        })?);
-        files.push(json(
-            context,
-            folder,
-            "repodata.json",
-            Rank::Last,
-            &|out| repodata::write(out, &head, patched, &removed),
-        )?);
+        let before = ("repodata_from_packages.json", Rank::Aside);
+        let after = ("repodata.json", Rank::Last);
+        let write: &Write<'_> = &|out| repodata::write(out, &head, patched, &removed);
+        if instructions.is_empty() {
+            files.extend(json(context, folder, &[before, after], write)?);
+        } else {
+            let unpatched: &Write<'_> = &|out| repodata::write(out, &head, raw, &[]);
+            files.extend(json(context, folder, &[before], unpatched)?);
+            files.extend(json(context, folder, &[after], write)?);
+        }
         if outputs.current_repodata {
-            files.push(current(context, folder, &head, patched, &removed)?);
+            files.extend(current(context, folder, &head, patched, &removed)?);
         } else {
             withdraw(folder, "current_repodata.json");
         }
         if outputs.run_exports {
-            files.push(json(
-                context,
-                folder,
-                "run_exports.json",
-                Rank::Aside,
-                &|out| {
-                    run_exports::write(out, subdir, &|kind, take| {
-                        for one in records.iter().filter(|one| one.kind == kind) {
-                            let text = instructions.run_exports(one.file, one.run_exports);
-                            take(one.file, &text.map_err(unreadable)?)?;
-                        }
-                        Ok(())
-                    })
-                },
-            )?);
+            let name = ("run_exports.json", Rank::Aside);
+            files.extend(json(context, folder, &[name], &|out| {
+                run_exports::write(out, subdir, &|kind, take| {
+                    for one in records.iter().filter(|one| one.kind == kind) {
+                        let text = instructions.run_exports(one.file, one.run_exports);
+                        take(one.file, &text.map_err(unreadable)?)?;
+                    }
+                    Ok(())
+                })
+            })?);
         }
         page(context, subdir, &files, folder, &|take| {
             for one in records.iter() {
@@ -171,57 +169,30 @@ fn instructions(
 fn page(
     context: &Context<'_>,
     subdir: &str,
-    files: &[Written],
+    files: &[IndexFile<'_>],
     folder: &mut Folder,
     records: html::SubdirRecords<'_>,
 ) -> Result<(), Error> {
     let subdirs: Vec<_> = context.subdirs.iter().map(String::as_str).collect();
     let site = pages::site(context, &subdirs);
-    let files: Vec<_> = files
-        .iter()
-        .map(|file| IndexFile {
-            file: &file.name,
-            size: file.size,
-            md5: file.md5,
-            sha256: file.sha256,
-        })
-        .collect();
-    let mut text = Vec::new();
-    html::write_subdir(&mut text, &site, subdir, &files, records)
-        .map_err(|source| Error::making(&folder.place().path("index.html"), source))?;
-    folder.offer("index.html", Rank::Aside, &text)
+    let name = "index.html";
+    let page = folder
+        .write(&|out| html::write_subdir(out, &site, subdir, files, records))
+        .map_err(|source| Error::making(&folder.place().path(name), source))?;
+    folder.offer_large(&[(name.to_owned(), Rank::Aside)], page.sha256, page)
 }
 
-/// A file that was made, for the page.
-struct Written {
-    name: String,
-    size: u64,
-    md5: Md5,
-    sha256: Sha256,
-}
-
-impl Written {
-    fn of(name: &str, text: &[u8]) -> Self {
-        Self {
-            name: name.to_owned(),
-            size: text.len() as u64,
-            md5: Md5::of(text),
-            sha256: Sha256::of(text),
-        }
-    }
-}
-
-fn current(
+fn current<'a>(
     context: &Context<'_>,
     folder: &mut Folder,
     head: &Head<'_>,
     patched: Each<'_>,
     removed: &[String],
-) -> Result<Written, Error> {
+) -> Result<Vec<IndexFile<'a>>, Error> {
     let name = "current_repodata.json";
     let kept = current::select(patched, &context.pins)
         .map_err(|source| Error::making(&folder.place().path(name), source))?;
-    json(context, folder, name, Rank::Index, &|out| {
+    json(context, folder, &[(name, Rank::Index)], &|out| {
         let each: Each<'_> = &|kind, take| {
             patched(kind, &mut |file, record| match kept.get(file) {
                 None => Ok(()),
@@ -233,44 +204,65 @@ fn current(
     })
 }
 
-/// A JSON file and its compressed forms.
-fn json(
+/// What writes a file.
+type Write<'a> = dyn Fn(&mut dyn io::Write) -> io::Result<()> + 'a;
+
+/// A JSON file and its compressed forms; the same under several names.
+fn json<'a>(
     context: &Context<'_>,
     folder: &mut Folder,
-    name: &str,
-    rank: Rank,
-    write: &dyn Fn(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<Written, Error> {
+    names: &[(&'a str, Rank)],
+    write: &Write<'_>,
+) -> Result<Vec<IndexFile<'a>>, Error> {
     let outputs = context.options.outputs;
-    let mut text = Vec::new();
-    let written = if outputs.compact {
-        write(&mut text)
-    } else {
-        let mut indented = Indented::new(&mut text);
-        write(&mut indented).and_then(|()| indented.finish().map(drop))
+    let first = names.first().map_or("", |(name, _)| name);
+    let path = folder.place().path(first);
+    let failed = |source| Error::making(&path, source);
+    let text = folder
+        .write(&|out| {
+            if outputs.compact {
+                return write(out);
+            }
+            let mut indented = Indented::new(out);
+            write(&mut indented)?;
+            indented.finish().map(drop)
+        })
+        .map_err(failed)?;
+    let (size, sha256) = (text.length, text.sha256);
+    let level = context.options.zstd_level;
+    let zst: &Write<'_> = &|out| {
+        let workers = context.workers;
+        compress::zst_copy(&mut text.reader()?, size, out, level, workers)
     };
-    written.map_err(|source| Error::making(&folder.place().path(name), source))?;
-    let file = Written::of(name, &text);
-    let digest = file.sha256;
-    let packed = rank.min(Rank::Index);
-    let (zst, bz2) = (format!("{name}.zst"), format!("{name}.bz2"));
-    if outputs.zst {
-        let level = context.options.zstd_level;
-        let key = Sha256::of(format!("zst {level} {digest}").as_bytes());
-        folder.offer_made(&zst, packed, key, || {
-            compress::zst_with(&text, level, context.workers)
-        })?;
-    } else {
-        folder.withdraw(&zst);
+    let bz2: &Write<'_> = &|out| compress::bz2_copy(&mut text.reader()?, out);
+    for (ending, asked, of, write) in [
+        (".zst", outputs.zst, format!("zst {level} {sha256}"), zst),
+        (".bz2", outputs.bz2, format!("bz2 {sha256}"), bz2),
+    ] {
+        let key = Sha256::of(of.as_bytes());
+        let mut missing = Vec::new();
+        for (name, rank) in names {
+            let name = format!("{name}{ending}");
+            if !asked {
+                folder.withdraw(&name);
+            } else if !folder.keeps(&name, key) {
+                missing.push((name, (*rank).min(Rank::Index)));
+            }
+        }
+        if !missing.is_empty() {
+            let packed = folder.write(write).map_err(failed)?;
+            folder.offer_large(&missing, key, packed)?;
+        }
     }
-    if outputs.bz2 {
-        let key = Sha256::of(format!("bz2 {digest}").as_bytes());
-        folder.offer_made(&bz2, packed, key, || compress::bz2(&text))?;
-    } else {
-        folder.withdraw(&bz2);
-    }
-    folder.offer_made(name, rank, digest, || Ok(text))?;
-    Ok(file)
+    let whole: Vec<_> = names
+        .iter()
+        .map(|(name, rank)| ((*name).to_owned(), *rank))
+        .collect();
+    folder.offer_large(&whole, sha256, text)?;
+    let listed = names
+        .iter()
+        .map(|(file, _)| IndexFile { file, size, sha256 });
+    Ok(listed.collect())
 }
 
 fn withdraw(folder: &mut Folder, name: &str) {

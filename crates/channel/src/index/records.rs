@@ -42,21 +42,28 @@ impl Records {
     /// All that the cache has under `place`.
     pub(super) fn load(cache: &Cache, place: &str) -> Result<Self, cache::Error> {
         let mut records = Self::default();
-        cache.packages(place, false, &mut |scanned| {
-            let run_exports = scanned.run_exports.as_deref().unwrap_or("{}");
-            let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
-            records.rows.push(Row {
-                kind: scanned.kind,
-                start: records.text.len(),
-                file: length(&scanned.file),
-                record: length(&scanned.record),
-                run_exports: length(run_exports),
-            });
-            for text in [scanned.file.as_str(), &scanned.record, run_exports] {
-                records.text.push_str(text);
-            }
+        cache.records(place, &mut |file, record, run_exports| {
+            records.push(file, record, run_exports);
         })?;
         Ok(records)
+    }
+
+    fn push(&mut self, file: &str, record: &str, run_exports: Option<&str>) {
+        let Some(kind) = Kind::from_file_name(file) else {
+            return;
+        };
+        let run_exports = run_exports.unwrap_or("{}");
+        let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.rows.push(Row {
+            kind,
+            start: self.text.len(),
+            file: length(file),
+            record: length(record),
+            run_exports: length(run_exports),
+        });
+        for text in [file, record, run_exports] {
+            self.text.push_str(text);
+        }
     }
 
     /// How many there are.

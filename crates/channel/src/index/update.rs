@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use archive::digest::{Md5, Sha256};
+
 use super::{Context, Event, Skipped};
 use crate::cache::{self, Batch, Cache, Known, State};
 use crate::place::{Listed, Odd, Place};
-use crate::scan::{self, Done, Job, Wanted};
+use crate::scan::{self, Done, Job, Stat, Wanted};
 use crate::{Error, Unusable};
 
 /// How many packages are read before the cache is written: what a crash costs at most.
@@ -42,50 +44,65 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
     let options = context.options;
     let mut platforms = Vec::new();
     let mut jobs = Vec::new();
-    let mut gone = Vec::new();
+    let (mut gone, mut left) = (Vec::new(), Vec::new());
     let mut adopted = Vec::new();
     let from_folder = options.upstream_stage == "fs";
     for (number, name) in context.subdirs.iter().enumerate() {
         let place = place(&options.upstream_stage, name);
+        let known = cache.files(&place)?;
         let mut platform = Platform {
             name: name.clone(),
-            files: cache.files(&place)?.into_iter().collect(),
+            files: BTreeMap::new(),
             place,
             skipped: BTreeMap::new(),
             read: 0,
         };
         if from_folder && options.update_cache {
             let folder = context.channel.at(name);
-            let mut missing = std::mem::take(&mut platform.files);
+            let mut known = known.into_iter().peekable();
+            let mut kept = Vec::new();
+            let mut missing = |kept: &mut Vec<_>, (file, known): (String, Known)| {
+                if options.update_only && known.state != State::Unusable {
+                    kept.push((file, known));
+                } else {
+                    gone.push((number, file));
+                }
+            };
+            // Both are sorted by name.
             for listed in folder.packages()? {
-                let known = missing.remove(&listed.file);
-                match decide(context, cache, (&platform, &folder), &listed, known)? {
-                    Decision::Keep(known) => {
-                        platform.files.insert(listed.file, known);
-                    }
+                while let Some(one) = known.next_if(|(file, _)| *file < listed.file) {
+                    missing(&mut kept, one);
+                }
+                let before = known.next_if(|(file, _)| *file == listed.file);
+                let before = before.map(|(_, known)| known);
+                match decide(context, cache, (&platform, &folder), &listed, before)? {
+                    Decision::Keep(known) => kept.push((listed.file, known)),
                     Decision::Adopt(known) => {
                         adopted.push((number, listed.file.clone(), known));
-                        platform.files.insert(listed.file, known);
+                        kept.push((listed.file, known));
                     }
-                    Decision::Read(mut job) => {
-                        job.number = number;
-                        jobs.push(job);
-                    }
+                    Decision::Read(stat, known) => jobs.push(Job {
+                        number,
+                        source: folder.source(&listed),
+                        file: listed.file,
+                        kind: listed.kind,
+                        stat,
+                        known,
+                    }),
                     Decision::Skip(reason) => {
-                        if known.is_some() {
-                            gone.push((number, listed.file.clone()));
+                        if before.is_some() {
+                            left.push((number, listed.file.clone()));
                         }
                         platform.skip(context, listed.file, &reason);
                     }
                 }
             }
-            for (file, known) in missing {
-                if options.update_only && known.state != State::Unusable {
-                    platform.files.insert(file, known);
-                } else {
-                    gone.push((number, file));
-                }
+            for one in known {
+                missing(&mut kept, one);
             }
+            platform.files = kept.into_iter().collect();
+        } else {
+            platform.files = known.into_iter().collect();
         }
         platforms.push(platform);
     }
@@ -108,6 +125,7 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
     (context.report)(Event::Listed {
         packages: jobs.len(),
     });
+    gone.append(&mut left);
     if !gone.is_empty() || !adopted.is_empty() {
         let mut batch = cache.batch()?;
         for (number, file) in gone {
@@ -169,7 +187,8 @@ impl Platform {
 enum Decision {
     Keep(Known),
     Adopt(Known),
-    Read(Job),
+    /// What the file is, and its digests if only metadata is missing.
+    Read(Stat, Option<(Md5, Sha256)>),
     Skip(String),
 }
 
@@ -193,18 +212,8 @@ fn decide(
         }
     };
     let wanted = context.options.outputs.wanted();
-    let read = |known| {
-        Decision::Read(Job {
-            number: 0,
-            source: folder.source(listed),
-            file: listed.file.clone(),
-            kind: listed.kind,
-            stat,
-            known,
-        })
-    };
     let Some(known) = known.filter(|_| !context.options.verify) else {
-        return Ok(read(None));
+        return Ok(Decision::Read(stat, None));
     };
     let same = match known.state {
         State::Package | State::Unusable => known.stat == stat,
@@ -214,7 +223,7 @@ fn decide(
         }
     };
     if !same {
-        return Ok(read(None));
+        return Ok(Decision::Read(stat, None));
     }
     let adopted = Known {
         stat,
@@ -229,7 +238,7 @@ fn decide(
         }
         _ => {
             let scanned = cache.package(&platform.place, &listed.file)?;
-            read(scanned.map(|scanned| (scanned.md5, scanned.sha256)))
+            Decision::Read(stat, scanned.map(|scanned| (scanned.md5, scanned.sha256)))
         }
     })
 }

@@ -84,9 +84,9 @@ pub(crate) fn zst_copy(
 }
 
 /// One bzip2 stream, as conda-index writes it.
-pub(crate) fn bz2(bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn bz2_copy(reader: &mut dyn Read, writer: &mut dyn Write) -> io::Result<()> {
     let level = bzip2::Compression::new(BZIP2_LEVEL);
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::with_capacity(bytes.len() / 8), level);
-    encoder.write_all(bytes)?;
-    encoder.finish()
+    let mut encoder = bzip2::write::BzEncoder::new(writer, level);
+    io::copy(reader, &mut encoder)?;
+    encoder.finish().map(drop)
 }

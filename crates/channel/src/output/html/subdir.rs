@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use archive::digest::{Md5, Sha256};
+use archive::digest::Sha256;
 
 use super::text::{Count, Path, Size, Text};
 use super::{Root, Search, Site, begin, channel::time, end, file_address};
@@ -22,8 +22,6 @@ pub(crate) struct IndexFile<'a> {
     pub(crate) file: &'a str,
     /// The length in bytes.
     pub(crate) size: u64,
-    /// The digest.
-    pub(crate) md5: Md5,
     /// The digest.
     pub(crate) sha256: Sha256,
 }
@@ -53,7 +51,8 @@ pub(crate) fn write_subdir(
                 size: file.size,
                 time: 0,
                 sha256: &file.sha256.to_string(),
-                md5: &file.md5.to_string(),
+                // It would take longer than all else that is done to a large file.
+                md5: "",
                 popup: None,
             };
             row.write(&mut text, &Path(file.file).to_string());

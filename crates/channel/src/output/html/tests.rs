@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use archive::digest::{Md5, Sha256};
+use archive::digest::Sha256;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -198,7 +198,6 @@ fn a_platform_page_lists_all_files() {
     let index = [IndexFile {
         file: "repodata.json",
         size: 2048,
-        md5: Md5::of(b""),
         sha256: Sha256::of(b""),
     }];
     let write = |site: &Site<'_>, count: usize| {
