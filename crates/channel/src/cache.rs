@@ -23,7 +23,7 @@ pub(crate) use home::Home;
 pub(crate) const FILE: &str = "archiconda-index.redb";
 
 /// What this version writes. Another one is not understood.
-const VERSION: &[u8] = b"archiconda index cache 1";
+const VERSION: &[u8] = b"archiconda index cache 2";
 
 /// Why the cache could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,17 @@ pub(crate) struct Known {
     pub(crate) wanted: Wanted,
     /// What it came to.
     pub(crate) state: State,
+    /// Tells what the package says from what it said before.
+    pub(crate) mark: Mark,
+}
+
+/// What a row says of a package without the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Mark {
+    /// The checksum of all that is kept of it.
+    pub(crate) sum: u32,
+    /// Whether its record has the name that its file has.
+    pub(crate) is_named: bool,
 }
 
 /// What a file came to.
@@ -260,15 +271,20 @@ impl Cache {
 }
 
 impl Batch<'_> {
-    /// Keeps what a package tells.
+    /// Keeps what a package tells. What is known of it now.
     pub(crate) fn put(
         &mut self,
         subdir: &str,
         known: &Known,
         scanned: &Scanned,
-    ) -> Result<(), Error> {
+    ) -> Result<Known, Error> {
         let value = codec::encode_package(scanned);
-        self.insert(subdir, &scanned.file, known, value)
+        let known = Known {
+            mark: codec::mark(scanned, &value),
+            ..*known
+        };
+        self.insert(subdir, &scanned.file, &known, value)?;
+        Ok(known)
     }
 
     /// Keeps why a file is no use.

@@ -14,7 +14,6 @@ use crate::output::current::Pins;
 use crate::place::{Location, Place};
 use crate::publish::{self, Folder};
 use memory::Memory;
-use records::Records;
 use update::Platform;
 
 mod listing;
@@ -318,13 +317,11 @@ fn run(context: &Context<'_>, cache: &mut Cache, lock: &Lock) -> Result<Report, 
             let place = context.output.at(&platform.name);
             publish::sweep(&place)?;
             let mut folder = Folder::new(place, memory.made.clone())?;
-            let records = Records::load(cache, &platform.place)?;
-            let (name, created_ms) = (&platform.name, newest(platform));
             let files = make::platform(
                 context,
-                name,
-                records,
-                created_ms,
+                platform,
+                cache,
+                newest(platform),
                 &memory.shards,
                 &mut folder,
             )?;
@@ -497,6 +494,7 @@ fn revision(context: &Context<'_>, platform: &Platform) -> Sha256 {
                 hasher.update(&number.to_le_bytes());
             }
             hasher.update(&known.stat.mtime_ns.to_le_bytes());
+            hasher.update(&known.mark.sum.to_le_bytes());
         }
     }
     hasher.finish().sha256

@@ -4,7 +4,8 @@
 use archive::digest::{Md5, Sha256};
 use archive::package::Kind;
 
-use super::{Known, State};
+use super::{Known, Mark, State};
+use crate::output::shards;
 use crate::scan::{Stat, Wanted};
 use crate::scanned::{PostInstall, Scanned};
 
@@ -32,13 +33,18 @@ pub(super) fn encode_known(known: &Known) -> Vec<u8> {
     value.extend_from_slice(&known.stat.size.to_le_bytes());
     value.extend_from_slice(&known.stat.mtime_ns.to_le_bytes());
     value.extend_from_slice(&known.stat.inode.to_le_bytes());
-    value.push(u8::from(known.wanted.run_exports) | u8::from(known.wanted.details) << 1);
+    value.push(
+        u8::from(known.wanted.run_exports)
+            | u8::from(known.wanted.details) << 1
+            | u8::from(known.mark.is_named) << 2,
+    );
     value.push(match known.state {
         State::Package => 0,
         State::Unusable => 1,
         State::Imported => 2,
         State::ImportedWithTime => 3,
     });
+    value.extend_from_slice(&known.mark.sum.to_le_bytes());
     seal("", &value)
 }
 
@@ -63,7 +69,21 @@ pub(super) fn known(sealed: &[u8]) -> Option<Known> {
             3 => State::ImportedWithTime,
             _ => return None,
         },
+        mark: Mark {
+            sum: u32::from_le_bytes(reader.array()?),
+            is_named: flags & 4 != 0,
+        },
     })
+}
+
+/// What tells the package from another of the same name; `sealed` is what is kept of it.
+pub(super) fn mark(scanned: &Scanned, sealed: &[u8]) -> Mark {
+    let sum = sealed.first_chunk().copied().unwrap_or_default();
+    let named = archive::package::split_file_name(&scanned.file).map(|(name, _, _)| name);
+    Mark {
+        sum: u32::from_le_bytes(sum),
+        is_named: named.is_some_and(|name| name == shards::name(&scanned.file, &scanned.record)),
+    }
 }
 
 pub(super) fn encode_reason(name: &str, reason: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use archive::digest::{Md5, Sha256};
 use archive::package::Kind;
 use proptest::prelude::*;
 
-use super::{Cache, Error, FILE, Known, State};
+use super::{Cache, Error, FILE, Known, Mark, State};
 use crate::scan::{Stat, Wanted};
 use crate::scanned::{PostInstall, Scanned};
 
@@ -44,6 +44,10 @@ const KNOWN: Known = Known {
         details: false,
     },
     state: State::Package,
+    mark: Mark {
+        sum: 7,
+        is_named: true,
+    },
 };
 
 fn fill(folder: &std::path::Path, count: usize) {

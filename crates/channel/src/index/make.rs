@@ -7,7 +7,8 @@ use archive::digest::Sha256;
 use archive::package::Kind;
 
 use super::records::Records;
-use super::{Context, pages, shards};
+use super::{Context, pages, shards, update};
+use crate::cache::Cache;
 use crate::hotfix;
 use crate::output::html::{self, IndexFile};
 use crate::output::patch::Instructions;
@@ -30,13 +31,24 @@ pub(super) struct Platform {
 /// Makes all files of a platform that are asked for, and withdraws the others.
 pub(super) fn platform(
     context: &Context<'_>,
-    subdir: &str,
-    records: Records,
+    platform: &update::Platform,
+    cache: &Cache,
     created_ms: i64,
     memory: &shards::Memory,
     folder: &mut Folder,
 ) -> Result<Platform, Error> {
     let outputs = context.options.outputs;
+    let subdir = platform.name.as_str();
+    // For a few shards nobody has to look at all records.
+    let needs_all = outputs.monolithic
+        || outputs.repodata_next
+        || context.generator.is_some()
+        || memory.is_empty();
+    let records = if needs_all {
+        Records::load(cache, &platform.place)?
+    } else {
+        Records::default()
+    };
     let raw: Each<'_> = &|kind, take| records.each(kind, take);
     let mut revision = Revision::default();
     if outputs.repodata_next {
@@ -51,9 +63,8 @@ pub(super) fn platform(
         ..Head::default()
     };
     let (instructions, hotfixes) = instructions(context, &head, raw, folder)?;
-    let removed = instructions.removed(&|kind, file| {
-        Kind::from_file_name(file) == Some(kind) && records.get(file).is_some()
-    });
+    let removed = instructions
+        .removed(&|kind, file| Kind::from_file_name(file) == Some(kind) && platform.has(file));
     let patched: Each<'_> = &|kind, take| {
         for one in records.iter().filter(|one| one.kind == kind) {
             if let Some(record) = instructions
@@ -69,7 +80,14 @@ pub(super) fn platform(
         shards::make(
             context,
             &head,
-            &records,
+            (
+                platform,
+                if needs_all {
+                    shards::Source::Loaded(&records)
+                } else {
+                    shards::Source::Cache(cache)
+                },
+            ),
             &instructions,
             created_ms,
             memory,
@@ -78,7 +96,7 @@ pub(super) fn platform(
     } else {
         memory.clone()
     };
-    let packages = records.len() - removed.len();
+    let packages = platform.usable() - removed.len();
     if outputs.monolithic {
         let mut files = Vec::new();
         if let Some(text) = hotfixes {
@@ -115,8 +133,11 @@ pub(super) fn platform(
                 })
             })?);
         }
-        page(context, subdir, &files, folder, &|take| {
-            for one in records.iter() {
+        let newest = records.newest(html::FILES);
+        let total = records.len() - removed.len();
+        page(context, subdir, &files, folder, total, &|take| {
+            for one in records.iter().zip(&newest) {
+                let (one, true) = one else { continue };
                 let record = instructions.record(one.file, one.record);
                 if let Some(record) = record.map_err(unreadable)? {
                     take(one.file, &record)?;
@@ -171,13 +192,14 @@ fn page(
     subdir: &str,
     files: &[IndexFile<'_>],
     folder: &mut Folder,
+    total: usize,
     records: html::SubdirRecords<'_>,
 ) -> Result<(), Error> {
     let subdirs: Vec<_> = context.subdirs.iter().map(String::as_str).collect();
     let site = pages::site(context, &subdirs);
     let name = "index.html";
     let page = folder
-        .write(&|out| html::write_subdir(out, &site, subdir, files, records))
+        .write(&|out| html::write_subdir(out, &site, subdir, files, total, records))
         .map_err(|source| Error::making(&folder.place().path(name), source))?;
     folder.offer_large(&[(name.to_owned(), Rank::Aside)], page.sha256, page)
 }

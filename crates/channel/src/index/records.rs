@@ -5,9 +5,11 @@ use std::io;
 use std::ops::Range;
 
 use archive::package::Kind;
+use memchr::memmem;
 
 use crate::Error;
 use crate::cache::{self, Cache};
+use crate::output::channeldata::newest;
 
 /// What the packages of a platform tell, sorted by file name.
 #[derive(Default)]
@@ -48,6 +50,23 @@ impl Records {
         Ok(records)
     }
 
+    /// A few packages that the cache has under `place`.
+    pub(super) fn of<'a>(
+        cache: &Cache,
+        place: &str,
+        files: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, cache::Error> {
+        let mut records = Self::default();
+        let mut files: Vec<_> = files.collect();
+        files.sort_unstable();
+        for file in files {
+            if let Some(scanned) = cache.package(place, file)? {
+                records.push(file, &scanned.record, scanned.run_exports.as_deref());
+            }
+        }
+        Ok(records)
+    }
+
     fn push(&mut self, file: &str, record: &str, run_exports: Option<&str>) {
         let Some(kind) = Kind::from_file_name(file) else {
             return;
@@ -83,6 +102,36 @@ impl Records {
             .binary_search_by(|row| self.at(row).file.cmp(file))
             .ok()?;
         self.rows.get(found).map(|row| self.at(row))
+    }
+
+    /// For each record whether it is among so many that were built last.
+    pub(super) fn newest(&self, count: usize) -> Vec<bool> {
+        let key = memmem::Finder::new("\"timestamp\":");
+        let time = |one: Record<'_>| {
+            // A key cannot be part of a string, where its quotes are escaped.
+            let at = memmem::rfind(one.record.as_bytes(), key.needle())?;
+            let rest = one.record.get(at + key.needle().len()..)?;
+            let end = rest.find([',', '}'])?;
+            Some(newest::seconds(rest.get(..end)?))
+        };
+        let mut left = count;
+        if self.len() <= count {
+            return vec![true; self.len()];
+        }
+        let times: Vec<i64> = self.iter().map(|one| time(one).unwrap_or(0)).collect();
+        let mut sorted = times.clone();
+        let (_, least, _) = sorted.select_nth_unstable(self.len() - count);
+        let least = *least;
+        // Of those that are as old as the oldest only as many as there is room for.
+        left -= times.iter().filter(|time| **time > least).count();
+        times
+            .iter()
+            .map(|time| {
+                let is_last = *time == least && left > 0;
+                left -= usize::from(is_last);
+                *time > least || is_last
+            })
+            .collect()
     }
 
     fn at(&self, row: &Row) -> Record<'_> {

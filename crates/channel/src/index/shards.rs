@@ -1,15 +1,19 @@
 //! The shards of a platform: only those are made again whose packages or hotfixes changed, and those
 //! that nothing names any more go after a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use archive::digest::{Hasher, Sha256};
+use archive::package::{Kind, split_file_name};
 use rayon::prelude::*;
 
 use super::make::unreadable;
-use super::records::{Record, Records};
+use super::records::Records;
+use super::update::Platform;
 use super::{Context, Event};
 use crate::Error;
+use crate::cache::{self, Cache, Known, State};
 use crate::output::date::Day;
 use crate::output::patch::Instructions;
 use crate::output::repodata::Head;
@@ -26,6 +30,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether nothing was made yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.is_empty()
+    }
+
     /// Reads a note.
     pub(super) fn read(mut note: &[u8]) -> Option<Self> {
         let mut memory = Self::default();
@@ -87,11 +96,29 @@ impl Memory {
     }
 }
 
-/// Puts the shards into the folder and offers their index. What is to be remembered.
+/// Where the records are.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// All of them in memory.
+    Loaded(&'a Records),
+    /// In the cache, where few are wanted.
+    Cache(&'a Cache),
+}
+
+/// The packages of one name.
+struct Group<'a> {
+    name: Cow<'a, str>,
+    files: Vec<(&'a str, Kind)>,
+    /// What its shard is made of.
+    made_of: Hasher,
+}
+
+/// Puts the shards into the folder and offers their index. What is to be remembered. Which shards
+/// are the same as before is known from what is known of the files, without a look at the records.
 pub(super) fn make(
     context: &Context<'_>,
     head: &Head<'_>,
-    records: &Records,
+    (platform, source): (&Platform, Source<'_>),
     instructions: &Instructions,
     created_ms: i64,
     memory: &Memory,
@@ -99,35 +126,53 @@ pub(super) fn make(
 ) -> Result<Memory, Error> {
     let place = folder.place().clone();
     let failed = |source| Error::making(&place.path(INDEX), source);
-    let mut names: BTreeMap<String, Vec<Record<'_>>> = BTreeMap::new();
-    for record in records.iter() {
-        let name = shards::name(record.file, record.record);
-        names.entry(name).or_default().push(record);
-    }
-    let patches = Sha256::of(instructions.text().as_bytes());
-    let names: Vec<_> = names.into_iter().collect();
+    let mut made_of = Hasher::new();
+    made_of.update(&Sha256::of(instructions.text().as_bytes()).0);
+    made_of.update(&[u8::from(head.v3.is_some())]);
+    let names: Vec<(String, Vec<(&str, Kind)>, Sha256)> = groups(platform, source, &made_of)?
+        .into_iter()
+        .map(|one| {
+            (
+                one.name.into_owned(),
+                one.files,
+                one.made_of.finish().sha256,
+            )
+        })
+        .collect();
     let there = |shard: &Sha256| {
         let stat = place.stat(&shards::file_name(shard));
         stat.is_some_and(|stat| stat.size > 0)
     };
+    let kept: Vec<Option<Sha256>> = names
+        .par_iter()
+        .map(|(name, _, made_of)| {
+            let (before, shard) = memory.shards.get(name)?;
+            (before == made_of && there(shard)).then_some(*shard)
+        })
+        .collect();
+    let few;
+    let records = match source {
+        Source::Loaded(records) => records,
+        Source::Cache(cache) => {
+            let changed = names.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+            let files = changed.flat_map(|((_, files, _), _)| files.iter().map(|(file, _)| *file));
+            few = Records::of(cache, &platform.place, files)?;
+            &few
+        }
+    };
     let made: Vec<(Sha256, Sha256, bool)> = names
         .par_iter()
-        .map(|(name, records)| {
-            let made_of = made_of(records, &patches, head.v3.is_some());
-            if let Some((before, shard)) = memory.shards.get(name)
-                && *before == made_of
-                && there(shard)
-            {
-                return Ok((made_of, *shard, false));
+        .zip(kept)
+        .map(|((name, files, made_of), kept)| {
+            if let Some(shard) = kept {
+                return Ok((*made_of, shard, false));
             }
             let mut entries = Vec::new();
-            for one in records {
-                let record = instructions.shard_record(one.file, one.record, Some(one.run_exports));
-                entries.push((
-                    one.kind,
-                    one.file,
-                    record.map_err(unreadable).map_err(failed)?,
-                ));
+            for (file, kind) in files {
+                // What is known of a file and what it tells are kept together.
+                let one = records.get(file).ok_or(cache::Error::Damaged)?;
+                let record = instructions.shard_record(file, one.record, Some(one.run_exports));
+                entries.push((*kind, *file, record.map_err(unreadable).map_err(failed)?));
             }
             let shard = shards::shard(&entries, head.v3.is_some()).map_err(failed)?;
             if shard.decompressed > shards::LARGE {
@@ -138,7 +183,7 @@ pub(super) fn make(
                 });
             }
             let added = folder.add(&shards::file_name(&shard.sha256), &shard.bytes)?;
-            Ok((made_of, shard.sha256, added))
+            Ok((*made_of, shard.sha256, added))
         })
         .collect::<Result<_, Error>>()?;
     if made.iter().any(|(_, _, added)| *added) {
@@ -146,7 +191,7 @@ pub(super) fn make(
     }
     let mut next = Memory::default();
     let mut index = Vec::new();
-    for ((name, _), (made_of, shard, _)) in names.iter().zip(&made) {
+    for ((name, _, _), (made_of, shard, _)) in names.iter().zip(&made) {
         next.shards.insert(name.clone(), (*made_of, *shard));
         index.push((name.as_str(), *shard));
     }
@@ -165,18 +210,64 @@ pub(super) fn make(
     Ok(next)
 }
 
-/// What a shard is made of, as one digest.
-fn made_of(records: &[Record<'_>], patches: &Sha256, v3: bool) -> Sha256 {
-    let mut hasher = Hasher::new();
-    hasher.update(&patches.0);
-    hasher.update(&[u8::from(v3)]);
-    for one in records {
-        for text in [one.file, one.record, one.run_exports] {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
+/// The packages by name, sorted.
+fn groups<'a>(
+    platform: &'a Platform,
+    source: Source<'_>,
+    made_of: &Hasher,
+) -> Result<Vec<Group<'a>>, Error> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut known: HashMap<Cow<'a, str>, usize> = HashMap::new();
+    let mut last = usize::MAX;
+    let usable = |(_, known): &(&String, &Known)| known.state != State::Unusable;
+    for (file, found) in platform.files.iter().filter(usable) {
+        let Some(kind) = Kind::from_file_name(file) else {
+            continue;
+        };
+        let named = split_file_name(file).filter(|_| found.mark.is_named);
+        let name = match named {
+            Some((name, _, _)) => Cow::Borrowed(name),
+            None => Cow::Owned(source.name(platform, file)?),
+        };
+        // Most follow another of their name.
+        if groups.get(last).is_none_or(|group| group.name != name) {
+            last = *known.entry(name.clone()).or_insert(groups.len());
+            if last == groups.len() {
+                groups.push(Group {
+                    name,
+                    files: Vec::new(),
+                    made_of: made_of.clone(),
+                });
+            }
+        }
+        if let Some(group) = groups.get_mut(last) {
+            group.files.push((file, kind));
+            group.made_of.update(file.as_bytes());
+            group
+                .made_of
+                .update(&[0, u8::from(found.wanted.run_exports)]);
+            group.made_of.update(&found.mark.sum.to_le_bytes());
         }
     }
-    hasher.finish().sha256
+    groups.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(groups)
+}
+
+impl Source<'_> {
+    /// The name whose shard a package belongs to.
+    fn name(self, platform: &Platform, file: &str) -> Result<String, Error> {
+        let name = match self {
+            Self::Loaded(records) => {
+                let one = records.get(file);
+                one.map(|one| shards::name(file, one.record))
+            }
+            Self::Cache(cache) => {
+                let scanned = cache.package(&platform.place, file)?;
+                scanned.map(|scanned| shards::name(file, &scanned.record))
+            }
+        };
+        Ok(name.ok_or(cache::Error::Damaged)?)
+    }
 }
 
 /// A time as CEP 16 writes it.

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use archive::digest::{Md5, Sha256};
 
 use super::{Context, Event, Skipped};
+<<<<<<< HEAD
 use crate::cache::{self, Batch, Cache, Known, State};
+=======
+use crate::cache::{self, Cache, Known, Mark, State};
+>>>>>>> a8f272d (channel: shards of changed names alone, and what verifying finds)
 use crate::place::{Listed, Odd, Place};
 use crate::scan::{self, Done, Job, Stat, Wanted};
 use crate::{Error, Unusable};
@@ -170,6 +174,18 @@ pub(super) fn place(stage: &str, subdir: &str) -> String {
 }
 
 impl Platform {
+    /// Whether there is such a package, and it can be used.
+    pub(super) fn has(&self, file: &str) -> bool {
+        let known = self.files.get(file);
+        known.is_some_and(|known| known.state != State::Unusable)
+    }
+
+    /// How many packages can be used.
+    pub(super) fn usable(&self) -> usize {
+        let usable = |known: &&Known| known.state != State::Unusable;
+        self.files.values().filter(usable).count()
+    }
+
     fn skip(&mut self, context: &Context<'_>, file: String, reason: &str) {
         (context.report)(Event::Skipped {
             subdir: &self.name,
@@ -325,8 +341,9 @@ fn collect<'a>(
                     stat: job.stat,
                     wanted,
                     state: State::Package,
+                    mark: Mark::default(),
                 };
-                batch.put(&place, &known, &scanned)?;
+                let known = batch.put(&place, &known, &scanned)?;
                 platform.files.insert(job.file, known);
             }
             // The file is what it is, until it changes.
@@ -339,6 +356,7 @@ fn collect<'a>(
                     stat: job.stat,
                     wanted: Wanted::default(),
                     state: State::Unusable,
+                    mark: Mark::default(),
                 };
                 let reason = chain(&reason);
                 batch.put_reason(&place, &job.file, &known, &reason)?;

@@ -3,7 +3,7 @@
 //!
 //! | file | what | when |
 //! |---|---|---|
-//! | `SUBDIR/index.html` | the files of a platform | always |
+//! | `SUBDIR/index.html` | the files of a platform, at most 10,000 | always |
 //! | `html/style.css`, `html/script.js` | what all pages share | always |
 //! | `index.html` | the names, or of more than a thousand those updated last | with channeldata |
 //! | `html/list-LETTER.html` | the names with that initial, if there are more than a thousand | with channeldata |
@@ -34,7 +34,7 @@ mod tests;
 mod text;
 
 pub(crate) use channel::{Listed, channel_pages};
-pub(crate) use subdir::{IndexFile, Records as SubdirRecords, write_subdir};
+pub(crate) use subdir::{FILES, IndexFile, Records as SubdirRecords, write_subdir};
 
 /// What the pages of a channel have in common.
 #[derive(Debug, Clone, Copy, Default)]

@@ -38,7 +38,7 @@ impl Folder {
         &self,
         write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Large> {
-        let file = draft(&self.drafts(), b"", false)?;
+        let file = draft(&self.beside(), b"", false)?;
         let mut out = BufWriter::with_capacity(PIECE, HashingWriter::new(file));
         write(&mut out)?;
         let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -104,7 +104,7 @@ impl Folder {
     }
 
     /// Where files lie that are not in their places yet.
-    fn drafts(&self) -> PathBuf {
+    fn beside(&self) -> PathBuf {
         match &self.place {
             Place::Folder(path) => path.clone(),
             Place::Bucket(_) => std::env::temp_dir(),
@@ -112,7 +112,7 @@ impl Folder {
     }
 
     fn copy(&self, large: &Large) -> io::Result<NamedTempFile> {
-        let mut file = draft(&self.drafts(), b"", false)?;
+        let mut file = draft(&self.beside(), b"", false)?;
         io::copy(&mut large.reader()?, file.as_file_mut())?;
         Ok(file)
     }

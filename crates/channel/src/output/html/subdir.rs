@@ -1,5 +1,5 @@
-//! A platform's page: all its files, as conda-index lists them. It is written piece by piece, for
-//! large platforms have half a million.
+//! A platform's page: its files, as conda-index lists them. Of a large platform, which may have half a
+//! million, those that were built last: no browser could show the others.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,6 +11,9 @@ use super::{Root, Search, Site, begin, channel::time, end, file_address};
 use crate::Json;
 use crate::output::channeldata::newest;
 use crate::output::repodata::fields::{fields, string};
+
+/// How many files a page lists at most: those that were built last.
+pub(crate) const FILES: usize = 10_000;
 
 /// How many rows a table has: a browser lays out only the tables that are seen.
 const ROWS: usize = 200;
@@ -30,12 +33,13 @@ pub(crate) struct IndexFile<'a> {
 pub(crate) type Records<'a> =
     &'a dyn Fn(&mut dyn FnMut(&str, &str) -> io::Result<()>) -> io::Result<()>;
 
-/// Writes the page.
+/// Writes the page. `total` tells how many packages the platform has, of which `records` gives some.
 pub(crate) fn write_subdir(
     out: &mut dyn Write,
     site: &Site<'_>,
     subdir: &str,
     index_files: &[IndexFile<'_>],
+    total: usize,
     records: Records<'_>,
 ) -> io::Result<()> {
     let mut text = String::new();
@@ -79,8 +83,16 @@ pub(crate) fn write_subdir(
     } else {
         ""
     });
-    let noun = if count == 1 { "package" } else { "packages" };
-    let _ = writeln!(text, "<p class=\"about\">{} {noun}</p>", Count(count));
+    let noun = if total == 1 { "package" } else { "packages" };
+    let _ = if count < total {
+        let (count, total) = (Count(count), Count(total));
+        writeln!(
+            text,
+            "<p class=\"about\">The {count} newest of {total} {noun}. All of them are in repodata.json.</p>"
+        )
+    } else {
+        writeln!(text, "<p class=\"about\">{} {noun}</p>", Count(total))
+    };
     end(&mut text, site, Root::Above);
     out.write_all(text.as_bytes())
 }

@@ -200,14 +200,17 @@ fn a_platform_page_lists_all_files() {
         size: 2048,
         sha256: Sha256::of(b""),
     }];
-    let write = |site: &Site<'_>, count: usize| {
+    let write_some = |site: &Site<'_>, count: usize, total: usize| {
         let mut out = Vec::new();
         let records = |take: &mut dyn FnMut(&str, &str) -> io::Result<()>| {
             (0..count).try_for_each(|number| take(&format!("a-{number:04}-0.conda"), &record))
         };
-        write_subdir(&mut out, site, "linux-64", &index, &records).unwrap();
+        write_subdir(&mut out, site, "linux-64", &index, total, &records).unwrap();
         String::from_utf8(out).unwrap()
     };
+    let write = |site: &Site<'_>, count| write_some(site, count, count);
+    let found = write_some(&site(), 3, 12_000);
+    assert!(found.contains("The 3 newest of 12,000 packages"), "{found}");
     let found = write(&site(), 201);
     assert_eq!(found.matches("<tr><th scope=\"row\">").count(), 202);
     assert_eq!(
@@ -269,7 +272,7 @@ fn hostile_texts_make_no_markup() {
         has_packages: true,
         html_dependencies: true,
     };
-    write_subdir(&mut out, &bad_site, evil, &[], &|take| take(evil, &text)).unwrap();
+    write_subdir(&mut out, &bad_site, evil, &[], 1, &|take| take(evil, &text)).unwrap();
     found.push((String::new(), String::from_utf8(out).unwrap()));
     for (path, page) in found {
         if path == "html/packages.js" {
