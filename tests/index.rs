@@ -2,6 +2,7 @@
 //! and right outputs whatever happens to the process.
 
 mod bucket;
+mod clients;
 mod crash;
 mod database;
 mod golden;

@@ -37,6 +37,7 @@ const fn need(package: &'static str, sign: Sign, effect: &'static str) -> Need {
 
 const NEEDS: &[Need] = &[
     need("gcc", Sign::Program("cc"), "nothing can be linked"),
+    need("g++", Sign::Program("c++"), "the fuzzer cannot be compiled"),
     need("libc6-dev", Sign::Program("cc"), "nothing can be linked"),
     need(
         "python3-venv",

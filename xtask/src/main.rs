@@ -5,6 +5,7 @@ mod apt;
 mod bench;
 mod demo;
 mod elf;
+mod fuzz;
 mod machine;
 mod oracles;
 mod place;
@@ -39,6 +40,8 @@ enum Chore {
     Test(test::Options),
     /// Measure our tools beside their peers
     Bench(bench::Options),
+    /// Look for inputs that the readers of packages and hotfixes do not stand
+    Fuzz(fuzz::Options),
     /// Run a command and print what it took
     #[command(hide = true)]
     Measure(bench::Measure),
@@ -71,6 +74,7 @@ fn run(workspace: &place::Workspace, chore: &Chore) -> anyhow::Result<()> {
         Chore::Machine => machine::prepare(),
         Chore::Test(options) => test::run(workspace, options),
         Chore::Bench(options) => bench::run(workspace, options),
+        Chore::Fuzz(options) => fuzz::run(workspace, options),
         Chore::Measure(_) | Chore::ReadPackages(_) => Ok(()),
     }
 }

@@ -4,6 +4,8 @@
 
 mod cache;
 mod error;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 mod hotfix;
 mod index;
 mod json;

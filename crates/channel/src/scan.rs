@@ -18,8 +18,8 @@ pub(crate) use source::Source;
 
 mod lane;
 mod md5;
-mod metadata;
 mod source;
+pub(crate) mod metadata;
 #[cfg(test)]
 mod tests;
 

@@ -249,6 +249,29 @@ impl Metadata {
     }
 }
 
+/// All texts that come of a package whose digests nobody computed.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn texts(bytes: &[u8], kind: Kind, wanted: Wanted) -> Vec<String> {
+    let Ok(mut metadata) = read(std::io::Cursor::new(bytes), kind, wanted) else {
+        return Vec::new();
+    };
+    let _ = (metadata.post_install(), metadata.take_icon());
+    let record = metadata.record("", "", bytes.len() as u64).ok();
+    let run_exports = metadata.run_exports().ok().flatten();
+    let texts = [record, run_exports, metadata.about(), metadata.recipe()];
+    texts.into_iter().flatten().collect()
+}
+
+/// The record of an `index.json`, if it can be used.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn record(index: &[u8]) -> Option<String> {
+    let metadata = Metadata {
+        index: index.to_vec(),
+        ..Metadata::default()
+    };
+    metadata.record("", "", 0).ok()
+}
+
 /// The pattern `*/.*-WHEN.*` of Python's fnmatch, whose stars match slashes too.
 fn is_link_script(path: &str, when: &str) -> bool {
     let marker = format!("-{when}.");
