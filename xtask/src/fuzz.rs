@@ -2,6 +2,7 @@
 //! goes through all seeds, and then looks for new inputs for a while.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 use fs_err as fs;
@@ -15,18 +16,6 @@ const TARGETS: [(&str, &str); 4] = [
     ("tar_bz2", "8192"),
     ("index_json", "4096"),
     ("patch_instructions", "4096"),
-];
-
-/// What makes libFuzzer see which branches an input takes.
-const COVERAGE: [&str; 8] = [
-    "-Cpasses=sancov-module",
-    "-Cllvm-args=-sanitizer-coverage-level=4",
-    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
-    "-Cllvm-args=-sanitizer-coverage-pc-table",
-    "-Cllvm-args=-sanitizer-coverage-trace-compares",
-    "-Ccodegen-units=1",
-    "--cfg",
-    "fuzzing",
 ];
 
 /// What to fuzz.
@@ -53,28 +42,26 @@ pub(crate) struct Options {
 /// Fails where an input makes a target fail, and names it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let work = workspace.work("fuzz")?;
-    let machine = std::env::consts::ARCH;
-    let triple = format!("{machine}-unknown-linux-gnu");
     let home = workspace.root().join("fuzz");
-    let mut build = process::cargo();
+    let mut build = workspace.cargo();
     build
-        .current_dir(&home)
         .args([
             "build",
             "--locked",
-            "--release",
+            "--profile",
+            "ci",
+            "--package",
+            "fuzz",
             "--bins",
-            "--target",
-            &triple,
         ])
-        .arg("--target-dir")
-        .arg(work.join("build"))
-        // With a target, build scripts and macros are built without these.
-        .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\u{1f}"));
+        .env("RUSTC_WORKSPACE_WRAPPER", home.join("rustc"));
     process::timed("fuzz targets", || process::run(&mut build))?;
-    let binaries = work.join("build").join(&triple).join("release");
+    let binary = |name: &str| {
+        let folder = workspace.root().join("target/ci");
+        Command::new(folder.join(format!("fuzz-{name}")))
+    };
     if options.seeds {
-        return process::run(&mut std::process::Command::new(binaries.join("seeds")));
+        return process::run(&mut binary("seeds"));
     }
     let mut failed = Vec::new();
     for (target, longest) in TARGETS {
@@ -87,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         );
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&found)?;
-        let mut command = std::process::Command::new(binaries.join(target));
+        let mut command = binary(target);
         command
             .arg(format!("-max_len={longest}"))
             .arg(format!("-artifact_prefix={}/", found.display()))

@@ -18,8 +18,8 @@ pub(crate) use source::Source;
 
 mod lane;
 mod md5;
-mod source;
 pub(crate) mod metadata;
+mod source;
 #[cfg(test)]
 mod tests;
 

@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "spec",
         ],
     ),
+    ("fuzz", &["archive", "channel"]),
     ("xtask", &["archive"]),
 ];
 

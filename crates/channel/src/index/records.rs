@@ -106,24 +106,24 @@ impl Records {
 
     /// For each record whether it is among so many that were built last.
     pub(super) fn newest(&self, count: usize) -> Vec<bool> {
-        let key = memmem::Finder::new("\"timestamp\":");
-        let time = |one: Record<'_>| {
-            // A key cannot be part of a string, where its quotes are escaped.
-            let at = memmem::rfind(one.record.as_bytes(), key.needle())?;
-            let rest = one.record.get(at + key.needle().len()..)?;
-            let end = rest.find([',', '}'])?;
-            Some(newest::seconds(rest.get(..end)?))
-        };
-        let mut left = count;
+        const KEY: &str = "\"timestamp\":";
         if self.len() <= count {
             return vec![true; self.len()];
         }
+        let key = memmem::FinderRev::new(KEY);
+        let time = |one: Record<'_>| {
+            // A key cannot be part of a string, where its quotes are escaped.
+            let at = key.rfind(one.record)?;
+            let rest = one.record.get(at + KEY.len()..)?;
+            let end = rest.find([',', '}'])?;
+            Some(newest::seconds(rest.get(..end)?))
+        };
         let times: Vec<i64> = self.iter().map(|one| time(one).unwrap_or(0)).collect();
         let mut sorted = times.clone();
         let (_, least, _) = sorted.select_nth_unstable(self.len() - count);
         let least = *least;
         // Of those that are as old as the oldest only as many as there is room for.
-        left -= times.iter().filter(|time| **time > least).count();
+        let mut left = count - times.iter().filter(|time| **time > least).count();
         times
             .iter()
             .map(|time| {
