@@ -11,8 +11,8 @@ use crate::process;
 pub(crate) fn build(workspace: &Workspace, profile: &str) -> Result<()> {
     process::timed("tools", || {
         let mut cargo = workspace.cargo();
-        // All of the workspace, so that everybody shares what is built.
-        cargo.args(["build", "--workspace", "--bins", "--profile", profile]);
+        // All default members, as the tests: everybody shares what is built.
+        cargo.args(["build", "--bins", "--profile", profile]);
         process::run(&mut cargo)
     })
 }

@@ -1,5 +1,5 @@
-//! What the fuzz targets (the folder `fuzz/`) do with any bytes. It is compiled for them, and for the
-//! tests, which go through the seeds and what was found once.
+//! What the fuzz targets (the folder `fuzz/`) do with any bytes, and the tests with the seeds and with
+//! what was found once. Nothing else uses it.
 
 use std::io::{self, Cursor};
 

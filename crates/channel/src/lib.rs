@@ -4,7 +4,6 @@
 
 mod cache;
 mod error;
-#[cfg(any(fuzzing, test))]
 pub mod fuzz;
 mod hotfix;
 mod index;

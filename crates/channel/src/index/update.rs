@@ -6,11 +6,7 @@ use std::time::{Duration, Instant};
 use archive::digest::{Md5, Sha256};
 
 use super::{Context, Event, Skipped};
-<<<<<<< HEAD
-use crate::cache::{self, Batch, Cache, Known, State};
-=======
-use crate::cache::{self, Cache, Known, Mark, State};
->>>>>>> a8f272d (channel: shards of changed names alone, and what verifying finds)
+use crate::cache::{self, Batch, Cache, Known, Mark, State};
 use crate::place::{Listed, Odd, Place};
 use crate::scan::{self, Done, Job, Stat, Wanted};
 use crate::{Error, Unusable};
@@ -110,6 +106,7 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
         }
         platforms.push(platform);
     }
+    gone.append(&mut left);
     Ok(Look {
         platforms,
         jobs,
@@ -129,7 +126,6 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
     (context.report)(Event::Listed {
         packages: jobs.len(),
     });
-    gone.append(&mut left);
     if !gone.is_empty() || !adopted.is_empty() {
         let mut batch = cache.batch()?;
         for (number, file) in gone {

@@ -197,7 +197,7 @@ impl Objects {
         Ok(got.map(|(bytes, _)| bytes))
     }
 
-    pub(super) fn has(&self, name: &str, bytes: &[u8]) -> bool {
+    pub(crate) fn has(&self, name: &str, bytes: &[u8]) -> bool {
         let Some(file) = lock(&self.listing).files.get(name).cloned() else {
             return false;
         };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use archive::digest::{HashingWriter, Sha256};
 use tempfile::NamedTempFile;
 
-use super::{Draft, Folder, Made, Rank, draft, write_error};
+use super::{Body, Draft, Folder, Made, Rank, draft, write_error};
 use crate::Error;
 use crate::place::Place;
 
@@ -93,11 +93,15 @@ impl Folder {
             };
             let Some(file) = file else { break };
             file.as_file().sync_all().map_err(failed)?;
+            let body = match &self.place {
+                Place::Folder(_) => Body::Beside(file),
+                Place::Bucket(_) => Body::Unnamed(file.into_file()),
+            };
             self.drafts.push(Draft {
                 name: name.clone(),
                 rank: *rank,
                 key,
-                file,
+                body,
             });
         }
         Ok(())

@@ -250,7 +250,6 @@ impl Metadata {
 }
 
 /// All texts that come of a package whose digests nobody computed.
-#[cfg(any(fuzzing, test))]
 pub(crate) fn texts(bytes: &[u8], kind: Kind, wanted: Wanted) -> Vec<String> {
     let Ok(mut metadata) = read(std::io::Cursor::new(bytes), kind, wanted) else {
         return Vec::new();
@@ -263,7 +262,6 @@ pub(crate) fn texts(bytes: &[u8], kind: Kind, wanted: Wanted) -> Vec<String> {
 }
 
 /// The record of an `index.json`, if it can be used.
-#[cfg(any(fuzzing, test))]
 pub(crate) fn record(index: &[u8]) -> Option<String> {
     let metadata = Metadata {
         index: index.to_vec(),
