@@ -41,15 +41,16 @@ fn a_folder_with_a_database() {
     }
     let url = database.url();
     let arguments = ["--all", "-n", "name", "--json"];
-    let with = |forms: &[&str]| [&arguments[..], forms].concat();
+    let given = ["--db", "postgresql", "--db-url", &url];
+    let with_url = [&arguments[..], &given].concat();
+    let with = [&arguments[..], &["--db", &url]].concat();
     run(&mut indexer(&place, &alone, &arguments)).succeeds();
-    let form = ["--db", "postgresql", "--db-url", &url];
-    let first = run(&mut indexer(&place, &shared, &with(&form))).succeeds();
+    let first = run(&mut indexer(&place, &shared, &with_url)).succeeds();
     assert_eq!(read(&first.stdout), odd_packages().len() as u64);
     assert!(files(&alone, "") == files(&shared, ""));
     assert!(!shared.join(".cache/archiconda-index.redb").exists());
 
-    let again = run(&mut indexer(&place, &shared, &with(&["--db", &url]))).succeeds();
+    let again = run(&mut indexer(&place, &shared, &with)).succeeds();
     assert_eq!(read(&again.stdout), 0);
     assert!(
         !again.stdout.contains("\"changed\": true"),
@@ -60,7 +61,7 @@ fn a_folder_with_a_database() {
     // The folder may be called otherwise elsewhere, a copy of it is another channel.
     let moved = place.join("moved");
     fs_err::rename(&shared, &moved).expect("a folder");
-    let again = run(&mut indexer(&place, &moved, &with(&["--db", &url]))).succeeds();
+    let again = run(&mut indexer(&place, &moved, &with)).succeeds();
     assert_eq!(read(&again.stdout), 0);
     let copied = std::process::Command::new("cp")
         .arg("-a")
@@ -68,7 +69,7 @@ fn a_folder_with_a_database() {
         .arg(&shared)
         .status();
     assert!(copied.expect("cp").success());
-    let copy = run(&mut indexer(&place, &shared, &with(&["--db", &url]))).succeeds();
+    let copy = run(&mut indexer(&place, &shared, &with)).succeeds();
     assert_eq!(read(&copy.stdout), odd_packages().len() as u64);
 
     let absent = "postgresql://me:hush@127.0.0.1:1/index?sslmode=disable";

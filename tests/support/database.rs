@@ -111,10 +111,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         // SIGINT: it ends its connections and then itself.
         let process = rustix::process::Pid::from_child(&self.server);
-        drop(rustix::process::kill_process(
-            process,
-            rustix::process::Signal::INT,
-        ));
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::INT);
         drop(self.server.wait());
     }
 }

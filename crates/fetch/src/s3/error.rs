@@ -111,7 +111,7 @@ impl Failures {
         let key = key.to_owned();
         let text = chain(error);
         let advice = match error {
-            Store::NotFound { .. } if text.contains("NoSuchBucket") => {
+            _ if text.contains("NoSuchBucket") => {
                 ": there is no such bucket here (AWS_ENDPOINT_URL and AWS_REGION say where)"
             }
             Store::NotFound { .. } | Store::Precondition { .. } if action == "read" => {

@@ -33,6 +33,9 @@ pub(super) fn connect(
     if has_credentials(&builder) {
         return build(builder);
     }
+    if std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value == "true") {
+        return Err(failures.settings(no_credentials()));
+    }
     // Without any other source the machine is asked, which takes long where nobody answers.
     let asking = builder.clone().with_retry(RetryConfig {
         max_retries: 1,
