@@ -2,11 +2,14 @@
 //! and right outputs whatever happens to the process.
 
 mod bucket;
+mod ceps;
 mod clients;
 mod crash;
 mod database;
 mod golden;
+mod import;
 mod options;
+mod truth;
 
 use std::path::Path;
 use std::process::Command;

@@ -151,9 +151,12 @@ fn rattler_makes_the_same_records() {
                 for key in ["arch", "platform"] {
                     record.remove(key);
                 }
-                // … run_exports, which stand in a file of their own here, …
+                // … run_exports, which stand in a file of their own here, and which they do not read
+                // in a .tar.bz2, …
                 let exports = record.remove("run_exports").unwrap_or(json!({}));
-                assert_eq!(exports, run_exports[section][file]["run_exports"], "{file}");
+                if section == "packages.conda" {
+                    assert_eq!(exports, run_exports[section][file]["run_exports"], "{file}");
+                }
                 // … and specs, which they write in another way.
                 let ours = ours_now[section][file].as_object_mut().expect("a record");
                 for key in ["depends", "constrains"] {

@@ -24,7 +24,7 @@ const FILES: [&str; 9] = [
 ];
 
 /// `python -m conda_index` with arguments, if it is there.
-fn conda_index(place: &Place) -> Option<Command> {
+pub(super) fn conda_index(place: &Place) -> Option<Command> {
     let python = requirements::oracles()?;
     let conda = requirements::conda()?;
     let command = || {
@@ -42,7 +42,7 @@ fn conda_index(place: &Place) -> Option<Command> {
 }
 
 /// Both indexers on the same packages, with the same arguments; both channels.
-fn both(place: &Place, fill: &dyn Fn(&Path), arguments: &[&str]) -> Option<()> {
+pub(super) fn both(place: &Place, fill: &dyn Fn(&Path), arguments: &[&str]) -> Option<()> {
     let (ours, theirs) = (place.join("ours"), place.join("theirs"));
     let mut oracle = conda_index(place)?;
     for channel in [&ours, &theirs] {
@@ -54,7 +54,7 @@ fn both(place: &Place, fill: &dyn Fn(&Path), arguments: &[&str]) -> Option<()> {
     Some(())
 }
 
-fn compare(place: &Place, subdirs: &[&str], names: &[&str]) {
+pub(super) fn compare(place: &Place, subdirs: &[&str], names: &[&str]) {
     for subdir in subdirs {
         for name in names {
             let read = |channel: &str| fs::read(place.join(channel).join(subdir).join(name)).ok();

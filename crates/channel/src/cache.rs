@@ -23,7 +23,7 @@ pub(crate) use home::Home;
 pub(crate) const FILE: &str = "archiconda-index.redb";
 
 /// What this version writes. Another one is not understood.
-const VERSION: &[u8] = b"archiconda index cache 2";
+const VERSION: &[u8] = b"archiconda index cache 3";
 
 /// Why the cache could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,8 @@ pub(crate) struct Known {
     pub(crate) state: State,
     /// Tells what the package says from what it said before.
     pub(crate) mark: Mark,
+    /// When it came into the index, in milliseconds since 1970 (CEP 47); 0 if that is not known.
+    pub(crate) indexed_ms: i64,
 }
 
 /// What a row says of a package without the package.

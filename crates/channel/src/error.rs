@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::output::current::PinsError;
-use crate::{cache, hotfix, json, lock};
+use crate::{cache, hotfix, import, json, lock};
 
 /// Why a channel could not be indexed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,9 @@ pub enum Error {
     /// The hotfixes cannot be had or used.
     #[error(transparent)]
     Hotfix(#[from] hotfix::Error),
+    /// What others know cannot be taken over.
+    #[error(transparent)]
+    Import(#[from] import::Error),
     /// The file of versions to keep could not be read.
     #[error("could not read `{path}`")]
     Read {
@@ -114,14 +117,16 @@ pub enum Error {
 impl Error {
     /// Whether the user asked for something that cannot be asked for.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::NotFolder { .. }
-                | Self::Nothing { .. }
-                | Self::UnknownSubdir { .. }
-                | Self::Pins { .. }
-                | Self::Unsupported { .. }
-        ) || matches!(self, Self::Hotfix(hotfix::Error::Missing { .. }))
+            | Self::Nothing { .. }
+            | Self::UnknownSubdir { .. }
+            | Self::Pins { .. }
+            | Self::Unsupported { .. }
+            | Self::Hotfix(hotfix::Error::Missing { .. }) => true,
+            Self::Import(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub fn package(kind: Kind, bytes: &[u8]) {
     }
     for details in [false, true] {
         let wanted = Wanted {
+            digests: true,
             run_exports: details,
             details,
         };

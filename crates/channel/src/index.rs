@@ -9,6 +9,7 @@ use archive::digest::{Hasher, Sha256};
 use crate::Error;
 use crate::cache::{self, Cache, Home, State};
 use crate::hotfix::{self, Generator};
+use crate::import::Source;
 use crate::lock::{Lock, Owner};
 use crate::output::current::Pins;
 use crate::place::{Location, Place};
@@ -16,11 +17,15 @@ use crate::publish::{self, Folder};
 use memory::Memory;
 use update::Platform;
 
+mod attestations;
+mod import;
 mod listing;
 mod make;
 mod memory;
+mod notices;
 mod options;
 mod pages;
+mod published;
 mod quarantine;
 mod records;
 mod shards;
@@ -29,7 +34,8 @@ mod share;
 mod tests;
 mod update;
 
-pub use options::{DEFAULT_ZSTD_LEVEL, Options, Outputs};
+pub(crate) use listing::SUBDIRS;
+pub use options::{ChannelRelations, DEFAULT_ZSTD_LEVEL, Options, Outputs};
 
 /// Changes when the same packages and options come to other files.
 const FORM: &str = "1";
@@ -44,6 +50,15 @@ pub enum Event<'a> {
     },
     /// The cache was damaged or of another version, and everything is read again.
     CacheLost,
+    /// What others know was taken over.
+    Imported {
+        /// The platform's folder.
+        subdir: &'a str,
+        /// Where it stood.
+        path: &'a std::path::Path,
+        /// Of how many packages.
+        packages: usize,
+    },
     /// The folders are listed.
     Listed {
         /// How many packages will be read.
@@ -64,6 +79,13 @@ pub enum Event<'a> {
         file: &'a str,
         /// Why.
         reason: &'a str,
+    },
+    /// A package says that it was built later than now (CEP 47).
+    Future {
+        /// The platform's folder.
+        subdir: &'a str,
+        /// The file name.
+        file: &'a str,
     },
     /// A file that the user may have written is not replaced by what was made.
     Kept {
@@ -147,7 +169,12 @@ pub fn index(
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
     let channel = Place::open(&channel.into())?;
-    let subdirs = listing::subdirs(&channel, &options.subdirs)?;
+    let sources = sources(options)?;
+    let mut known = Vec::new();
+    if !options.folder_counts() || options.update_only {
+        known.extend(sources.iter().map(|source| source.subdir.as_str()));
+    }
+    let subdirs = listing::subdirs(&channel, &options.subdirs, &known)?;
     let shared = read_together(&channel, &subdirs, options, report)?;
     let context = context(&channel, subdirs, options, report)?;
     let lock = Lock::take(&channel, options.patience, &mut |owner| {
@@ -158,7 +185,7 @@ pub fn index(
     let home = Home::of(&channel, options.database.as_ref(), &options.cache_dir)?;
     let attempt = || {
         let mut cache = home.open()?;
-        let mut report = run(&context, &mut cache, &lock)?;
+        let mut report = run(&context, &sources, &mut cache, &lock)?;
         home.keep(cache)?;
         for subdir in &mut report.subdirs {
             subdir.read += shared.get(&subdir.name).copied().unwrap_or(0);
@@ -251,6 +278,13 @@ fn context<'a>(
     })
 }
 
+/// What is to be taken over, in the order that the user gives.
+fn sources(options: &Options) -> Result<Vec<Source>, Error> {
+    let found = options.import.iter().map(|path| crate::import::find(path));
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
 /// What conda-index refuses, too (`conda_index/cli/__init__.py`).
 fn check(options: &Options) -> Result<(), Error> {
     let outputs = options.outputs;
@@ -264,16 +298,28 @@ fn check(options: &Options) -> Result<(), Error> {
         .filter(|(asked, _)| *asked && !outputs.monolithic)
         .map(|(_, name)| *name)
         .collect();
-    if wrong.is_empty() {
-        return Ok(());
+    let problem = if wrong.is_empty() {
+        options.channel_relations.problem()
+    } else {
+        Some(format!(
+            "{} cannot be had without repodata.json",
+            wrong.join(", ")
+        ))
+    };
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(Error::Unsupported { problem }),
     }
-    Err(Error::Unsupported {
-        problem: format!("{} cannot be had without repodata.json", wrong.join(", ")),
-    })
 }
 
-fn run(context: &Context<'_>, cache: &mut Cache, lock: &Lock) -> Result<Report, Error> {
+fn run(
+    context: &Context<'_>,
+    sources: &[Source],
+    cache: &mut Cache,
+    lock: &Lock,
+) -> Result<Report, Error> {
     context.load()?;
+    import::import(context, sources, cache)?;
     let platforms = update::update(context, cache)?;
     let memories = memories(context, cache)?;
     let of_channel = Memory::load(context, cache, "")?;
@@ -281,7 +327,7 @@ fn run(context: &Context<'_>, cache: &mut Cache, lock: &Lock) -> Result<Report, 
         .iter()
         .map(|platform| revision(context, platform))
         .collect();
-    let of_all = of_all(&revisions, &platforms);
+    let of_all = of_all(context, &revisions, &platforms);
     let is_fresh = |(memory, revision): (&Memory, &Sha256), place: &Place| {
         memory.revision == Some(*revision)
             && !context.runs_a_script()
@@ -337,6 +383,7 @@ fn run(context: &Context<'_>, cache: &mut Cache, lock: &Lock) -> Result<Report, 
         publish::sweep(&context.output)?;
         let mut channel = Folder::new(context.output.clone(), of_channel.made)?;
         quarantine::offer(&platforms, &mut channel)?;
+        notices::offer(context, &mut channel)?;
         let files: Vec<_> = made.iter().map(|(_, _, files)| files).collect();
         pages::offer(context, &platforms, &files, cache, &mut channel)?;
         folders.push(channel);
@@ -399,6 +446,19 @@ impl Context<'_> {
         })
     }
 
+    /// What this indexer says of packages, and nobody else.
+    fn own_keys(&self) -> Vec<&'static str> {
+        let outputs = self.options.outputs;
+        let mut keys = Vec::new();
+        if outputs.indexed_timestamp {
+            keys.push(update::INDEXED);
+        }
+        if outputs.attestations {
+            keys.push(attestations::KEY);
+        }
+        keys
+    }
+
     /// A script may say something else about the same packages.
     fn runs_a_script(&self) -> bool {
         matches!(self.generator, Some(Generator::Script(_)))
@@ -435,7 +495,7 @@ fn memories(context: &Context<'_>, cache: &Cache) -> Result<Vec<Memory>, Error> 
 }
 
 /// One digest of what the channel's own files are made of.
-fn of_all(revisions: &[Sha256], platforms: &[Platform]) -> Sha256 {
+fn of_all(context: &Context<'_>, revisions: &[Sha256], platforms: &[Platform]) -> Sha256 {
     let mut hasher = Hasher::new();
     for (revision, platform) in revisions.iter().zip(platforms) {
         hasher.update(&revision.0);
@@ -443,6 +503,8 @@ fn of_all(revisions: &[Sha256], platforms: &[Platform]) -> Sha256 {
             hasher.update(format!("{skipped:?}").as_bytes());
         }
     }
+    let notices = context.channel.stat(notices::FILE);
+    hasher.update(format!("{notices:?}").as_bytes());
     hasher.finish().sha256
 }
 
@@ -462,10 +524,11 @@ fn revision(context: &Context<'_>, platform: &Platform) -> Sha256 {
     let mut hasher = Hasher::new();
     let options = context.options;
     let told = format!(
-        "{FORM} {} {:?} {:?} {:?} {} {:?}",
+        "{FORM} {} {:?} {:?} {:?} {:?} {} {:?}",
         env!("CARGO_PKG_VERSION"),
         options.outputs,
         options.base_url,
+        options.channel_relations,
         options.channel_name,
         options.zstd_level,
         context.pins,
@@ -495,7 +558,14 @@ fn revision(context: &Context<'_>, platform: &Platform) -> Sha256 {
             }
             hasher.update(&known.stat.mtime_ns.to_le_bytes());
             hasher.update(&known.mark.sum.to_le_bytes());
+            if options.outputs.indexed_timestamp {
+                hasher.update(&known.indexed_ms.to_le_bytes());
+            }
         }
+    }
+    for (file, digest) in &platform.attestations {
+        hasher.update(file.as_bytes());
+        hasher.update(digest.as_bytes());
     }
     hasher.finish().sha256
 }

@@ -6,6 +6,7 @@ mod cache;
 mod error;
 pub mod fuzz;
 mod hotfix;
+mod import;
 mod index;
 mod json;
 mod lock;
@@ -19,7 +20,10 @@ mod yaml;
 pub use cache::Error as CacheError;
 pub use error::{Error, Unusable};
 pub use hotfix::Error as HotfixError;
-pub use index::{DEFAULT_ZSTD_LEVEL, Event, Options, Outputs, Report, Skipped, Subdir, index};
+pub use import::Error as ImportError;
+pub use index::{
+    ChannelRelations, DEFAULT_ZSTD_LEVEL, Event, Options, Outputs, Report, Skipped, Subdir, index,
+};
 pub use json::{Error as JsonError, Json};
 pub use lock::{Error as LockError, Owner};
 pub use place::Location;

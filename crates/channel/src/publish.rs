@@ -3,7 +3,7 @@
 //! bucket written at once. A file whose content would not change is not touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -62,7 +62,7 @@ enum Body {
     /// Beside their place.
     Beside(NamedTempFile),
     /// In a file that has no name, and so is gone with the process.
-    Unnamed(std::fs::File),
+    Unnamed(File),
 }
 
 impl Folder {
@@ -164,6 +164,14 @@ impl Folder {
     /// Will take a file away.
     pub(crate) fn withdraw(&mut self, name: &str) {
         if self.place.stat(name).is_some() {
+            self.gone.push(name.to_owned());
+        }
+    }
+
+    /// The same, unless somebody else wrote it.
+    pub(crate) fn withdraw_ours(&mut self, name: &str) {
+        let there = self.place.stat(name);
+        if there.is_some() && there == self.before.get(name).map(|made| made.stat) {
             self.gone.push(name.to_owned());
         }
     }

@@ -14,6 +14,7 @@ use archive::package::Kind;
 use crate::Unusable;
 use crate::scanned::Scanned;
 use lane::Lane;
+pub(crate) use metadata::{LEFT_OUT, without_large_keys};
 pub(crate) use source::Source;
 
 mod lane;
@@ -29,6 +30,8 @@ const AHEAD: usize = md5::LANES;
 /// What is asked of packages beyond the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wanted {
+    /// The file's digests and length. Only what was not read here can lack them.
+    pub(crate) digests: bool,
     /// `run_exports.json`.
     pub(crate) run_exports: bool,
     /// What channeldata tells: about.json, paths.json, the recipe, the icon.
@@ -38,12 +41,25 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Whether all of `other` is among this.
     pub(crate) fn covers(self, other: Self) -> bool {
-        (self.run_exports || !other.run_exports) && (self.details || !other.details)
+        (self.digests || !other.digests)
+            && (self.run_exports || !other.run_exports)
+            && (self.details || !other.details)
     }
 }
 
 /// What the file system or the store says of a file. A file that is another says something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub(crate) struct Stat {
     /// In bytes.
     pub(crate) size: u64,

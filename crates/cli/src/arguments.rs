@@ -174,11 +174,15 @@ pub(crate) struct Index {
     /// The URL below which the packages are, if not beside the repodata.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// Which listing in the cache tells what is in the channel.
+    /// A channel that comes before this one, or after it (CEP 42): base=../NAME, overrides=../NAME.
+    #[arg(long, value_name = "KEY=PATH", value_parser = relation)]
+    pub(crate) channel_relations: Vec<(Relation, String)>,
+    /// Which listing tells what is in the channel: fs is the folder, any other name one that --import
+    /// filled, whose packages need not be there.
     #[arg(long, value_name = "STAGE", default_value = "fs")]
     pub(crate) upstream_stage: String,
-    /// Take metadata over from a repodata.json, or from a channel's folder with such files or with
-    /// conda-index's cache; may be given several times.
+    /// Take metadata over from a repodata.json, conda-index's cache.db, shards, or a channel's folder
+    /// with such files; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub(crate) import: Vec<PathBuf>,
     /// Read every file again, whatever the cache knows.
@@ -300,6 +304,15 @@ pub(crate) enum PackageFormat {
     TarBz2,
 }
 
+/// How another channel stands to the one that is indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// It comes before.
+    Base,
+    /// It comes after.
+    Overrides,
+}
+
 /// Where the cache of `archiconda index` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Database {
@@ -342,6 +355,8 @@ switches! {
     write_shards "write-shards" no_write_shards "no-write-shards" "Write a file for each name, and their index, repodata_shards.msgpack.zst [--no-write-shards]";
     html_dependencies "html-dependencies" no_html_dependencies "no-html-dependencies" "Write what packages need into the pages [--no-html-dependencies]";
     repodata_next "repodata-next" no_repodata_next "no-repodata-next" "Write records below the key v3 [--no-repodata-next]";
+    indexed_timestamp "indexed-timestamp" no_indexed_timestamp "no-indexed-timestamp" "Write when packages came into the index (CEP 47) [--no-indexed-timestamp]";
+    attestations "attestations" no_attestations "no-attestations" "Write the digests of attestations, FILE.sigs beside packages (CEP 50) [default] [--no-attestations]";
     update_cache "update-cache" no_update_cache "no-update-cache" "List the folders [default]; with --no-update-cache, what the cache knows is the channel";
     update_only "update-only" no_update_only "no-update-only" "Keep packages that are not there any more [--no-update-only]";
 }
@@ -375,6 +390,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "expected a time like 36h or 7d".to_owned())?;
     Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
+}
+
+/// `base=PATH` or `overrides=PATH`.
+fn relation(text: &str) -> Result<(Relation, String), String> {
+    match text.split_once('=') {
+        Some(("base", path)) => Ok((Relation::Base, path.to_owned())),
+        Some(("overrides", path)) => Ok((Relation::Overrides, path.to_owned())),
+        _ => Err("expected base=PATH or overrides=PATH".to_owned()),
+    }
 }
 
 /// `FROM=TO`, both URLs.

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, anyhow};
-use channel::{Event, Location, Options, Outputs, Report};
+use channel::{ChannelRelations, Event, Location, Options, Outputs, Report};
 use fetch::postgres::Address;
 use serde_json::json;
 
-use crate::arguments::{Database, Index};
+use crate::arguments::{Database, Index, Relation};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -16,9 +16,7 @@ const DEFAULT_DATABASE: &str = "postgresql:///conda_index";
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Index) -> Result<Exit, Failure> {
-    let usage = |error| Failure::new(Exit::Usage, error);
-    refuse(arguments).map_err(usage)?;
-    let options = options(arguments).map_err(usage)?;
+    let options = options(arguments).map_err(|error| Failure::new(Exit::Usage, error))?;
     let Some(pause) = arguments.watch else {
         return once(arguments, &options);
     };
@@ -27,23 +25,6 @@ pub(crate) fn run(arguments: &Index) -> Result<Exit, Failure> {
         once(arguments, &options)?;
         std::thread::sleep(pause);
     }
-}
-
-/// What is not there yet is said, and never left out silently.
-fn refuse(arguments: &Index) -> anyhow::Result<()> {
-    if let Some(path) = arguments.import.first() {
-        return Err(anyhow!(
-            "--import {}: metadata cannot be taken over yet",
-            path.display()
-        ));
-    }
-    if arguments.upstream_stage != "fs" {
-        return Err(anyhow!(
-            "--upstream-stage {}: there is only the stage fs yet",
-            arguments.upstream_stage
-        ));
-    }
-    Ok(())
 }
 
 /// The database, if the cache is to be in one.
@@ -92,6 +73,21 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
             asked.no_repodata_next,
             preset.repodata_next,
         ),
+        indexed_timestamp: either(
+            asked.indexed_timestamp,
+            asked.no_indexed_timestamp,
+            preset.indexed_timestamp,
+        ),
+        attestations: either(
+            asked.attestations,
+            asked.no_attestations,
+            preset.attestations,
+        ),
+    };
+    let related = |wanted: Relation| {
+        let paths = arguments.channel_relations.iter().rev();
+        let mut paths = paths.filter(|(relation, _)| *relation == wanted);
+        paths.next().map(|(_, path)| path.clone())
     };
     let output = arguments.output.as_ref();
     Ok(Options {
@@ -109,6 +105,10 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
         patch_generator: arguments.patch_generator.clone(),
         current_index_versions: arguments.current_index_versions_file.clone(),
         base_url: arguments.base_url.clone(),
+        channel_relations: ChannelRelations {
+            base: related(Relation::Base),
+            overrides: related(Relation::Overrides),
+        },
         update_cache: !asked.no_update_cache,
         update_only: asked.update_only,
         upstream_stage: arguments.upstream_stage.clone(),
@@ -163,6 +163,14 @@ fn show(progress: &Progress, arguments: &Index, event: &Event<'_>) {
         Event::CacheLost => {
             progress.warn("the cache is damaged or of another version: reading everything again");
         }
+        Event::Imported {
+            subdir,
+            path,
+            packages,
+        } => progress.note(&format!(
+            "{subdir}: took over what `{}` knows of {packages} packages",
+            path.display()
+        )),
         Event::Listed { packages } => progress.count("index", *packages),
         Event::Indexed { subdir, file } => {
             progress.one(file);
@@ -177,6 +185,9 @@ fn show(progress: &Progress, arguments: &Index, event: &Event<'_>) {
         } => {
             progress.warn(&format!("left out `{subdir}/{file}`: {reason}"));
         }
+        Event::Future { subdir, file } => progress.warn(&format!(
+            "`{subdir}/{file}` says that it was built later than now"
+        )),
         Event::Kept { subdir, file } => progress.warn(&format!(
             "`{subdir}/{file}` was not written by this tool and stays as it is; the hotfixes of the generator count"
         )),

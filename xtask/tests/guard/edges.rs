@@ -64,6 +64,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["cli", "xtask"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli", "xtask"]),
+    ("rusqlite", &["channel"]),
 ];
 
 /// Most crates in the runtime's tree, itself included and macros not: what is below it may end up

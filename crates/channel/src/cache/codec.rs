@@ -29,14 +29,16 @@ pub(super) fn open<'a>(key: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 pub(super) fn encode_known(known: &Known) -> Vec<u8> {
-    let mut value = Vec::with_capacity(32);
+    let mut value = Vec::with_capacity(40);
     value.extend_from_slice(&known.stat.size.to_le_bytes());
     value.extend_from_slice(&known.stat.mtime_ns.to_le_bytes());
     value.extend_from_slice(&known.stat.inode.to_le_bytes());
+    let wanted = &known.wanted;
     value.push(
-        u8::from(known.wanted.run_exports)
-            | u8::from(known.wanted.details) << 1
-            | u8::from(known.mark.is_named) << 2,
+        u8::from(wanted.run_exports)
+            | u8::from(wanted.details) << 1
+            | u8::from(wanted.digests) << 2
+            | u8::from(known.mark.is_named) << 3,
     );
     value.push(match known.state {
         State::Package => 0,
@@ -45,6 +47,7 @@ pub(super) fn encode_known(known: &Known) -> Vec<u8> {
         State::ImportedWithTime => 3,
     });
     value.extend_from_slice(&known.mark.sum.to_le_bytes());
+    value.extend_from_slice(&known.indexed_ms.to_le_bytes());
     seal("", &value)
 }
 
@@ -61,6 +64,7 @@ pub(super) fn known(sealed: &[u8]) -> Option<Known> {
         wanted: Wanted {
             run_exports: flags & 1 != 0,
             details: flags & 2 != 0,
+            digests: flags & 4 != 0,
         },
         state: match state {
             0 => State::Package,
@@ -71,8 +75,9 @@ pub(super) fn known(sealed: &[u8]) -> Option<Known> {
         },
         mark: Mark {
             sum: u32::from_le_bytes(reader.array()?),
-            is_named: flags & 4 != 0,
+            is_named: flags & 8 != 0,
         },
+        indexed_ms: i64::from_le_bytes(reader.array()?),
     })
 }
 

@@ -40,6 +40,7 @@ const KNOWN: Known = Known {
         inode: u64::MAX,
     },
     wanted: Wanted {
+        digests: true,
         run_exports: true,
         details: false,
     },
@@ -48,6 +49,7 @@ const KNOWN: Known = Known {
         sum: 7,
         is_named: true,
     },
+    indexed_ms: -7,
 };
 
 fn fill(folder: &std::path::Path, count: usize) {

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::place::{Objects, Place};
 
 /// The folders that are platforms (conda's `constants.KNOWN_SUBDIRS`).
-pub(super) const SUBDIRS: [&str; 19] = [
+pub(crate) const SUBDIRS: [&str; 19] = [
     "emscripten-wasm32",
     "freebsd-64",
     "linux-32",
@@ -29,16 +29,23 @@ pub(super) const SUBDIRS: [&str; 19] = [
 ];
 
 /// The platforms of a channel, sorted: those that are asked for, or else those whose folders are
-/// there and noarch. Their folders are made.
-pub(super) fn subdirs(channel: &Place, asked: &[String]) -> Result<Vec<String>, Error> {
+/// there or that are `known` otherwise, and noarch. Their folders are made.
+pub(super) fn subdirs(
+    channel: &Place,
+    asked: &[String],
+    known: &[&str],
+) -> Result<Vec<String>, Error> {
     let there = match channel {
         Place::Folder(path) => in_folder(path)?,
         Place::Bucket(objects) => in_bucket(objects)?,
     };
     let mut subdirs: Vec<String> = if asked.is_empty() {
+        let is_one = |subdir: &&str| {
+            *subdir == "noarch" || known.contains(subdir) || there.iter().any(|name| name == subdir)
+        };
         SUBDIRS
             .into_iter()
-            .filter(|subdir| *subdir == "noarch" || there.iter().any(|name| name == subdir))
+            .filter(is_one)
             .map(str::to_owned)
             .collect()
     } else {

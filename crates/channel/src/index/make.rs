@@ -45,7 +45,7 @@ pub(super) fn platform(
         || context.generator.is_some()
         || memory.is_empty();
     let records = if needs_all {
-        Records::load(cache, &platform.place)?
+        Records::load(context, cache, platform)?
     } else {
         Records::default()
     };
@@ -56,13 +56,15 @@ pub(super) fn platform(
             revision.add(record.record);
         }
     }
+    let relations = context.options.channel_relations.to_json();
     let head = Head {
         subdir,
         base_url: context.options.base_url.as_deref(),
+        channel_relations: relations.as_deref(),
         v3: outputs.repodata_next.then_some(revision),
-        ..Head::default()
     };
-    let (instructions, hotfixes) = instructions(context, &head, raw, folder)?;
+    let (mut instructions, hotfixes) = instructions(context, &head, raw, folder)?;
+    instructions.keep(context.own_keys());
     let removed = instructions
         .removed(&|kind, file| Kind::from_file_name(file) == Some(kind) && platform.has(file));
     let patched: Each<'_> = &|kind, take| {

@@ -1,11 +1,13 @@
 //! What an indexing can be asked. The names and defaults are conda-index's, as far as it has them
 //! (`conda_index/cli/__init__.py`).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use fetch::postgres::Address;
 
+use crate::json::Json;
 use crate::place::Location;
 use crate::scan::Wanted;
 
@@ -33,13 +35,16 @@ pub struct Options {
     pub current_index_versions: Option<PathBuf>,
     /// Where the packages are, if not beside the repodata (CEP 15).
     pub base_url: Option<String>,
+    /// Which channels this one builds upon and is put before (CEP 42).
+    pub channel_relations: ChannelRelations,
     /// Whether the folders are listed; if not, the packages are those of the stage in the cache.
     pub update_cache: bool,
     /// Whether packages that are not there any more stay.
     pub update_only: bool,
     /// Which listing says what is in the channel: `fs` is the folder.
     pub upstream_stage: String,
-    /// conda-index's `cache.db`, or a `repodata.json`, whose metadata is taken over.
+    /// Files, or folders of platforms or channels, whose metadata is taken over: conda-index's
+    /// `cache.db`, `repodata.json` or shards. With another stage than `fs`, they are its listing.
     pub import: Vec<PathBuf>,
     /// Whether every file is read again.
     pub verify: bool,
@@ -78,6 +83,64 @@ pub struct Outputs {
     pub compact: bool,
     /// Records stand below `v3` (CEP 48).
     pub repodata_next: bool,
+    /// Records say when they came into the index (CEP 47).
+    pub indexed_timestamp: bool,
+    /// Records say which attestations lie beside the package (CEP 50).
+    pub attestations: bool,
+}
+
+/// Other channels, as paths that begin with `../` (CEP 42).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelRelations {
+    /// The channel that comes before this one.
+    pub base: Option<String>,
+    /// The channel that comes after this one.
+    pub overrides: Option<String>,
+}
+
+impl ChannelRelations {
+    /// What is wrong with them, for a sentence.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let both = [&self.base, &self.overrides];
+        if let Some(wrong) = both.into_iter().flatten().find(|path| !is_relative(path)) {
+            return Some(format!(
+                "`{wrong}` is no path to another channel that begins with `../`"
+            ));
+        }
+        let same = self.base.is_some() && self.base == self.overrides;
+        same.then(|| "a channel cannot come before and after another one".to_owned())
+    }
+
+    /// `info.channel_relations` in the dialect.
+    pub(crate) fn to_json(&self) -> Option<String> {
+        let members = [("base", &self.base), ("overrides", &self.overrides)];
+        let members: BTreeMap<_, _> = members
+            .into_iter()
+            .filter_map(|(key, path)| Some((key.to_owned(), Json::Text(path.clone()?))))
+            .collect();
+        if members.is_empty() {
+            return None;
+        }
+        let mut text = String::new();
+        Json::Map(members).write(&mut text);
+        Some(text)
+    }
+}
+
+fn is_relative(path: &str) -> bool {
+    path == ".." || path.starts_with("../") && !path.contains("://")
+}
+
+impl Options {
+    /// Whether the stage is that of what lies in the folders.
+    pub(crate) fn upstream_is_folder(&self) -> bool {
+        self.upstream_stage == "fs"
+    }
+
+    /// Whether the packages are those that lie in the folders now.
+    pub(crate) fn folder_counts(&self) -> bool {
+        self.upstream_is_folder() && self.update_cache
+    }
 }
 
 impl Default for Options {
@@ -93,6 +156,7 @@ impl Default for Options {
             patch_generator: None,
             current_index_versions: None,
             base_url: None,
+            channel_relations: ChannelRelations::default(),
             update_cache: true,
             update_only: false,
             upstream_stage: "fs".to_owned(),
@@ -120,6 +184,8 @@ impl Default for Outputs {
             html_dependencies: false,
             compact: true,
             repodata_next: false,
+            indexed_timestamp: false,
+            attestations: true,
         }
     }
 }
@@ -142,6 +208,7 @@ impl Outputs {
     /// What must be read in packages.
     pub(crate) fn wanted(self) -> Wanted {
         Wanted {
+            digests: true,
             run_exports: self.run_exports || self.shards || self.channeldata,
             details: self.channeldata,
         }

@@ -7,6 +7,8 @@ use std::ops::Range;
 use archive::package::Kind;
 use memchr::memmem;
 
+use super::Context;
+use super::update::Platform;
 use crate::Error;
 use crate::cache::{self, Cache};
 use crate::output::channeldata::newest;
@@ -41,27 +43,34 @@ pub(super) struct Record<'a> {
 }
 
 impl Records {
-    /// All that the cache has under `place`.
-    pub(super) fn load(cache: &Cache, place: &str) -> Result<Self, cache::Error> {
+    /// All that the cache has of a platform, with what the indexer itself adds.
+    pub(super) fn load(
+        context: &Context<'_>,
+        cache: &Cache,
+        platform: &Platform,
+    ) -> Result<Self, cache::Error> {
         let mut records = Self::default();
-        cache.records(place, &mut |file, record, run_exports| {
-            records.push(file, record, run_exports);
+        cache.records(&platform.place, &mut |file, record, run_exports| {
+            let record = platform.complete(context, file, record);
+            records.push(file, &record, run_exports);
         })?;
         Ok(records)
     }
 
-    /// A few packages that the cache has under `place`.
+    /// A few packages of a platform.
     pub(super) fn of<'a>(
+        context: &Context<'_>,
         cache: &Cache,
-        place: &str,
+        platform: &Platform,
         files: impl Iterator<Item = &'a str>,
     ) -> Result<Self, cache::Error> {
         let mut records = Self::default();
         let mut files: Vec<_> = files.collect();
         files.sort_unstable();
         for file in files {
-            if let Some(scanned) = cache.package(place, file)? {
-                records.push(file, &scanned.record, scanned.run_exports.as_deref());
+            if let Some(scanned) = cache.package(&platform.place, file)? {
+                let record = platform.complete(context, file, &scanned.record);
+                records.push(file, &record, scanned.run_exports.as_deref());
             }
         }
         Ok(records)

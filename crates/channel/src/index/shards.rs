@@ -129,16 +129,18 @@ pub(super) fn make(
     let mut made_of = Hasher::new();
     made_of.update(&Sha256::of(instructions.text().as_bytes()).0);
     made_of.update(&[u8::from(head.v3.is_some())]);
-    let names: Vec<(String, Vec<(&str, Kind)>, Sha256)> = groups(platform, source, &made_of)?
-        .into_iter()
-        .map(|one| {
-            (
-                one.name.into_owned(),
-                one.files,
-                one.made_of.finish().sha256,
-            )
-        })
-        .collect();
+    made_of.update(format!("{:?}", context.own_keys()).as_bytes());
+    let names: Vec<(String, Vec<(&str, Kind)>, Sha256)> =
+        groups(context, platform, source, &made_of)?
+            .into_iter()
+            .map(|one| {
+                (
+                    one.name.into_owned(),
+                    one.files,
+                    one.made_of.finish().sha256,
+                )
+            })
+            .collect();
     let there = |shard: &Sha256| {
         let stat = place.stat(&shards::file_name(shard));
         stat.is_some_and(|stat| stat.size > 0)
@@ -156,7 +158,7 @@ pub(super) fn make(
         Source::Cache(cache) => {
             let changed = names.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
             let files = changed.flat_map(|((_, files, _), _)| files.iter().map(|(file, _)| *file));
-            few = Records::of(cache, &platform.place, files)?;
+            few = Records::of(context, cache, platform, files)?;
             &few
         }
     };
@@ -212,6 +214,7 @@ pub(super) fn make(
 
 /// The packages by name, sorted.
 fn groups<'a>(
+    context: &Context<'_>,
     platform: &'a Platform,
     source: Source<'_>,
     made_of: &Hasher,
@@ -247,6 +250,7 @@ fn groups<'a>(
                 .made_of
                 .update(&[0, u8::from(found.wanted.run_exports)]);
             group.made_of.update(&found.mark.sum.to_le_bytes());
+            group.made_of.update(platform.own(context, file).as_bytes());
         }
     }
     groups.sort_unstable_by(|one, other| one.name.cmp(&other.name));

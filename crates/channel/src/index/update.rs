@@ -1,14 +1,19 @@
 //! The cache follows the folders: what is new or changed is read, what is gone is forgotten.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use archive::digest::{Md5, Sha256};
 
-use super::{Context, Event, Skipped};
+use super::published::{self, Published};
+use super::{Context, Event, Skipped, attestations};
 use crate::cache::{self, Batch, Cache, Known, Mark, State};
+use crate::output::repodata::fields::{field_of_sorted, with};
+use crate::output::repodata::quoted;
 use crate::place::{Listed, Odd, Place};
 use crate::scan::{self, Done, Job, Stat, Wanted};
+use crate::scanned::Scanned;
 use crate::{Error, Unusable};
 
 /// How many packages are read before the cache is written: what a crash costs at most.
@@ -16,6 +21,13 @@ const MANY: usize = 1024;
 
 /// The same as a time.
 const LONG: Duration = Duration::from_secs(3);
+
+/// The key that says when a package came into the index (CEP 47).
+pub(super) const INDEXED: &str = "indexed_timestamp";
+
+/// How exactly the time of a file is known that conda-index read, in nanoseconds: it keeps seconds as a
+/// floating-point number.
+const IMPORTED_TIME: u64 = 1000;
 
 /// A platform and what is in it.
 pub(super) struct Platform {
@@ -28,6 +40,12 @@ pub(super) struct Platform {
     pub(super) skipped: BTreeMap<String, Skipped>,
     /// How many packages were read.
     pub(super) read: usize,
+    /// The digests of the attestations that lie beside packages, by file name.
+    pub(super) attestations: BTreeMap<String, String>,
+    /// What is read anew, as it was known before.
+    before: BTreeMap<String, Known>,
+    /// When packages came into the index, if nothing but earlier outputs tells.
+    published: Option<Published>,
 }
 
 /// What is in the platforms, and what the cache lacks of it.
@@ -46,7 +64,6 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
     let mut jobs = Vec::new();
     let (mut gone, mut left) = (Vec::new(), Vec::new());
     let mut adopted = Vec::new();
-    let from_folder = options.upstream_stage == "fs";
     for (number, name) in context.subdirs.iter().enumerate() {
         let place = place(&options.upstream_stage, name);
         let known = cache.files(&place)?;
@@ -56,8 +73,14 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
             place,
             skipped: BTreeMap::new(),
             read: 0,
+            attestations: BTreeMap::new(),
+            before: BTreeMap::new(),
+            published: None,
         };
-        if from_folder && options.update_cache {
+        if options.folder_counts() {
+            if known.is_empty() {
+                platform.published = published::load(&context.output.at(name), name);
+            }
             let folder = context.channel.at(name);
             let mut known = known.into_iter().peekable();
             let mut kept = Vec::new();
@@ -81,14 +104,18 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
                         adopted.push((number, listed.file.clone(), known));
                         kept.push((listed.file, known));
                     }
-                    Decision::Read(stat, known) => jobs.push(Job {
-                        number,
-                        source: folder.source(&listed),
-                        file: listed.file,
-                        kind: listed.kind,
-                        stat,
-                        known,
-                    }),
+                    Decision::Read(stat, known) => {
+                        let before = before.map(|before| (listed.file.clone(), before));
+                        platform.before.extend(before);
+                        jobs.push(Job {
+                            number,
+                            source: folder.source(&listed),
+                            file: listed.file,
+                            kind: listed.kind,
+                            stat,
+                            known,
+                        });
+                    }
                     Decision::Skip(reason) => {
                         if before.is_some() {
                             left.push((number, listed.file.clone()));
@@ -103,6 +130,9 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
             platform.files = kept.into_iter().collect();
         } else {
             platform.files = known.into_iter().collect();
+            if options.update_cache {
+                jobs.extend(lacking(context, cache, number, &platform)?);
+            }
         }
         platforms.push(platform);
     }
@@ -158,6 +188,11 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
             platform.skip(context, file, &reason);
         }
     }
+    if context.options.outputs.attestations {
+        for platform in &mut platforms {
+            attestations::update(context, platform, cache)?;
+        }
+    }
     Ok(platforms)
 }
 
@@ -182,7 +217,56 @@ impl Platform {
         self.files.values().filter(usable).count()
     }
 
-    fn skip(&mut self, context: &Context<'_>, file: String, reason: &str) {
+    /// A record with what not the package tells, but the index.
+    pub(super) fn complete<'a>(
+        &self,
+        context: &Context<'_>,
+        file: &str,
+        record: &'a str,
+    ) -> Cow<'a, str> {
+        let mut record = Cow::Borrowed(record);
+        let outputs = context.options.outputs;
+        let digest = self.attestations.get(file).map(|digest| quoted(digest));
+        // Of packages that lie elsewhere, the listing knows.
+        if digest.is_some() || outputs.attestations && context.options.folder_counts() {
+            set(&mut record, attestations::KEY, digest.as_deref());
+        }
+        if outputs.indexed_timestamp {
+            let indexed_ms = self.files.get(file).map_or(0, |known| known.indexed_ms);
+            let indexed = (indexed_ms != 0).then(|| indexed_ms.to_string());
+            set(&mut record, INDEXED, indexed.as_deref());
+        }
+        record
+    }
+
+    /// What [`Platform::complete`] adds to a record, for telling whether it changed.
+    pub(super) fn own(&self, context: &Context<'_>, file: &str) -> String {
+        let mut own = self.attestations.get(file).cloned().unwrap_or_default();
+        if context.options.outputs.indexed_timestamp {
+            let indexed_ms = self.files.get(file).map_or(0, |known| known.indexed_ms);
+            own.push_str(&format!(" {indexed_ms}"));
+        }
+        own
+    }
+
+    /// When a package came into the index: the time of the same bytes under this name if they are
+    /// known, or else this run's.
+    fn indexed_ms(
+        &self,
+        context: &Context<'_>,
+        before: Option<(i64, Sha256)>,
+        now: &Scanned,
+    ) -> i64 {
+        let known = match (before, &self.published) {
+            (Some((0, sha256)), _) if sha256 == now.sha256 => Some(now.mtime_ns / 1_000_000),
+            (Some((indexed_ms, sha256)), _) if sha256 == now.sha256 => return indexed_ms,
+            (None, Some(published)) => published.indexed_ms(now),
+            _ => None,
+        };
+        known.map_or(context.now_ms, |known| known.min(context.now_ms))
+    }
+
+    pub(super) fn skip(&mut self, context: &Context<'_>, file: String, reason: &str) {
         (context.report)(Event::Skipped {
             subdir: &self.name,
             file: &file,
@@ -231,7 +315,8 @@ fn decide(
         State::Package | State::Unusable => known.stat == stat,
         State::Imported => known.stat.size == stat.size,
         State::ImportedWithTime => {
-            known.stat.size == stat.size && known.stat.mtime_ns / 1000 == stat.mtime_ns / 1000
+            known.stat.size == stat.size
+                && known.stat.mtime_ns.abs_diff(stat.mtime_ns) <= IMPORTED_TIME
         }
     };
     if !same {
@@ -240,6 +325,11 @@ fn decide(
     let adopted = Known {
         stat,
         state: State::Package,
+        // It was in an index before this one, and at least since it was changed last.
+        indexed_ms: match known.indexed_ms {
+            0 => (stat.mtime_ns / 1_000_000).min(context.now_ms),
+            indexed_ms => indexed_ms,
+        },
         ..known
     };
     Ok(match known.state {
@@ -248,11 +338,59 @@ fn decide(
         State::Imported | State::ImportedWithTime if known.wanted.covers(wanted) => {
             Decision::Adopt(adopted)
         }
-        _ => {
-            let scanned = cache.package(&platform.place, &listed.file)?;
-            Decision::Read(stat, scanned.map(|scanned| (scanned.md5, scanned.sha256)))
-        }
+        _ => Decision::Read(stat, digests(cache, platform, &listed.file, known)?),
     })
+}
+
+/// Files of the folder whose packages are in the stage, and tell what its listing does not.
+fn lacking(
+    context: &Context<'_>,
+    cache: &Cache,
+    number: usize,
+    platform: &Platform,
+) -> Result<Vec<Job>, Error> {
+    let wanted = context.options.outputs.wanted();
+    let lacks = |known: &Known| known.state == State::Unusable || !known.wanted.covers(wanted);
+    let mut jobs = Vec::new();
+    if !platform.files.values().any(lacks) {
+        return Ok(jobs);
+    }
+    let folder = context.channel.at(&platform.name);
+    for listed in folder.packages()? {
+        let known = platform.files.get(&listed.file);
+        let (Some(known), Ok(stat)) = (known.filter(|known| lacks(known)), listed.stat) else {
+            continue;
+        };
+        let is_new = match known.state {
+            State::Unusable => known.stat != stat,
+            _ => known.stat.size == stat.size || !known.wanted.digests,
+        };
+        if is_new {
+            jobs.push(Job {
+                number,
+                source: folder.source(&listed),
+                kind: listed.kind,
+                stat,
+                known: digests(cache, platform, &listed.file, *known)?,
+                file: listed.file,
+            });
+        }
+    }
+    Ok(jobs)
+}
+
+/// The digests of a file of which only metadata is missing.
+fn digests(
+    cache: &Cache,
+    platform: &Platform,
+    file: &str,
+    known: Known,
+) -> Result<Option<(Md5, Sha256)>, Error> {
+    if !known.wanted.digests {
+        return Ok(None);
+    }
+    let scanned = cache.package(&platform.place, file)?;
+    Ok(scanned.map(|scanned| (scanned.md5, scanned.sha256)))
 }
 
 /// Reads packages and keeps what they come to.
@@ -324,8 +462,9 @@ fn collect<'a>(
     platforms: &mut [Platform],
     pending: Vec<Done>,
 ) -> Result<Batch<'a>, Error> {
+    let before = before(cache, platforms, &pending)?;
     let mut batch = cache.batch()?;
-    for Done { job, outcome } in pending {
+    for (Done { job, outcome }, before) in pending.into_iter().zip(before) {
         let Some(platform) = platforms.get_mut(job.number) else {
             continue;
         };
@@ -333,12 +472,19 @@ fn collect<'a>(
         platform.read += 1;
         match outcome {
             Ok((scanned, wanted)) => {
+                // In another stage it is the listing that changes.
+                let listed = platform
+                    .files
+                    .get(&job.file)
+                    .filter(|_| !context.options.upstream_is_folder());
                 let known = Known {
-                    stat: job.stat,
+                    stat: listed.map_or(job.stat, |listed| listed.stat),
                     wanted,
                     state: State::Package,
                     mark: Mark::default(),
+                    indexed_ms: platform.indexed_ms(context, before, &scanned),
                 };
+                tell_the_future(context, &platform.name, &scanned);
                 let known = batch.put(&place, &known, &scanned)?;
                 platform.files.insert(job.file, known);
             }
@@ -353,6 +499,7 @@ fn collect<'a>(
                     wanted: Wanted::default(),
                     state: State::Unusable,
                     mark: Mark::default(),
+                    indexed_ms: 0,
                 };
                 let reason = chain(&reason);
                 batch.put_reason(&place, &job.file, &known, &reason)?;
@@ -369,6 +516,52 @@ fn collect<'a>(
         }
     }
     Ok(batch)
+}
+
+/// What is known of files that are read anew: when they came into the index, and their digests.
+fn before(
+    cache: &Cache,
+    platforms: &[Platform],
+    pending: &[Done],
+) -> Result<Vec<Option<(i64, Sha256)>>, Error> {
+    let of_one = |done: &Done| {
+        let Some(platform) = platforms.get(done.job.number) else {
+            return Ok(None);
+        };
+        let file = &done.job.file;
+        let known = platform
+            .before
+            .get(file)
+            .or_else(|| platform.files.get(file));
+        let Some(known) = known.filter(|known| known.state != State::Unusable) else {
+            return Ok(None);
+        };
+        let scanned = cache.package(&platform.place, file)?;
+        Ok(scanned.map(|scanned| (known.indexed_ms, scanned.sha256)))
+    };
+    pending.iter().map(of_one).collect()
+}
+
+/// Says so where a package claims to be built later than now (CEP 47).
+fn tell_the_future(context: &Context<'_>, subdir: &str, scanned: &Scanned) {
+    let built =
+        field_of_sorted(&scanned.record, "timestamp").and_then(|time| time.parse::<i64>().ok());
+    if context.options.outputs.indexed_timestamp
+        && built.is_some_and(|built| built > context.now_ms)
+    {
+        (context.report)(Event::Future {
+            subdir,
+            file: &scanned.file,
+        });
+    }
+}
+
+/// Puts a member into a record, or takes it out.
+fn set(record: &mut Cow<'_, str>, key: &str, value: Option<&str>) {
+    // Nearly no record has it.
+    if value.is_some() || record.contains(key) {
+        *record = Cow::Owned(with(record, key, value));
+    }
 }
 
 /// An error with the causes below it, in one line.

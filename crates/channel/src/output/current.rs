@@ -101,33 +101,7 @@ pub(crate) fn select(each: Each<'_>, pins: &Pins) -> io::Result<HashMap<String, 
 
 /// A record with `legacy_bz2_md5` at its place.
 pub(crate) fn with_legacy_md5(record: &str, md5: &str) -> String {
-    const KEY: &str = "legacy_bz2_md5";
-    let mut text = String::with_capacity(record.len() + md5.len() + KEY.len() + 4);
-    let mut inserted = false;
-    text.push('{');
-    let mut member = |key: &str, value: &str| {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        crate::json::write_text(key, &mut text);
-        text.push(':');
-        text.push_str(value);
-    };
-    for (key, value) in fields::fields(record).map_while(Result::ok) {
-        if &*key == KEY {
-            continue;
-        }
-        if !inserted && &*key > KEY {
-            member(KEY, md5);
-            inserted = true;
-        }
-        member(&key, value);
-    }
-    if !inserted {
-        member(KEY, md5);
-    }
-    text.push('}');
-    text
+    fields::with(record, "legacy_bz2_md5", Some(md5))
 }
 
 /// What of a record counts here.

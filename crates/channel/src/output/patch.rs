@@ -71,6 +71,8 @@ pub(crate) struct Instructions {
     /// How often a file is revoked.
     revoke: HashMap<String, usize>,
     remove: HashSet<String>,
+    /// Keys that no patch changes.
+    kept: Vec<&'static str>,
 }
 
 impl fmt::Debug for Instructions {
@@ -93,6 +95,12 @@ impl Instructions {
         };
         instructions.prepare()?;
         Ok(instructions)
+    }
+
+    /// Keeps some keys of records from every patch: what the indexer says, and not the package (CEP 47,
+    /// CEP 50).
+    pub(crate) fn keep(&mut self, keys: Vec<&'static str>) {
+        self.kept = keys;
     }
 
     /// Whether there are none at all, in which case conda-index looks for a file of the user.
@@ -205,6 +213,9 @@ impl Instructions {
             if let Json::Map(mut patch) = Json::parse(patch.as_bytes())? {
                 if self.version >= 2 && run_exports.is_none() {
                     patch.remove("run_exports");
+                }
+                for key in &self.kept {
+                    patch.remove(*key);
                 }
                 merge::merge(&mut map, &patch);
             }

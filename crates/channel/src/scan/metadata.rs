@@ -14,7 +14,7 @@ use crate::{Unusable, yaml};
 mod tests;
 
 /// What conda-index leaves out of records (`conda_index/index/cache.py`, `filter_fields`).
-const LEFT_OUT: [&str; 10] = [
+pub(crate) const LEFT_OUT: [&str; 10] = [
     "arch",
     "binstar",
     "has_prefix",
@@ -201,13 +201,8 @@ impl Metadata {
     /// The small top-level keys of the recipe.
     pub(super) fn recipe(&self) -> Option<String> {
         let recipe = std::str::from_utf8(self.recipe.as_ref()?).ok()?;
-        let Json::Map(mut recipe) = yaml::parse(recipe).ok()? else {
-            return None;
-        };
-        for key in RECIPE_LEFT_OUT {
-            recipe.remove(key);
-        }
-        Some(text(&Json::Map(recipe)))
+        let recipe = yaml::parse(recipe).ok()?;
+        matches!(recipe, Json::Map(_)).then(|| text(&without_large_keys(recipe)))
     }
 
     /// The icon's bytes.
@@ -268,6 +263,16 @@ pub(crate) fn record(index: &[u8]) -> Option<String> {
         ..Metadata::default()
     };
     metadata.record("", "", 0).ok()
+}
+
+/// A recipe without what nobody asks for.
+pub(crate) fn without_large_keys(mut recipe: Json) -> Json {
+    if let Json::Map(keys) = &mut recipe {
+        for key in RECIPE_LEFT_OUT {
+            keys.remove(key);
+        }
+    }
+    recipe
 }
 
 /// The pattern `*/.*-WHEN.*` of Python's fnmatch, whose stars match slashes too.

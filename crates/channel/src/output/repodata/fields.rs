@@ -47,6 +47,39 @@ pub(crate) fn field_of_sorted<'a>(text: &'a str, wanted: &str) -> Option<&'a str
         .map(|(_, value)| value)
 }
 
+/// An object in the dialect with one more member at its place, or without it. `value` is the text of
+/// the member's value.
+pub(crate) fn with(text: &str, wanted: &str, value: Option<&str>) -> String {
+    let added = value.map_or(0, str::len) + wanted.len() + 4;
+    let mut made = String::with_capacity(text.len() + added);
+    let mut pending = value;
+    made.push('{');
+    let mut member = |key: &str, value: &str| {
+        if made.len() > 1 {
+            made.push(',');
+        }
+        crate::json::write_text(key, &mut made);
+        made.push(':');
+        made.push_str(value);
+    };
+    for (key, value) in fields(text).map_while(Result::ok) {
+        if &*key == wanted {
+            continue;
+        }
+        if &*key > wanted
+            && let Some(value) = pending.take()
+        {
+            member(wanted, value);
+        }
+        member(&key, value);
+    }
+    if let Some(value) = pending {
+        member(wanted, value);
+    }
+    made.push('}');
+    made
+}
+
 /// The string that a value's text is.
 pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;

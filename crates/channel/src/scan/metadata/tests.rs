@@ -9,6 +9,7 @@ use crate::scan::Wanted;
 use crate::scanned::PostInstall;
 
 const ALL: Wanted = Wanted {
+    digests: true,
     run_exports: true,
     details: true,
 };
@@ -119,6 +120,7 @@ fn a_tar_bz2_is_read_as_far_as_needed() {
         (Wanted::default(), None)
     );
     let more = Wanted {
+        digests: true,
         run_exports: true,
         ..Wanted::default()
     };

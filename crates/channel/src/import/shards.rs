@@ -1,0 +1,227 @@
+//! Sharded repodata (CEP 16) as a source of records and of what packages impose on others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use archive::digest::Sha256;
+use rayon::prelude::*;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::repodata::RunExports;
+use super::{Error, Foreign, Record, Source};
+use crate::json::Json;
+use crate::output::shards::{INDEX, file_name};
+
+/// What an index or a shard may decode to, in bytes: twice what conda takes.
+const LIMIT: u64 = 128 << 20;
+
+/// How many shards are read at a time.
+const CHUNK: usize = 256;
+
+/// Whether a path is that of an index of shards.
+pub(super) fn is_index(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == INDEX)
+}
+
+/// Hands on what all shards of an index say.
+pub(super) fn read<E: From<Error>>(
+    source: &Source,
+    take: &mut dyn FnMut(Vec<Foreign>) -> Result<(), E>,
+) -> Result<(), E> {
+    let finish = |file: &str, record: Record| record.finish(file, None);
+    for paths in index(&source.path)?.shards.chunks(CHUNK) {
+        take(records(paths, &finish)?)?;
+    }
+    Ok(())
+}
+
+/// Adds what the packages of all shards impose on others, where nothing else told.
+pub(super) fn run_exports(path: &Path, found: &mut RunExports) -> Result<(), Error> {
+    for paths in index(path)?.shards.chunks(CHUNK) {
+        let told = records(paths, &|file, record| {
+            Some((file.to_owned(), record.run_exports?))
+        })?;
+        for (file, run_exports) in told {
+            found.entry(file).or_insert(run_exports);
+        }
+    }
+    Ok(())
+}
+
+/// The platform that an index says it is of.
+pub(super) fn subdir(path: &Path) -> Result<Option<String>, Error> {
+    Ok(index(path)?.subdir)
+}
+
+struct Index {
+    subdir: Option<String>,
+    /// Where the shards lie, in the order of the names.
+    shards: Vec<PathBuf>,
+}
+
+fn index(path: &Path) -> Result<Index, Error> {
+    let form = |problem: &str| Error::Form {
+        path: path.to_owned(),
+        source: problem.into(),
+    };
+    let Json::Map(index) = unpack(path)? else {
+        return Err(form("something else than a map"));
+    };
+    let info = |key: &str| match index.get("info") {
+        Some(Json::Map(info)) => match info.get(key) {
+            Some(Json::Text(text)) => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let base = info("shards_base_url").unwrap_or_default();
+    if base.contains("://") || base.starts_with('/') {
+        return Err(form("the shards are not in a folder beside the index"));
+    }
+    let folder = path.parent().unwrap_or(Path::new("")).join(base);
+    let Some(Json::Map(shards)) = index.get("shards") else {
+        return Err(form("there is no map of shards"));
+    };
+    let shards = shards
+        .values()
+        .map(|digest| match digest {
+            Json::Text(digits) => digits.parse::<Sha256>().ok(),
+            _ => None,
+        })
+        .map(|digest| digest.map(|digest| folder.join(file_name(&digest))))
+        .collect::<Option<_>>()
+        .ok_or_else(|| form("a shard has no digest"))?;
+    Ok(Index {
+        subdir: info("subdir"),
+        shards,
+    })
+}
+
+/// What `take` makes of the records of some shards.
+fn records<T: Send>(
+    paths: &[PathBuf],
+    take: &(dyn Fn(&str, Record) -> Option<T> + Sync),
+) -> Result<Vec<T>, Error> {
+    let of_one = |path: &PathBuf| {
+        let Json::Map(mut shard) = unpack(path)? else {
+            return Ok(Vec::new());
+        };
+        let mut records = Vec::new();
+        let mut add = |section: Option<Json>, extension: &str| {
+            if let Some(Json::Map(section)) = section {
+                for (key, record) in section {
+                    records.push((format!("{key}{extension}"), record));
+                }
+            }
+        };
+        add(shard.remove("packages"), "");
+        add(shard.remove("packages.conda"), "");
+        if let Some(Json::Map(mut v3)) = shard.remove("v3") {
+            add(v3.remove("conda"), ".conda");
+            add(v3.remove("tar.bz2"), ".tar.bz2");
+        }
+        let made = records
+            .into_iter()
+            .filter_map(|(file, record)| take(&file, Record::new(record)?));
+        Ok(made.collect::<Vec<_>>())
+    };
+    let read: Vec<Vec<T>> = paths.par_iter().map(of_one).collect::<Result<_, Error>>()?;
+    Ok(read.into_iter().flatten().collect())
+}
+
+fn unpack(path: &Path) -> Result<Json, Error> {
+    let form = |source: Box<dyn std::error::Error + Send + Sync>| Error::Form {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = fs_err::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut plain = Vec::new();
+    let unpacked = zstd::Decoder::with_buffer(&*bytes)
+        .and_then(|decoder| decoder.take(LIMIT + 1).read_to_end(&mut plain));
+    unpacked.map_err(|error| form(error.into()))?;
+    if plain.len() as u64 > LIMIT {
+        return Err(form(
+            io::Error::other("it is above the limit of 128 MiB").into(),
+        ));
+    }
+    let Packed(value) = rmp_serde::from_slice(&plain).map_err(|error| form(error.into()))?;
+    Ok(value)
+}
+
+/// A value of MessagePack as JSON: bytes, which are digests, become hexadecimal digits.
+struct Packed(Json);
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any).map(Packed)
+    }
+}
+
+struct Any;
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Json;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value that JSON has, or bytes")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Integer(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Integer(value.to_string()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+        if value.is_finite() {
+            Ok(Json::Float(value))
+        } else {
+            Err(E::custom("a number that JSON does not have"))
+        }
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<Json, E> {
+        use fmt::Write as _;
+        let mut digits = String::with_capacity(2 * value.len());
+        for byte in value {
+            // Writing to a String does not fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        Ok(Json::Text(digits))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Json, S::Error> {
+        let mut list = Vec::new();
+        while let Some(Packed(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Json, M::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((key, Packed(value))) = members.next_entry::<String, Packed>()? {
+            map.insert(key, value);
+        }
+        Ok(Json::Map(map))
+    }
+}
