@@ -113,6 +113,9 @@ struct Group<'a> {
     made_of: Hasher,
 }
 
+/// A name, its files, and a digest of all that its shard is made of.
+type Named<'a> = (String, Vec<(&'a str, Kind)>, Sha256);
+
 /// Puts the shards into the folder and offers their index. What is to be remembered. Which shards
 /// are the same as before is known from what is known of the files, without a look at the records.
 pub(super) fn make(
@@ -130,17 +133,16 @@ pub(super) fn make(
     made_of.update(&Sha256::of(instructions.text().as_bytes()).0);
     made_of.update(&[u8::from(head.v3.is_some())]);
     made_of.update(format!("{:?}", context.own_keys()).as_bytes());
-    let names: Vec<(String, Vec<(&str, Kind)>, Sha256)> =
-        groups(context, platform, source, &made_of)?
-            .into_iter()
-            .map(|one| {
-                (
-                    one.name.into_owned(),
-                    one.files,
-                    one.made_of.finish().sha256,
-                )
-            })
-            .collect();
+    let names: Vec<Named<'_>> = groups(context, platform, source, &made_of)?
+        .into_iter()
+        .map(|one| {
+            (
+                one.name.into_owned(),
+                one.files,
+                one.made_of.finish().sha256,
+            )
+        })
+        .collect();
     let there = |shard: &Sha256| {
         let stat = place.stat(&shards::file_name(shard));
         stat.is_some_and(|stat| stat.size > 0)

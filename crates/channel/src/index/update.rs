@@ -241,12 +241,12 @@ impl Platform {
 
     /// What [`Platform::complete`] adds to a record, for telling whether it changed.
     pub(super) fn own(&self, context: &Context<'_>, file: &str) -> String {
-        let mut own = self.attestations.get(file).cloned().unwrap_or_default();
-        if context.options.outputs.indexed_timestamp {
-            let indexed_ms = self.files.get(file).map_or(0, |known| known.indexed_ms);
-            own.push_str(&format!(" {indexed_ms}"));
+        let attested = self.attestations.get(file).map_or("", String::as_str);
+        if !context.options.outputs.indexed_timestamp {
+            return attested.to_owned();
         }
-        own
+        let indexed_ms = self.files.get(file).map_or(0, |known| known.indexed_ms);
+        format!("{attested} {indexed_ms}")
     }
 
     /// When a package came into the index: the time of the same bytes under this name if they are

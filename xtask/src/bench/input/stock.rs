@@ -66,7 +66,7 @@ pub(in super::super) fn fill(channel: &Path, stock: Stock) -> Result<u64> {
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let lengths: Result<Vec<u64>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
             .map(|worker| {
@@ -173,7 +173,7 @@ fn index(
         "GPL-3.0-or-later",
         "ISC",
     ];
-    let mut depends: Vec<String> = (0..1 + random.skewed(12))
+    let mut depends: Vec<String> = (0..=random.skewed(12))
         .map(|_| {
             let needed = self::name(random.skewed(NAMES));
             let (major, minor) = (random.skewed(20), random.skewed(30));
@@ -216,7 +216,7 @@ fn about(random: &mut Random, name: &str) -> Value {
 }
 
 fn paths(random: &mut Random, name: &str) -> Value {
-    let paths: Vec<Value> = (0..1 + random.skewed(60))
+    let paths: Vec<Value> = (0..=random.skewed(60))
         .map(|number| {
             json!({
                 "_path": format!("lib/python3.11/site-packages/{name}/module_{number}.py"),
