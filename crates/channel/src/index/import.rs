@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use archive::digest::{Hasher, Sha256};
+use archive::package::Kind;
 
 use super::memory::add_path;
 use super::update::place;
@@ -48,7 +49,9 @@ fn of_subdir(
     let wanted = if options.folder_counts() && !options.update_only {
         let names = context.channel.at(subdir).names();
         let names = names.map_err(|source| Error::List { source })?;
-        let unknown = names.into_iter().filter(|name| !before.contains_key(name));
+        let unknown = names
+            .into_iter()
+            .filter(|name| Kind::from_file_name(name).is_some() && !before.contains_key(name));
         Some(unknown.collect::<HashSet<_>>())
     } else {
         None
