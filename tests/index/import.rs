@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use archive::package::Kind;
 use fs_err as fs;
 use serde_json::{Value, json};
 
@@ -34,8 +35,8 @@ fn written(channel: &Path) -> BTreeMap<String, Vec<u8>> {
                 .expect("a path")
                 .display()
                 .to_string();
-            let is_package = name.ends_with(".conda") || name.ends_with(".tar.bz2");
-            if path.is_dir() && !name.ends_with(".cache") {
+            let is_package = Kind::from_file_name(&name).is_some();
+            if path.is_dir() && path.file_name().is_none_or(|name| name != ".cache") {
                 folders.push(path);
             } else if path.is_file() && !is_package && !name.ends_with("shards.msgpack.zst") {
                 found.insert(name, fs::read(path).expect("a file"));
@@ -86,7 +87,7 @@ fn link(from: &Path, to: &Path) {
                 .expect("a name")
                 .to_string_lossy()
                 .into_owned();
-            if name.ends_with(".conda") || name.ends_with(".tar.bz2") {
+            if Kind::from_file_name(&name).is_some() {
                 let real = fs::canonicalize(&path).expect("a file");
                 fs::os::unix::fs::symlink(real, to.join(subdir).join(name)).expect("a link");
             }
@@ -225,15 +226,15 @@ fn repodata_is_read_and_no_package() {
         let mut arguments = OUTPUTS.to_vec();
         arguments.extend(["--import", &source]);
         let has_run_exports = files.len() > 1;
-        if !has_run_exports {
+        if has_run_exports {
+            let (read, output) = reads(&place, &channel, &arguments);
+            assert_eq!(read, 0, "{files:?} {output}");
+        } else {
             // Without run_exports.json it is not known what packages impose on others.
             let (read, _) = reads(&place, &channel, &["--import", &source]);
             assert_eq!(read, 0);
             let (read, _) = reads(&place, &channel, &arguments);
             assert!(read > 10);
-        } else {
-            let (read, output) = reads(&place, &channel, &arguments);
-            assert_eq!(read, 0, "{files:?} {output}");
         }
         fs::remove_file(full.join("channeldata.json")).ok();
         let relevant = |channel: &Path| {
