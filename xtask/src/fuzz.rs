@@ -43,26 +43,23 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let work = workspace.work("fuzz")?;
     let home = workspace.root().join("fuzz");
+    if options.seeds {
+        let mut seeds = workspace.cargo();
+        seeds.args(["run", "--profile", "ci", "--package", "fuzz"]);
+        return process::run(seeds.args(["--bin", "fuzz-seeds"]));
+    }
     let mut build = workspace.cargo();
     build
-        .args([
-            "build",
-            "--locked",
-            "--profile",
-            "ci",
-            "--package",
-            "fuzz",
-            "--bins",
-        ])
+        .args(["build", "--locked", "--profile", "ci", "--package", "fuzz"])
         .env("RUSTC_WORKSPACE_WRAPPER", home.join("rustc"));
+    for (target, _) in TARGETS {
+        build.args(["--bin", &format!("fuzz-{target}")]);
+    }
     process::timed("fuzz targets", || process::run(&mut build))?;
     let binary = |name: &str| {
         let folder = workspace.root().join("target/ci");
         Command::new(folder.join(format!("fuzz-{name}")))
     };
-    if options.seeds {
-        return process::run(&mut binary("seeds"));
-    }
     let mut failed = Vec::new();
     for (target, longest) in TARGETS {
         if !options.targets.is_empty() && !options.targets.iter().any(|one| one == target) {
