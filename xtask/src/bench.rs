@@ -131,6 +131,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if let Some(runs) = options.runs {
         command = format!("{command} --runs {runs}");
     }
+    if options.profile != "release" {
+        command = format!("{command} --profile {}", options.profile);
+    }
     report::publish(&workspace.root().join(PAGE), &command, &facts, &found)
 }
 

@@ -212,17 +212,19 @@ pub(super) fn publish(page: &Path, command: &str, facts: &Facts, found: &[Outcom
     for outcome in found {
         let section = outcome.section(command, facts);
         let title = format!("## {}\n", outcome.name);
-        let start = text.find(&title).unwrap_or(text.len());
-        let rest = text.get(start + 1..).unwrap_or_default();
-        let end = rest
-            .find("\n## ")
-            .map_or(text.len(), |end| start + 1 + end + 1);
-        if start == text.len() && !text.ends_with("\n\n") {
-            text.push('\n');
-            text += &section;
-        } else {
-            text.replace_range(start..end, &section);
-        }
+        let (start, end) = match text.find(&title) {
+            Some(start) => {
+                let rest = text.get(start + 1..).unwrap_or_default();
+                let next = rest.find("\n## ").map(|next| start + 1 + next + 1);
+                (start, next.unwrap_or(text.len()))
+            }
+            // What is written by hand stays last.
+            None => {
+                let last = text.find("## Limits\n").unwrap_or(text.len());
+                (last, last)
+            }
+        };
+        text.replace_range(start..end, &section);
     }
     let text = format!("{}\n", text.trim_end());
     fs::write(page, text).context("cannot write the page")

@@ -123,5 +123,6 @@ fn the_page_keeps_what_was_not_measured() {
         "{text}"
     );
     assert_eq!(text.matches("## one").count(), 1);
+    assert!(text.ends_with("By hand.\n"), "{text}");
     assert_eq!(write(&[outcome("one", 1.75)]), text);
 }
