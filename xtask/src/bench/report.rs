@@ -212,17 +212,14 @@ pub(super) fn publish(page: &Path, command: &str, facts: &Facts, found: &[Outcom
     for outcome in found {
         let section = outcome.section(command, facts);
         let title = format!("## {}\n", outcome.name);
-        let (start, end) = match text.find(&title) {
-            Some(start) => {
-                let rest = text.get(start + 1..).unwrap_or_default();
-                let next = rest.find("\n## ").map(|next| start + 1 + next + 1);
-                (start, next.unwrap_or(text.len()))
-            }
+        let (start, end) = if let Some(start) = text.find(&title) {
+            let rest = text.get(start + 1..).unwrap_or_default();
+            let next = rest.find("\n## ").map(|next| start + 1 + next + 1);
+            (start, next.unwrap_or(text.len()))
+        } else {
             // What is written by hand stays last.
-            None => {
-                let last = text.find("## Limits\n").unwrap_or(text.len());
-                (last, last)
-            }
+            let last = text.find("## Limits\n").unwrap_or(text.len());
+            (last, last)
         };
         text.replace_range(start..end, &section);
     }
