@@ -7,7 +7,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::place::Place;
 use file::FileLock;
@@ -66,6 +66,52 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+/// What who waits has seen of the holder.
+struct Watch<'a> {
+    began: Instant,
+    patience: Duration,
+    /// The holder as it was read last, and since when it is silent.
+    seen: Option<(Owner, Instant)>,
+    /// Told whom it is waited for, once.
+    tell: Option<&'a mut dyn FnMut(&Owner)>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(patience: Duration, tell: &'a mut dyn FnMut(&Owner)) -> Self {
+        Self {
+            began: Instant::now(),
+            patience,
+            seen: None,
+            tell: Some(tell),
+        }
+    }
+
+    /// Whether the holder lives, and may be looked at again. Fails when patience is at an end.
+    fn lives(&mut self, holder: &Owner) -> Result<bool, Error> {
+        // A heartbeat that moves begins a new silence.
+        let since = match &self.seen {
+            Some((before, since)) if before == holder => *since,
+            _ => Instant::now(),
+        };
+        let dead = holder
+            .is_dead()
+            .unwrap_or_else(|| since.elapsed() >= SILENCE);
+        if dead {
+            return Ok(false);
+        }
+        if self.began.elapsed() >= self.patience {
+            return Err(Error::Held {
+                owner: holder.clone(),
+            });
+        }
+        if let Some(tell) = self.tell.take() {
+            tell(holder);
+        }
+        self.seen = Some((holder.clone(), since));
+        Ok(true)
+    }
 }
 
 /// The lock, until it is dropped.

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fs_err as fs;
 
-use super::{Error, FILE, HEARTBEAT, Owner, SILENCE};
+use super::{Error, FILE, HEARTBEAT, Owner, Watch};
 
 /// How often who waits looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -37,9 +37,7 @@ impl FileLock {
         };
         let owner = Owner::this();
         let draft = folder.join(format!("{FILE}.{}", owner.token()));
-        let began = Instant::now();
-        let mut seen: Option<(Owner, Instant)> = None;
-        let mut told = false;
+        let mut watch = Watch::new(patience, wait);
         loop {
             fs::write(&draft, owner.to_string_for_file()).map_err(access)?;
             let made = link(&draft, &path);
@@ -54,26 +52,10 @@ impl FileLock {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(access(error)),
             };
-            // A heartbeat that moves begins a new silence.
-            let since = match &seen {
-                Some((before, since)) if *before == holder => *since,
-                _ => Instant::now(),
-            };
-            let dead = holder
-                .is_dead()
-                .unwrap_or_else(|| since.elapsed() >= SILENCE);
-            if dead {
+            if !watch.lives(&holder)? {
                 push_aside(&path, &draft, &holder).map_err(access)?;
                 continue;
             }
-            if began.elapsed() >= patience {
-                return Err(Error::Held { owner: holder });
-            }
-            if !told {
-                wait(&holder);
-                told = true;
-            }
-            seen = Some((holder, since));
             std::thread::sleep(LOOK);
         }
         let heart = beat(path.clone(), owner.clone());

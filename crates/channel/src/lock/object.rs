@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fetch::s3::{self, Condition, Put, Upload};
 
-use super::{Error, FILE, HEARTBEAT, Owner, SILENCE};
+use super::{Error, FILE, HEARTBEAT, Owner, SILENCE, Watch};
 use crate::place::{Objects, headers};
 
 /// How often who waits looks.
@@ -51,9 +51,7 @@ impl ObjectLock {
             name: format!(".cache/{FILE}"),
         };
         let owner = Owner::this();
-        let began = Instant::now();
-        let mut seen: Option<(Owner, Instant)> = None;
-        let mut told = false;
+        let mut watch = Watch::new(patience, wait);
         let tag = loop {
             let there = place.get()?;
             let (holder, tag) = match there {
@@ -61,27 +59,11 @@ impl ObjectLock {
                 Some((text, tag)) if text == FREE => (None, Some(tag)),
                 Some((text, tag)) => (Some(Owner::parse(&text)), Some(tag)),
             };
-            if let Some(holder) = holder {
-                // A heartbeat that moves begins a new silence.
-                let since = match &seen {
-                    Some((before, since)) if *before == holder => *since,
-                    _ => Instant::now(),
-                };
-                let dead = holder
-                    .is_dead()
-                    .unwrap_or_else(|| since.elapsed() >= SILENCE);
-                if !dead {
-                    if began.elapsed() >= patience {
-                        return Err(Error::Held { owner: holder });
-                    }
-                    if !told {
-                        wait(&holder);
-                        told = true;
-                    }
-                    seen = Some((holder, since));
-                    std::thread::sleep(LOOK.min(patience));
-                    continue;
-                }
+            if let Some(holder) = holder
+                && watch.lives(&holder)?
+            {
+                std::thread::sleep(LOOK.min(patience));
+                continue;
             }
             let condition = tag.map_or(Condition::Absent, Condition::Is);
             if let Put::Done(tag) = place.put(&owner.to_string_for_file(), condition)? {
