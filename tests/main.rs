@@ -8,6 +8,7 @@ mod damage;
 mod index;
 mod index_outputs;
 mod install;
+mod meta;
 mod pages;
 mod repack;
 mod repack_wheels;

@@ -14,7 +14,7 @@ use crate::scanned::{PostInstall, Scanned};
 mod database;
 mod error;
 mod repodata;
-mod shards;
+pub(crate) mod shards;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,21 @@ impl Source {
     }
 }
 
+/// Records of one platform that a caller has, in place of a file.
+pub(crate) trait Given: Sync {
+    /// The platform's folder.
+    fn subdir(&self) -> &str;
+
+    /// What tells them from all others.
+    fn revision(&self) -> Sha256;
+
+    /// Hands them on, in pieces.
+    fn read(
+        &self,
+        take: &mut dyn FnMut(Vec<Foreign>) -> Result<(), crate::Error>,
+    ) -> Result<(), crate::Error>;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Database,
@@ -90,6 +105,18 @@ pub(crate) fn read<E: From<Error>>(
     }
 }
 
+impl Foreign {
+    /// A package whose record is to stay as it is, but for what it imposes on others, which has its own
+    /// place. `run_exports` counts where the record does not tell.
+    pub(crate) fn verbatim(file: &str, record: &str, run_exports: Option<String>) -> Option<Self> {
+        let record = Record::verbatim(Json::parse(record.as_bytes()).ok()?)?;
+        let run_exports = record.run_exports.clone().or(run_exports);
+        let mut foreign = record.finish(file, run_exports)?;
+        foreign.wanted.run_exports = true;
+        Some(foreign)
+    }
+}
+
 /// What of a record comes from the indexer that wrote it, and not from the package.
 struct Record {
     map: std::collections::BTreeMap<String, Json>,
@@ -98,6 +125,19 @@ struct Record {
 }
 
 impl Record {
+    /// Takes a record apart that is to stay as it is; `None` where it is no object.
+    fn verbatim(record: Json) -> Option<Self> {
+        let Json::Map(mut map) = record else {
+            return None;
+        };
+        let run_exports = map.remove("run_exports").map(|value| text(&value));
+        Some(Self {
+            map,
+            run_exports,
+            indexed_ms: None,
+        })
+    }
+
     /// Takes the record of an indexer apart; `None` where it is no object.
     fn new(record: Json) -> Option<Self> {
         let Json::Map(mut map) = record else {

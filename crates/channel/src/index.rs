@@ -9,7 +9,7 @@ use archive::digest::{Hasher, Sha256};
 use crate::Error;
 use crate::cache::{self, Cache, Home, State};
 use crate::hotfix::{self, Generator};
-use crate::import::Source;
+use crate::import::{Given, Source};
 use crate::lock::{Lock, Owner};
 use crate::output::current::Pins;
 use crate::place::{Location, Place};
@@ -168,9 +168,19 @@ pub fn index(
     options: &Options,
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
+    index_given(channel, options, &[], report)
+}
+
+/// The same with records that the caller has as the listing of the stage that the options name.
+pub(crate) fn index_given(
+    channel: impl Into<Location>,
+    options: &Options,
+    given: &[&dyn Given],
+    report: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Report, Error> {
     let channel = Place::open(&channel.into())?;
     let sources = sources(options)?;
-    let mut known = Vec::new();
+    let mut known: Vec<&str> = given.iter().map(|given| given.subdir()).collect();
     if !options.folder_counts() || options.update_only {
         known.extend(sources.iter().map(|source| source.subdir.as_str()));
     }
@@ -185,7 +195,7 @@ pub fn index(
     let home = Home::of(&channel, options.database.as_ref(), &options.cache_dir)?;
     let attempt = || {
         let mut cache = home.open()?;
-        let mut report = run(&context, &sources, &mut cache, &lock)?;
+        let mut report = run(&context, &sources, given, &mut cache, &lock)?;
         home.keep(cache)?;
         for subdir in &mut report.subdirs {
             subdir.read += shared.get(&subdir.name).copied().unwrap_or(0);
@@ -315,11 +325,12 @@ fn check(options: &Options) -> Result<(), Error> {
 fn run(
     context: &Context<'_>,
     sources: &[Source],
+    given: &[&dyn Given],
     cache: &mut Cache,
     lock: &Lock,
 ) -> Result<Report, Error> {
     context.load()?;
-    import::import(context, sources, cache)?;
+    import::import(context, sources, given, cache)?;
     let platforms = update::update(context, cache)?;
     let memories = memories(context, cache)?;
     let of_channel = Memory::load(context, cache, "")?;

@@ -2,14 +2,17 @@
 //! platform and writes the files that clients fetch, in the very form of conda-index. Which
 //! packages a channel should hold is not decided here; stores and databases are asked through `fetch`.
 
+mod base_url;
 mod cache;
 mod error;
 pub mod fuzz;
+mod glob;
 mod hotfix;
 mod import;
 mod index;
 mod json;
 mod lock;
+pub mod meta;
 mod output;
 mod place;
 mod publish;
@@ -17,6 +20,7 @@ mod scan;
 mod scanned;
 mod yaml;
 
+pub use base_url::BaseUrl;
 pub use cache::Error as CacheError;
 pub use error::{Error, Unusable};
 pub use hotfix::Error as HotfixError;

@@ -49,6 +49,27 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or definition, 4 damaged or wrong bytes.";
 
+const CHANNEL_BUILD_EXAMPLES: &str = "\
+Examples:
+  archiconda channel build channels/archiconda.toml --output-dir www
+      www/archiconda: what the definition's roots can need, for all its platforms
+  archiconda channel build my.toml --plan
+      what would stay, and what a mirror would have to fetch; nothing is written
+  archiconda channel build my.toml --strict --json
+      exit code 3 if a root has another solution than on the whole channels
+  archiconda channel build my.toml --locked
+      the same channel again, from what the lock names
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or definition, 3 no solution, 4 damaged or wrong bytes.";
+
+const CHANNEL_WHY_EXAMPLES: &str = "\
+Examples:
+  archiconda channel why channels/archiconda.toml openssl
+      for each openssl, who needs it or why it is left out
+  archiconda channel why channels/archiconda.toml \"numpy <2\" --platform linux-aarch64 --json
+
+Exit codes: 0 done, 1 failed or no such package, 2 wrong usage or definition.";
+
 /// Makes and serves conda distributions, for any CPU from any host.
 #[derive(Debug, Parser)]
 #[command(
@@ -78,28 +99,103 @@ pub(crate) enum Command {
     /// Make a channel of a folder of packages.
     #[command(after_help = INDEX_EXAMPLES, args_override_self = true)]
     Index(Box<Index>),
+    /// Compile meta-channels: channels merged, cut to what is needed, and proved.
+    #[command(subcommand)]
+    Channel(Box<Channel>),
     /// Make a bootstrap channel of Debian packages and Python wheels.
     #[command(after_help = REPACK_EXAMPLES)]
     Repack(Box<Repack>),
 }
 
-/// Options of `build-installer` and `archiconda installer`.
+/// The commands of `archiconda channel`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// Build a meta-channel from its definition.
+    #[command(after_help = CHANNEL_BUILD_EXAMPLES)]
+    Build(ChannelBuild),
+    /// Tell why packages are in a meta-channel, or are not.
+    #[command(after_help = CHANNEL_WHY_EXAMPLES)]
+    Why(ChannelWhy),
+}
+
+/// Options of `archiconda channel build`.
 #[derive(Debug, Args)]
-pub(crate) struct Installer {
-    /// The distribution's spec, a TOML file (docs/spec.md).
-    pub(crate) spec: PathBuf,
-    /// A platform to build for, instead of the spec's; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
-    pub(crate) platform: Vec<Subdir>,
-    /// Where installers are written.
+pub(crate) struct ChannelBuild {
+    #[command(flatten)]
+    pub(crate) definition: Definition,
+    /// Where the channel is written, in a folder of its name.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output_dir: PathBuf,
+    /// Say what would stay and what would be fetched; write nothing.
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) plan: bool,
+    /// End with 3 if a root or a set has another solution than on the whole channels, unless the definition
+    /// cuts for it, or has none.
+    #[arg(long, conflicts_with = "no_proof")]
+    pub(crate) strict: bool,
+    /// Do not solve roots and sets on both sides.
+    #[arg(long)]
+    pub(crate) no_proof: bool,
+    /// How long a package or a shard stays that nothing names any more, like 36h or 7d.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// How long to wait for another process that writes the channel; 0 to fail at once.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub(crate) wait: Duration,
+    /// The level of .zst files.
+    #[arg(long, value_name = "LEVEL", default_value_t = channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub(crate) zst_level: i32,
+    /// Threads that compress [default: one for each processor].
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) threads: usize,
+}
+
+/// Options of `archiconda channel why`.
+#[derive(Debug, Args)]
+pub(crate) struct ChannelWhy {
+    #[command(flatten)]
+    pub(crate) definition: Definition,
+    /// The packages: a name or a match spec.
+    #[arg(value_name = "NAME")]
+    pub(crate) wanted: String,
+}
+
+/// What all commands have in common that read a meta-channel's definition.
+#[derive(Debug, Args)]
+pub(crate) struct Definition {
+    /// The meta-channel's definition, a TOML file (docs/channel.md).
+    pub(crate) spec: PathBuf,
+    /// A platform to compile for, instead of the definition's; may be given several times.
+    #[arg(short, long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Subdir>,
+    /// The lock [default: beside the definition, with the suffix .lock].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    /// Compile from what the lock names, and fail if that cannot be had.
+    #[arg(long)]
+    pub(crate) locked: bool,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say nothing but warnings and errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// How channels are reached.
+#[derive(Debug, Args)]
+pub(crate) struct Network {
     /// Where downloads are kept [default: archiconda in the user's cache folder].
     #[arg(long, value_name = "DIR", env = "ARCHICONDA_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Where runtimes lie [default: `runtimes` beside this executable].
-    #[arg(long, value_name = "DIR", env = "ARCHICONDA_RUNTIMES")]
-    pub(crate) runtimes: Option<PathBuf>,
     /// The URL under which channels without one are found.
     #[arg(
         long,
@@ -117,6 +213,24 @@ pub(crate) struct Installer {
     /// Use only what is in the cache or in local folders.
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// Options of `build-installer` and `archiconda installer`.
+#[derive(Debug, Args)]
+pub(crate) struct Installer {
+    /// The distribution's spec, a TOML file (docs/spec.md).
+    pub(crate) spec: PathBuf,
+    /// A platform to build for, instead of the spec's; may be given several times.
+    #[arg(short, long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Subdir>,
+    /// Where installers are written.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) output_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    /// Where runtimes lie [default: `runtimes` beside this executable].
+    #[arg(long, value_name = "DIR", env = "ARCHICONDA_RUNTIMES")]
+    pub(crate) runtimes: Option<PathBuf>,
     /// Fail if the lock beside the spec is missing or does not fit the spec.
     #[arg(long, conflicts_with = "update")]
     pub(crate) locked: bool,

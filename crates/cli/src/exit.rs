@@ -68,6 +68,19 @@ impl From<repack::Error> for Failure {
     }
 }
 
+impl From<channel::meta::Error> for Failure {
+    fn from(error: channel::meta::Error) -> Failure {
+        let exit = if error.is_integrity() {
+            Exit::Integrity
+        } else if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Failure::new(exit, error)
+    }
+}
+
 impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
         let exit = if error.is_integrity() {

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
+use ::channel::{BaseUrl, ChannelRelations, Event, Location, Options, Outputs, Report};
 use anyhow::{Context as _, anyhow};
-use channel::{ChannelRelations, Event, Location, Options, Outputs, Report};
 use fetch::postgres::Address;
 use serde_json::json;
 
@@ -104,7 +104,10 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
         channel_name: arguments.channel_name.clone(),
         patch_generator: arguments.patch_generator.clone(),
         current_index_versions: arguments.current_index_versions_file.clone(),
-        base_url: arguments.base_url.clone(),
+        base_url: arguments
+            .base_url
+            .clone()
+            .map_or(BaseUrl::Here, BaseUrl::Channel),
         channel_relations: ChannelRelations {
             base: related(Relation::Base),
             overrides: related(Relation::Overrides),
@@ -129,7 +132,7 @@ fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
     }
     let report = |event: Event<'_>| show(&progress, arguments, &event);
     let indexed = Location::parse(arguments.dir.as_os_str())
-        .and_then(|location| channel::index(location, options, &report));
+        .and_then(|location| ::channel::index(location, options, &report));
     progress.finish();
     let indexed = indexed.map_err(|error| {
         let exit = if error.is_usage() {
@@ -156,6 +159,14 @@ fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
 }
 
 fn show(progress: &Progress, arguments: &Index, event: &Event<'_>) {
+    if let (Event::Indexed { subdir, file }, true) = (event, arguments.verbose) {
+        progress.note(&format!("read {subdir}/{file}"));
+    }
+    show_event(progress, event);
+}
+
+/// Shows one event of an indexing.
+pub(crate) fn show_event(progress: &Progress, event: &Event<'_>) {
     match event {
         Event::Waiting { owner } => {
             progress.warn(&format!("the channel is being indexed by {owner}: waiting"));
@@ -172,12 +183,7 @@ fn show(progress: &Progress, arguments: &Index, event: &Event<'_>) {
             path.display()
         )),
         Event::Listed { packages } => progress.count("index", *packages),
-        Event::Indexed { subdir, file } => {
-            progress.one(file);
-            if arguments.verbose {
-                progress.note(&format!("read {subdir}/{file}"));
-            }
-        }
+        Event::Indexed { file, .. } => progress.one(file),
         Event::Skipped {
             subdir,
             file,
@@ -220,7 +226,7 @@ fn describe(report: &Report, arguments: &Index) -> String {
     if arguments.quiet {
         return String::new();
     }
-    let line = |subdir: &channel::Subdir| {
+    let line = |subdir: &::channel::Subdir| {
         let changed = if subdir.changed {
             "written"
         } else {

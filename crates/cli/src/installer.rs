@@ -1,18 +1,17 @@
 //! `build-installer`: reads the spec, builds, and says what was built.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
-use url::Url;
 
 use crate::arguments::Installer;
 use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
+use crate::network;
 use crate::progress::Progress;
+use crate::progress::megabytes;
 use installer::{Built, LockMode, Options};
 
 /// Runs the command.
@@ -27,22 +26,7 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
     for warning in &parsed.warnings {
         progress.warn(&warning.render(&name));
     }
-    let mut defaults = fetch::Options::default();
-    if let Some(seconds) = arguments.timeout {
-        let timeout = Duration::from_secs(seconds);
-        (defaults.connect_timeout, defaults.idle_timeout) = (timeout, timeout);
-    }
-    let cache_dir = arguments
-        .cache_dir
-        .clone()
-        .unwrap_or(defaults.cache_dir.clone());
-    let client = fetch::Client::new(fetch::Options {
-        cache_dir: cache_dir.clone(),
-        offline: arguments.offline,
-        channel_alias: arguments.channel_alias.clone(),
-        mirrors: mirrors(arguments),
-        ..defaults
-    })?;
+    let (client, cache_dir) = network::client(&arguments.network)?;
     let options = Options {
         spec: arguments.spec.clone(),
         output_dir: arguments.output_dir.clone(),
@@ -92,23 +76,6 @@ fn describe_one(one: &Built) -> String {
         text.extend(["  ", package, "\n"]);
     }
     text
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure with one decimal for people"
-)]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
-
-/// Several mirrors of one server are tried in the order in which they are given.
-fn mirrors(arguments: &Installer) -> HashMap<Url, Vec<Url>> {
-    let mut mirrors: HashMap<Url, Vec<Url>> = HashMap::new();
-    for (from, to) in &arguments.mirror {
-        mirrors.entry(from.clone()).or_default().push(to.clone());
-    }
-    mirrors
 }
 
 fn runtimes(arguments: &Installer) -> Result<Vec<PathBuf>, Failure> {

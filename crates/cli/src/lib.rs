@@ -2,10 +2,12 @@
 //! the libraries would miss is made below; here is only what a person sees and a shell reads.
 
 mod arguments;
+mod channel;
 mod environment;
 mod exit;
 mod index;
 mod installer;
+mod network;
 mod progress;
 mod repack;
 mod run;

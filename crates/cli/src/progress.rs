@@ -132,7 +132,8 @@ impl Progress {
         });
     }
 
-    fn fetch(&self, event: &fetch::Event<'_>) {
+    /// Shows what is fetched.
+    pub(crate) fn fetch(&self, event: &fetch::Event<'_>) {
         use fetch::Event as Fetch;
         match event {
             Fetch::SubdirStarted { channel, subdir } => {
@@ -154,7 +155,12 @@ impl Progress {
                     bar.set_position(moved);
                 }
             }),
-            Fetch::SubdirDone { .. } | Fetch::RepodataBytes { .. } | Fetch::PackageDone { .. } => {}
+            Fetch::RepodataBytes { url, bytes } => self.with_bar(|bar| {
+                if *bytes == 0 {
+                    bar.set_message((*url).to_owned());
+                }
+            }),
+            Fetch::SubdirDone { .. } | Fetch::PackageDone { .. } => {}
             Fetch::Retry { url, reason, wait } => {
                 self.note(&format!(
                     "{url}: {reason}; again in {:.1} s",
@@ -195,4 +201,13 @@ impl Progress {
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Bytes for people.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure with one decimal for people"
+)]
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }

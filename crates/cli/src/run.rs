@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::arguments::{Archiconda, BuildInstaller, Command};
 use crate::exit::{self, Exit};
-use crate::{index, installer, repack};
+use crate::{channel, index, installer, repack};
 
 /// The `archiconda` executable.
 pub fn archiconda() -> ExitCode {
@@ -17,6 +17,9 @@ pub fn archiconda() -> ExitCode {
         Ok(Archiconda {
             command: Command::Index(arguments),
         }) => exit::finish(index::run(&arguments)),
+        Ok(Archiconda {
+            command: Command::Channel(arguments),
+        }) => exit::finish(channel::run(&arguments)),
         Ok(Archiconda {
             command: Command::Repack(arguments),
         }) => exit::finish(repack::run(&arguments)),

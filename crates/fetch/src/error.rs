@@ -176,6 +176,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a server said that it has no such file.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if status.starts_with("404") || status.starts_with("410"))
+    }
+
+    /// Whether a server said that this file is not for us. Some say so of files that they do not have.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if status.starts_with("401") || status.starts_with("403"))
+    }
+
     /// Whether the tools exit with 4, "integrity".
     pub fn is_integrity(&self) -> bool {
         matches!(

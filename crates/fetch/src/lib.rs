@@ -11,6 +11,7 @@ mod channel;
 mod client;
 mod credentials;
 mod digest;
+mod document;
 mod download;
 mod error;
 mod event;
@@ -25,6 +26,7 @@ pub mod s3;
 mod store;
 
 pub use client::{Client, Options, default_cache_dir};
+pub use document::Document;
 pub use error::{Cause, Error};
 pub use event::Event;
 pub use packages::{Package, Wanted};

@@ -113,6 +113,14 @@ impl Store {
         self.finish(entry, digests, wanted)
     }
 
+    /// Takes an archive out. Whoever has it open can go on reading.
+    pub(crate) fn remove(&self, sha256: [u8; 32]) {
+        let entry = self.entry_path(&sha256);
+        // Another process may have been quicker.
+        let _ = fs::remove_file(info_path(&entry));
+        let _ = fs::remove_file(entry);
+    }
+
     fn prepare(&self, digests: Digests) -> Result<PathBuf, Error> {
         let entry = self.entry_path(&digests.sha256);
         if let Some(folder) = entry.parent() {

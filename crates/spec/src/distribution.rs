@@ -16,6 +16,9 @@ mod check;
 mod read;
 mod values;
 
+pub(crate) use read::{platforms, subdir};
+pub(crate) use values::{identifier, lines, specs, virtual_specs};
+
 /// A distribution's specification, valid as far as one can see without opening a file.
 #[derive(Debug, Clone)]
 pub struct Distribution {

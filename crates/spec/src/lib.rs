@@ -1,5 +1,6 @@
 //! The TOML languages that users write: text in, typed values or errors with a line and a caret
-//! out. At present one language, the distribution: what an installer holds.
+//! out. Two languages: the distribution (what an installer holds) and the meta-channel (what a channel
+//! compiled of others holds).
 //!
 //! `text → toml (spanned tree) → Settings per platform → Target`, see [`Distribution::parse`]:
 //!
@@ -24,6 +25,7 @@ mod condarc;
 mod distribution;
 mod error;
 mod keys;
+mod meta_channel;
 mod outputs;
 mod requirement;
 mod source;
@@ -31,5 +33,6 @@ mod source;
 pub use condarc::{Condarc, Node};
 pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
 pub use error::{Diagnostic, Error, Warning};
+pub use meta_channel::{Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority};
 pub use outputs::{BuildOutput, HashAlgorithm, TextErrors};
 pub use requirement::PackageSpec;

@@ -31,7 +31,7 @@ pub(super) fn read<E: From<Error>>(
     take: &mut dyn FnMut(Vec<Foreign>) -> Result<(), E>,
 ) -> Result<(), E> {
     let finish = |file: &str, record: Record| record.finish(file, None);
-    for paths in index(&source.path)?.shards.chunks(CHUNK) {
+    for paths in paths(&source.path)?.chunks(CHUNK) {
         take(records(paths, &finish)?)?;
     }
     Ok(())
@@ -39,7 +39,7 @@ pub(super) fn read<E: From<Error>>(
 
 /// Adds what the packages of all shards impose on others, where nothing else told.
 pub(super) fn run_exports(path: &Path, found: &mut RunExports) -> Result<(), Error> {
-    for paths in index(path)?.shards.chunks(CHUNK) {
+    for paths in paths(path)?.chunks(CHUNK) {
         let told = records(paths, &|file, record| {
             Some((file.to_owned(), record.run_exports?))
         })?;
@@ -52,51 +52,105 @@ pub(super) fn run_exports(path: &Path, found: &mut RunExports) -> Result<(), Err
 
 /// The platform that an index says it is of.
 pub(super) fn subdir(path: &Path) -> Result<Option<String>, Error> {
-    Ok(index(path)?.subdir)
+    Ok(Index::read(path)?.subdir)
 }
 
-struct Index {
-    subdir: Option<String>,
-    /// Where the shards lie, in the order of the names.
-    shards: Vec<PathBuf>,
+/// An index of shards.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// The platform that it says it is of.
+    pub(crate) subdir: Option<String>,
+    /// Where packages are, relative to the index or not.
+    pub(crate) base_url: Option<String>,
+    /// Where shards are, relative to the index or not.
+    pub(crate) shards_base_url: String,
+    /// The digest of each name's shard.
+    pub(crate) shards: BTreeMap<String, Sha256>,
 }
 
-fn index(path: &Path) -> Result<Index, Error> {
-    let form = |problem: &str| Error::Form {
-        path: path.to_owned(),
-        source: problem.into(),
-    };
-    let Json::Map(index) = unpack(path)? else {
-        return Err(form("something else than a map"));
-    };
-    let info = |key: &str| match index.get("info") {
-        Some(Json::Map(info)) => match info.get(key) {
-            Some(Json::Text(text)) => Some(text.clone()),
+impl Index {
+    /// Reads the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let form = |problem: &str| Error::Form {
+            path: path.to_owned(),
+            source: problem.into(),
+        };
+        let Json::Map(mut index) = unpack(path)? else {
+            return Err(form("something else than a map"));
+        };
+        let info = |key: &str| match index.get("info") {
+            Some(Json::Map(info)) => match info.get(key) {
+                Some(Json::Text(text)) => Some(text.clone()),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
-    };
-    let base = info("shards_base_url").unwrap_or_default();
+        };
+        let (subdir, base_url) = (info("subdir"), info("base_url"));
+        let shards_base_url = info("shards_base_url").unwrap_or_default();
+        let Some(Json::Map(shards)) = index.remove("shards") else {
+            return Err(form("there is no map of shards"));
+        };
+        let digest = |(name, digest): (String, Json)| match digest {
+            Json::Text(digits) => Some((name, digits.parse().ok()?)),
+            _ => None,
+        };
+        Ok(Self {
+            subdir,
+            base_url,
+            shards_base_url,
+            shards: shards
+                .into_iter()
+                .map(digest)
+                .collect::<Option<_>>()
+                .ok_or_else(|| form("a shard has no digest"))?,
+        })
+    }
+}
+
+/// Where the shards of an index lie that is in a folder, in the order of the names.
+fn paths(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let index = Index::read(path)?;
+    let base = &index.shards_base_url;
     if base.contains("://") || base.starts_with('/') {
-        return Err(form("the shards are not in a folder beside the index"));
+        return Err(Error::Form {
+            path: path.to_owned(),
+            source: "the shards are not in a folder beside the index".into(),
+        });
     }
     let folder = path.parent().unwrap_or(Path::new("")).join(base);
-    let Some(Json::Map(shards)) = index.get("shards") else {
-        return Err(form("there is no map of shards"));
+    let shards = index.shards.values();
+    Ok(shards
+        .map(|digest| folder.join(file_name(digest)))
+        .collect())
+}
+
+/// The records of a shard that are not withdrawn, with their file names.
+pub(crate) fn sections(path: &Path) -> Result<Vec<(String, Json)>, Error> {
+    let Json::Map(mut shard) = unpack(path)? else {
+        return Ok(Vec::new());
     };
-    let shards = shards
-        .values()
-        .map(|digest| match digest {
-            Json::Text(digits) => digits.parse::<Sha256>().ok(),
-            _ => None,
-        })
-        .map(|digest| digest.map(|digest| folder.join(file_name(&digest))))
-        .collect::<Option<_>>()
-        .ok_or_else(|| form("a shard has no digest"))?;
-    Ok(Index {
-        subdir: info("subdir"),
-        shards,
-    })
+    let mut records = Vec::new();
+    let mut add = |section: Option<Json>, extension: &str| {
+        if let Some(Json::Map(section)) = section {
+            for (key, record) in section {
+                records.push((format!("{key}{extension}"), record));
+            }
+        }
+    };
+    add(shard.remove("packages"), "");
+    add(shard.remove("packages.conda"), "");
+    if let Some(Json::Map(mut v3)) = shard.remove("v3") {
+        add(v3.remove("conda"), ".conda");
+        add(v3.remove("tar.bz2"), ".tar.bz2");
+    }
+    if let Some(Json::List(removed)) = shard.remove("removed") {
+        records.retain(|(file, _)| {
+            !removed
+                .iter()
+                .any(|gone| matches!(gone, Json::Text(gone) if gone == file))
+        });
+    }
+    Ok(records)
 }
 
 /// What `take` makes of the records of some shards.
@@ -105,26 +159,8 @@ fn records<T: Send>(
     take: &(dyn Fn(&str, Record) -> Option<T> + Sync),
 ) -> Result<Vec<T>, Error> {
     let of_one = |path: &PathBuf| {
-        let Json::Map(mut shard) = unpack(path)? else {
-            return Ok(Vec::new());
-        };
-        let mut records = Vec::new();
-        let mut add = |section: Option<Json>, extension: &str| {
-            if let Some(Json::Map(section)) = section {
-                for (key, record) in section {
-                    records.push((format!("{key}{extension}"), record));
-                }
-            }
-        };
-        add(shard.remove("packages"), "");
-        add(shard.remove("packages.conda"), "");
-        if let Some(Json::Map(mut v3)) = shard.remove("v3") {
-            add(v3.remove("conda"), ".conda");
-            add(v3.remove("tar.bz2"), ".tar.bz2");
-        }
-        let made = records
-            .into_iter()
-            .filter_map(|(file, record)| take(&file, Record::new(record)?));
+        let records = sections(path)?.into_iter();
+        let made = records.filter_map(|(file, record)| take(&file, Record::new(record)?));
         Ok(made.collect::<Vec<_>>())
     };
     let read: Vec<Vec<T>> = paths.par_iter().map(of_one).collect::<Result<_, Error>>()?;

@@ -11,7 +11,7 @@ use super::update::place;
 use super::{Context, Event};
 use crate::Error;
 use crate::cache::{Cache, Known, Mark, State};
-use crate::import::{self, Foreign, Source};
+use crate::import::{self, Foreign, Given, Source};
 use crate::scan::Stat;
 
 /// The stage of conda-index's cache that tells of what was read.
@@ -21,6 +21,7 @@ const INDEXED: &str = "indexed";
 pub(super) fn import(
     context: &Context<'_>,
     sources: &[Source],
+    given: &[&dyn Given],
     cache: &mut Cache,
 ) -> Result<(), Error> {
     for subdir in &context.subdirs {
@@ -31,8 +32,40 @@ pub(super) fn import(
         if !sources.is_empty() {
             of_subdir(context, subdir, &sources, cache)?;
         }
+        for given in given.iter().filter(|given| given.subdir() == *subdir) {
+            take(context, *given, cache)?;
+        }
     }
     Ok(())
+}
+
+/// Records that the caller has are the listing.
+fn take(context: &Context<'_>, given: &dyn Given, cache: &mut Cache) -> Result<(), Error> {
+    let place = place(&context.options.upstream_stage, given.subdir());
+    let note = format!("import/{place}");
+    let revision = given.revision();
+    if cache
+        .note(&note)?
+        .is_some_and(|before| before == revision.0)
+    {
+        return Ok(());
+    }
+    let mut before: BTreeMap<String, Known> = cache.files(&place)?.into_iter().collect();
+    let mut batch = cache.batch()?;
+    given.read(&mut |pieces| {
+        for foreign in pieces {
+            let known = known(context, &foreign);
+            if is_needed(context, before.remove(&foreign.scanned.file), &known) {
+                batch.put(&place, &known, &foreign.scanned)?;
+            }
+        }
+        Ok(())
+    })?;
+    for file in before.keys() {
+        batch.remove(&place, file)?;
+    }
+    batch.set_note(&note, &revision.0)?;
+    Ok(batch.commit()?)
 }
 
 fn of_subdir(

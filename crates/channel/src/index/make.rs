@@ -57,9 +57,10 @@ pub(super) fn platform(
         }
     }
     let relations = context.options.channel_relations.to_json();
+    let base_url = context.options.base_url.of(subdir);
     let head = Head {
         subdir,
-        base_url: context.options.base_url.as_deref(),
+        base_url: base_url.as_deref(),
         channel_relations: relations.as_deref(),
         v3: outputs.repodata_next.then_some(revision),
     };

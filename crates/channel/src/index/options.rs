@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fetch::postgres::Address;
 
+use crate::base_url::BaseUrl;
 use crate::json::Json;
 use crate::place::Location;
 use crate::scan::Wanted;
@@ -34,7 +35,7 @@ pub struct Options {
     /// A YAML file of versions that `current_repodata.json` keeps besides the newest.
     pub current_index_versions: Option<PathBuf>,
     /// Where the packages are, if not beside the repodata (CEP 15).
-    pub base_url: Option<String>,
+    pub base_url: BaseUrl,
     /// Which channels this one builds upon and is put before (CEP 42).
     pub channel_relations: ChannelRelations,
     /// Whether the folders are listed; if not, the packages are those of the stage in the cache.
@@ -155,7 +156,7 @@ impl Default for Options {
             channel_name: None,
             patch_generator: None,
             current_index_versions: None,
-            base_url: None,
+            base_url: BaseUrl::Here,
             channel_relations: ChannelRelations::default(),
             update_cache: true,
             update_only: false,

@@ -36,7 +36,7 @@ pub(super) fn site<'a>(context: &'a Context<'_>, subdirs: &'a [&'a str]) -> Site
     Site {
         channel_name: &context.channel_name,
         subdirs,
-        base_url: context.options.base_url.as_deref(),
+        base_url: Some(&context.options.base_url),
         has_packages: context.options.outputs.channeldata,
         html_dependencies: context.options.outputs.html_dependencies,
     }

@@ -26,6 +26,8 @@ use std::fmt::Write as _;
 
 use text::{Path, Text};
 
+use crate::base_url::BaseUrl;
+
 mod channel;
 pub(crate) mod package;
 mod subdir;
@@ -43,8 +45,8 @@ pub(crate) struct Site<'a> {
     pub(crate) channel_name: &'a str,
     /// The platforms' folders, sorted.
     pub(crate) subdirs: &'a [&'a str],
-    /// Where the packages are, without the platform, if not in the channel (CEP 15).
-    pub(crate) base_url: Option<&'a str>,
+    /// Where the packages are, if not in the channel.
+    pub(crate) base_url: Option<&'a BaseUrl>,
     /// The channel's page and the packages' pages are written, and so can be linked to.
     pub(crate) has_packages: bool,
     /// All files show their dependencies, not only those of the newest version.
@@ -169,14 +171,9 @@ fn end(out: &mut String, site: &Site<'_>, root: Root) {
 
 /// Where a package's file is to be had, from a page below the root.
 fn file_address(site: &Site<'_>, subdir: &str, file: &str) -> String {
-    let base = site.base_url.and_then(text::web_address);
-    match base {
-        Some(base) => format!(
-            "{}/{}/{}",
-            Text(base.trim_end_matches('/')),
-            Path(subdir),
-            Path(file)
-        ),
+    let base = site.base_url.and_then(|base| base.of(subdir));
+    match base.as_deref().and_then(text::web_address) {
+        Some(base) => format!("{}/{}", Text(base.trim_end_matches('/')), Path(file)),
         None => format!("../{}/{}", Path(subdir), Path(file)),
     }
 }

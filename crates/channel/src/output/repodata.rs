@@ -21,7 +21,7 @@ pub(crate) type Each<'a> =
 pub(crate) struct Head<'a> {
     /// The platform.
     pub(crate) subdir: &'a str,
-    /// Where the packages are, without the platform (CEP 15); makes `repodata_version` 2.
+    /// Where the packages of the platform are (CEP 15); makes `repodata_version` 2.
     pub(crate) base_url: Option<&'a str>,
     /// The object that `info.channel_relations` is to be, in the dialect (CEP 42).
     pub(crate) channel_relations: Option<&'a str>,
@@ -56,11 +56,6 @@ impl Revision {
         let (oldest, newest) = self.times.unzip();
         (self.packages, oldest, newest)
     }
-}
-
-/// Where a platform's packages are, below the URL that the user gives for the channel.
-pub(crate) fn base_url(base: &str, subdir: &str) -> String {
-    format!("{}/{subdir}/", base.trim_end_matches('/'))
 }
 
 /// Writes the file without a line break at its end. `removed` must be sorted.
@@ -108,11 +103,7 @@ pub(crate) fn quoted(text: &str) -> String {
 fn write_info(out: &mut dyn Write, head: &Head<'_>) -> io::Result<()> {
     out.write_all(b"{\"info\":{")?;
     if let Some(base) = head.base_url {
-        write!(
-            out,
-            "\"base_url\":{},",
-            quoted(&base_url(base, head.subdir))
-        )?;
+        write!(out, "\"base_url\":{},", quoted(base))?;
     }
     if let Some(relations) = head.channel_relations {
         write!(out, "\"channel_relations\":{relations},")?;

@@ -9,7 +9,7 @@ use archive::digest::Sha256;
 use archive::package::Kind;
 
 use super::compress;
-use super::repodata::{Head, Revision, base_url, fields};
+use super::repodata::{Head, Revision, fields};
 use crate::json::Json;
 
 mod msgpack;
@@ -122,12 +122,8 @@ pub(crate) fn index(
         4 + usize::from(relations.is_some()) + usize::from(head.v3.is_some()),
         &mut plain,
     );
-    let base = head
-        .base_url
-        .map(|base| base_url(base, head.subdir))
-        .unwrap_or_default();
     for (key, text) in [
-        ("base_url", &*base),
+        ("base_url", head.base_url.unwrap_or_default()),
         ("shards_base_url", ""),
         ("created_at", created_at),
         ("subdir", head.subdir),

@@ -32,7 +32,7 @@ pub(super) fn distribution(text: &str) -> Result<Parsed, Error> {
     }
     let mut name = None;
     let mut version = None;
-    let mut platforms = Some(DEFAULT_PLATFORMS.to_vec());
+    let mut named = Some(DEFAULT_PLATFORMS.to_vec());
     let mut settings = Settings::default();
     let mut overrides = BTreeMap::new();
     for entry in entries {
@@ -43,13 +43,13 @@ pub(super) fn distribution(text: &str) -> Result<Parsed, Error> {
             }
             "name" => name = identifier(&mut source, key, value),
             "version" => version = identifier(&mut source, key, value),
-            "platforms" => platforms = read_platforms(&mut source, value),
+            "platforms" => named = platforms(&mut source, value),
             "target" => overrides = read_overrides(&mut source, value),
             _ => setting(&mut source, &mut settings, entry),
         }
     }
     if let (false, Some(name), Some(version), Some(platforms)) =
-        (source.has_errors(), name, version, platforms)
+        (source.has_errors(), name, version, named)
     {
         let distribution = Distribution {
             name,
@@ -177,7 +177,7 @@ fn read_overrides<'t>(source: &mut Source<'t>, value: &Value<'t>) -> BTreeMap<Su
     overrides
 }
 
-fn read_platforms<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Vec<Subdir>> {
+pub(crate) fn platforms<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Vec<Subdir>> {
     let platforms = source.list("platforms", "platforms", value, |source, element| {
         let name = source.line("platforms", element)?;
         subdir(source, &name, element.span()).map(|platform| (platform, element.span()))
@@ -198,7 +198,7 @@ fn read_platforms<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Vec<
     Some(named)
 }
 
-fn subdir(source: &mut Source<'_>, name: &str, span: Range<usize>) -> Option<Subdir> {
+pub(crate) fn subdir(source: &mut Source<'_>, name: &str, span: Range<usize>) -> Option<Subdir> {
     let platforms = || Subdir::all().filter(|platform| *platform != Subdir::NoArch);
     let found = platforms().find(|platform| platform.as_str() == name);
     if found.is_none() {

@@ -14,7 +14,7 @@ use crate::source::{Source, Value};
 
 /// `name` and `version`: `^[a-zA-Z0-9_]([a-zA-Z0-9._-]*[a-zA-Z0-9_])?$` (`NAME_REGEX` of
 /// constructor's schema), and short enough for a file name with both in it.
-pub(super) fn identifier<'t>(
+pub(crate) fn identifier<'t>(
     source: &mut Source<'t>,
     key: &str,
     value: &Value<'t>,
@@ -46,7 +46,7 @@ pub(super) fn identifier<'t>(
     None
 }
 
-pub(super) fn lines<'t>(
+pub(crate) fn lines<'t>(
     source: &mut Source<'t>,
     key: &str,
     value: &Value<'t>,
@@ -56,7 +56,7 @@ pub(super) fn lines<'t>(
     })
 }
 
-pub(super) fn specs<'t>(
+pub(crate) fn specs<'t>(
     source: &mut Source<'t>,
     key: &str,
     value: &Value<'t>,
@@ -105,7 +105,7 @@ pub(super) fn requested<'t>(
     })
 }
 
-pub(super) fn virtual_specs<'t>(
+pub(crate) fn virtual_specs<'t>(
     source: &mut Source<'t>,
     key: &str,
     value: &Value<'t>,

@@ -58,7 +58,7 @@ pub(crate) fn key(site: &Site<'_>, package: &Package<'_>, names: &Sha256) -> Sha
     begin(&mut frame, site, Root::Above, "", Search::Packages);
     end(&mut frame, site, Root::Above);
     add(&frame);
-    add(site.base_url.unwrap_or_default());
+    add(&format!("{:?}", site.base_url));
     add(if site.html_dependencies {
         "all"
     } else {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::text::{Count, Path, Size, Text, file_stem, shorten, web_address};
 use super::{IndexFile, Listed, Site, assets, channel_pages, package, write_subdir};
+use crate::base_url::BaseUrl;
 use crate::output::channeldata::Summary;
 
 const SUBDIRS: [&str; 2] = ["linux-64", "noarch"];
@@ -228,10 +229,11 @@ fn a_platform_page_lists_all_files() {
     ] {
         assert!(found.contains(part), "{part} is not in {found}");
     }
+    let elsewhere = BaseUrl::Channel("https://example.org/files/".to_owned());
     let alone = Site {
         has_packages: false,
         html_dependencies: true,
-        base_url: Some("https://example.org/files/"),
+        base_url: Some(&elsewhere),
         ..site()
     };
     let found = write(&alone, 1);
@@ -265,10 +267,11 @@ fn hostile_texts_make_no_markup() {
     ));
     let mut out = Vec::new();
     let text = record.to_string();
+    let evil_base = BaseUrl::Channel("javascript:alert(1)//".to_owned());
     let bad_site = Site {
         channel_name: evil,
         subdirs: &[evil],
-        base_url: Some("javascript:alert(1)//"),
+        base_url: Some(&evil_base),
         has_packages: true,
         html_dependencies: true,
     };

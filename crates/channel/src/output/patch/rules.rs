@@ -15,7 +15,6 @@ use crate::yaml;
 
 mod action;
 mod condition;
-mod glob;
 mod pin;
 mod template;
 #[cfg(test)]
@@ -187,7 +186,7 @@ fn parse(document: Json) -> Result<(Option<String>, Rule), String> {
         return Err(format!("unknown key `{key}`"));
     }
     let name = match conditions.get("name") {
-        Some(Json::Text(name)) if glob::is_plain(name) => Some(name.clone()),
+        Some(Json::Text(name)) if crate::glob::is_plain(name) => Some(name.clone()),
         _ => None,
     };
     let conditions = conditions

@@ -42,7 +42,7 @@ fn options_add_their_keys() {
     ]);
     let head = Head {
         subdir: "noarch",
-        base_url: Some("https://host.example/channel//"),
+        base_url: Some("https://host.example/channel/noarch/"),
         channel_relations: Some(r#"{"base":"../conda-forge"}"#),
         v3: None,
     };

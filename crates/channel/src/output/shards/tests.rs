@@ -275,7 +275,7 @@ fn a_shard_is_found_by_the_name_before_the_patch() {
 fn an_index_is_the_same_until_something_changes() {
     let head = Head {
         subdir: "linux-64",
-        base_url: Some("../x/"),
+        base_url: Some("../x/linux-64/"),
         ..Head::default()
     };
     let digest = archive::digest::Sha256::of(b"");

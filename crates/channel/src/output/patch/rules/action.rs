@@ -1,9 +1,9 @@
 //! What a rule does to a record.
 
-use super::glob::Glob;
 use super::pin::{self, Bound};
 use super::template::Template;
 use super::{Record, features, strings, text, texts};
+use crate::glob::Glob;
 use crate::json::Json;
 
 /// One step of a rule.

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use super::glob::{Glob, is_plain};
 use super::pin::compare_versions;
 use super::{Record, features, strings, text, texts};
+use crate::glob::{Glob, is_plain};
 use crate::json::Json;
 
 /// The keys of records that conditions may name (`scalar_repodata_keys` in the model).

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::glob::Glob;
 use super::pin::compare_versions;
 use super::{Rules, documents};
+use crate::glob::Glob;
 use crate::json::Json;
 use crate::output::patch::Instructions;
 use crate::output::samples::{self, Records, each};

@@ -7,18 +7,18 @@ const OPTIONAL: &str = "?( *)";
 
 /// A pattern for a whole text.
 #[derive(Debug, Clone)]
-pub(super) enum Glob {
+pub(crate) enum Glob {
     Exact(String),
     Pattern(Regex),
 }
 
 /// Whether a text has no characters that a pattern gives a meaning.
-pub(super) fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     !text.contains(['*', '?', '[', ']', '(', ')'])
 }
 
 impl Glob {
-    pub(super) fn new(pattern: &str) -> Self {
+    pub(crate) fn new(pattern: &str) -> Self {
         if !pattern.contains(['*', '?', '[']) {
             return Self::Exact(pattern.to_owned());
         }
@@ -28,11 +28,11 @@ impl Glob {
         Regex::new(&regex).map_or_else(|_| Self::Exact(pattern.to_owned()), Self::Pattern)
     }
 
-    pub(super) fn all(patterns: &[String]) -> Vec<Self> {
+    pub(crate) fn all(patterns: &[String]) -> Vec<Self> {
         patterns.iter().map(|pattern| Self::new(pattern)).collect()
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
             Self::Pattern(regex) => regex.is_match(text),

@@ -1,0 +1,569 @@
+//! A meta-channel: several channels merged into one and cut to what its users can need. [`build`] reads the
+//! definition's channels (`upstream`), follows the roots through match specs to a fixed point (`candidate`,
+//! `closure`), proves with the solver that nothing was lost (`proof`), and has the indexer write what stays as a
+//! whole channel (`given`). Records pass through as the text that they are; what the definition may say is
+//! `spec`'s business, serving the channel is others'.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use conda::Subdir;
+use fetch::Client;
+use spec::{Keep, MetaChannel, Mirror, Newer};
+
+use crate::base_url::BaseUrl;
+use crate::index::{self, Outputs};
+use candidate::{Id, Pool};
+use closure::Closure;
+use given::{About, Kept};
+use lock::Locked;
+use rules::Rules;
+use spec_table::SpecId;
+use upstream::{Loader, Source, Upstream};
+
+mod candidate;
+mod closure;
+mod error;
+mod fields;
+mod files;
+mod given;
+mod lock;
+mod mirror;
+mod proof;
+mod record;
+mod rules;
+mod spec_table;
+#[cfg(test)]
+mod tests;
+mod text;
+mod upstream;
+mod why;
+
+pub use error::Error;
+pub use mirror::Plan;
+pub use proof::{Outcome, Proof};
+pub use rules::Cut;
+pub use why::{Answer, Told, why};
+
+/// What is wrong with something, for the chain of causes.
+pub(crate) type Reason = Box<dyn std::error::Error + Send + Sync>;
+
+/// How a meta-channel is built.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What paths in the definition are relative to.
+    pub base: PathBuf,
+    /// The lock's file.
+    pub lock: PathBuf,
+    /// The folder that the channel is written into, under its name.
+    pub output: PathBuf,
+    /// The platforms that are built, if not all of the definition.
+    pub platforms: Vec<Subdir>,
+    /// Whether the channels must be what the lock says.
+    pub locked: bool,
+    /// Whether roots and sets are solved on both sides.
+    pub proof: bool,
+    /// Whether nothing is written or mirrored.
+    pub plan: bool,
+    /// The time of the build, in milliseconds since 1970, for `exclude_newer` as an age.
+    pub now_ms: i64,
+    /// How the channel is written; base URL, stage and platforms are the compiler's.
+    pub index: index::Options,
+}
+
+/// What happens while a meta-channel is built.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A platform's folder of a channel is read.
+    Loading {
+        /// What the definition calls the channel.
+        channel: &'a str,
+        /// The folder.
+        subdir: &'a str,
+    },
+    /// Something is fetched.
+    Fetch(fetch::Event<'a>),
+    /// It is known what stays on a platform.
+    Compiled {
+        /// The platform.
+        platform: &'a str,
+        /// How many packages stay, those of noarch too.
+        packages: usize,
+    },
+    /// Roots or a set were solved on both sides.
+    Proved(&'a Proof),
+    /// Something that the user should know.
+    Warning(String),
+    /// The channel is written.
+    Index(index::Event<'a>),
+}
+
+/// What a build came to.
+#[derive(Debug)]
+pub struct Report {
+    /// The channel's folder.
+    pub channel: PathBuf,
+    /// The platforms' folders, sorted by name.
+    pub subdirs: Vec<Subfolder>,
+    /// What was solved.
+    pub proofs: Vec<Proof>,
+    /// How many proofs came to something that is not allowed.
+    pub failures: usize,
+    /// What is mirrored.
+    pub plan: Plan,
+    /// Whether any file was written.
+    pub changed: bool,
+}
+
+/// What one platform's folder came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subfolder {
+    /// The folder's name.
+    pub name: String,
+    /// How many packages stay.
+    pub packages: usize,
+    /// How many names stay.
+    pub names: usize,
+    /// How many packages the channels have, where all of their records were read.
+    pub upstream_packages: Option<usize>,
+    /// How many names the channels have, the same name in two of them twice.
+    pub upstream_names: usize,
+}
+
+/// What stays on one platform, and all that was looked at for it.
+struct Compiled<'t> {
+    platform: Subdir,
+    pool: Pool<'t>,
+    closure: Closure,
+    roots: Vec<SpecId>,
+}
+
+type ReportTo<'a> = &'a (dyn Fn(Event<'_>) + Sync);
+
+/// Builds a meta-channel. A difference between the solutions on both sides is in the report, and is no error.
+pub fn build(
+    definition: &MetaChannel,
+    client: &Client,
+    options: &Options,
+    report: ReportTo<'_>,
+) -> Result<Report, Error> {
+    let (upstream, rules) = load(definition, client, options, None, report)?;
+    let mut compiled = compile(definition, &upstream, &rules, options, report)?;
+    let proofs = if options.proof {
+        prove(definition, &upstream, &mut compiled, report)?
+    } else {
+        Vec::new()
+    };
+    let failures = proofs.iter().filter(|(_, is_allowed)| !is_allowed).count();
+    let kept = kept(&compiled, &upstream, report);
+    let output = options.output.join(&definition.name);
+    let plan = Plan::new(&kept, &upstream, definition.mirror, &output);
+    let mut result = Report {
+        subdirs: kept
+            .iter()
+            .map(|(subdir, rows)| subfolder(subdir, rows, &upstream))
+            .collect(),
+        channel: output.clone(),
+        proofs: proofs.into_iter().map(|(proof, _)| proof).collect(),
+        failures,
+        plan,
+        changed: false,
+    };
+    if options.plan {
+        return Ok(result);
+    }
+    let base_url = match definition.mirror {
+        Mirror::None => BaseUrl::Platforms(base_urls(&kept, &upstream)?),
+        Mirror::OnDemand | Mirror::Full => BaseUrl::Here,
+    };
+    if definition.mirror == Mirror::Full {
+        result.plan.fetch(client, &output, report)?;
+    }
+    let about = about(&kept, &upstream, client, options, report)?;
+    result.changed = write(&kept, &upstream, &about, base_url, &output, options, report)?;
+    if definition.mirror == Mirror::Full {
+        mirror::withdraw(
+            &output,
+            &kept,
+            &upstream,
+            options.index.grace,
+            options.now_ms,
+        )?;
+    }
+    if !options.locked {
+        let newest = newest_ms(definition, options, None);
+        Locked::new(&upstream.revisions, newest).write(&options.lock)?;
+    }
+    Ok(result)
+}
+
+/// Reads the channels, and the files that the definition names. Of a name `besides` all packages are read, too.
+fn load(
+    definition: &MetaChannel,
+    client: &Client,
+    options: &Options,
+    besides: Option<&str>,
+    report: ReportTo<'_>,
+) -> Result<(Upstream, Rules), Error> {
+    let locked = if options.locked {
+        let locked = Locked::read(&options.lock)?;
+        Some(locked.ok_or_else(|| Error::NoLock {
+            path: options.lock.clone(),
+        })?)
+    } else {
+        None
+    };
+    let channels = definition.channels.iter().map(|text| {
+        let channel = client.channel(text, &options.base)?;
+        Ok(Source {
+            text: text.clone(),
+            url: channel.base_url.url().clone().into(),
+        })
+    });
+    let channels = channels.collect::<Result<Vec<_>, fetch::Error>>()?;
+    let platforms = platforms(definition, options)?;
+    let roots = |platform: Subdir| {
+        let asked = proof::questions(definition, platform);
+        let names = asked.iter().flatten().filter_map(|spec| spec.name());
+        let names = names.map(|name| name.as_normalized());
+        let names: BTreeSet<_> = names.chain(besides).map(str::to_owned).collect();
+        names.into_iter().collect()
+    };
+    let loader = Loader {
+        client,
+        report,
+        locked: locked.as_ref(),
+        run_exports: definition.run_exports,
+    };
+    let asked: Vec<_> = platforms
+        .iter()
+        .map(|platform| (*platform, roots(*platform)))
+        .collect();
+    let upstream = loader.load(&channels, &asked)?;
+    let rules = Rules::new(
+        definition,
+        &files::pins(definition, &options.base)?,
+        files::blacklist(definition, &options.base)?,
+        newest_ms(definition, options, locked.as_ref()),
+    );
+    Ok((upstream, rules))
+}
+
+fn platforms(definition: &MetaChannel, options: &Options) -> Result<Vec<Subdir>, Error> {
+    if options.platforms.is_empty() {
+        return Ok(definition.platforms.clone());
+    }
+    let wrong = options
+        .platforms
+        .iter()
+        .find(|platform| !definition.platforms.contains(platform));
+    match wrong {
+        None => Ok(options.platforms.clone()),
+        Some(platform) => Err(Error::Platform {
+            platform: platform.to_string(),
+            known: definition
+                .platforms
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }),
+    }
+}
+
+/// The instant that `exclude_newer` means: the lock's, where there is one.
+fn newest_ms(definition: &MetaChannel, options: &Options, locked: Option<&Locked>) -> Option<i64> {
+    let own = definition.exclude_newer.map(|newer| match newer {
+        Newer::Than(instant) => instant,
+        Newer::ThanAgo(age) => options.now_ms.saturating_sub(age),
+    });
+    own.map(|own| locked.and_then(|locked| locked.newest_ms).unwrap_or(own))
+}
+
+/// Finds what stays, for each platform.
+fn compile<'t>(
+    definition: &MetaChannel,
+    upstream: &'t Upstream,
+    rules: &Rules,
+    options: &Options,
+    report: ReportTo<'_>,
+) -> Result<Vec<Compiled<'t>>, Error> {
+    let mut compiled = Vec::new();
+    for platform in platforms(definition, options)? {
+        let exports = definition.run_exports;
+        let mut pool = Pool::new(upstream, platform, definition.priority, exports);
+        let asked = proof::questions(definition, platform);
+        let mut roots: Vec<SpecId> = Vec::new();
+        for spec in asked.iter().flatten() {
+            let id = pool.specs.intern(&spec.raw);
+            if !roots.contains(&id) {
+                roots.push(id);
+            }
+        }
+        let closure = Closure::new(
+            &mut pool,
+            rules,
+            &roots,
+            definition.keep,
+            !definition.no_deps,
+            definition.cuts() && !definition.no_deps,
+        );
+        for root in &roots {
+            let spec = pool.specs.get(*root);
+            let slot = pool.known_slot(&spec.name).unwrap_or_default();
+            let is_there = |id: Id| closure.kept().contains_key(&id);
+            if !spec.is_virtual()
+                && pool
+                    .select(spec, slot, Keep::default(), &is_there)
+                    .is_empty()
+            {
+                report(Event::Warning(format!(
+                    "nothing on {platform} is what `{}` asks for",
+                    spec.text
+                )));
+            }
+        }
+        report(Event::Compiled {
+            platform: platform.as_str(),
+            packages: closure.kept().len(),
+        });
+        compiled.push(Compiled {
+            platform,
+            pool,
+            closure,
+            roots,
+        });
+    }
+    Ok(compiled)
+}
+
+/// Solves roots and sets on both sides; with each, whether what it came to is allowed. Where `keep` has cut
+/// what a solution needs, the solution's packages are added.
+fn prove(
+    definition: &MetaChannel,
+    upstream: &Upstream,
+    compiled: &mut [Compiled<'_>],
+    report: ReportTo<'_>,
+) -> Result<Vec<(Proof, bool)>, Error> {
+    let mut proofs = Vec::new();
+    for one in compiled {
+        let platform = one.platform;
+        let sides = proof::Sides::new(definition, platform, upstream);
+        let questions = proof::questions(definition, platform);
+        if definition.keep != Keep::default() && !definition.no_deps {
+            let all = one.pool.ids().filter(|id| one.closure.is_alive(*id));
+            let everything = proof::part(&one.pool, all);
+            for specs in &questions {
+                if let Ok(solution) = sides.on_part(&everything, specs)? {
+                    let places = proof::places(&one.pool, &solution);
+                    one.closure.add_solution(places.into_iter());
+                }
+            }
+        }
+        let part = proof::part(&one.pool, one.closure.kept().keys().copied());
+        for specs in questions {
+            let outcome = proof::compare(sides.on_whole(&specs)?, sides.on_part(&part, &specs)?);
+            let is_allowed = match &outcome {
+                Outcome::Same(_) => true,
+                Outcome::None(_) => proof::is_hoped_for(definition, platform, &specs),
+                Outcome::Different(..) => definition.cuts(),
+                Outcome::Lost(_) => definition.no_deps,
+                Outcome::Gained => false,
+            };
+            let proof = Proof {
+                platform: platform.to_string(),
+                specs: specs.iter().map(|spec| spec.raw.clone()).collect(),
+                outcome,
+            };
+            report(Event::Proved(&proof));
+            proofs.push((proof, is_allowed));
+        }
+    }
+    Ok(proofs)
+}
+
+/// The rows that stay, by platform's folder and sorted by file name. What stays for several platforms is there
+/// once; of two files of one name the more important channel's.
+fn kept(
+    compiled: &[Compiled<'_>],
+    upstream: &Upstream,
+    report: ReportTo<'_>,
+) -> BTreeMap<String, Vec<(usize, u32)>> {
+    let mut kept: BTreeMap<String, Vec<(usize, u32)>> = BTreeMap::new();
+    kept.insert(Subdir::NoArch.to_string(), Vec::new());
+    for one in compiled {
+        kept.entry(one.platform.to_string()).or_default();
+        for id in one.closure.kept().keys() {
+            let candidate = one.pool.get(*id);
+            let rows = kept
+                .entry(one.pool.subdir(candidate).to_owned())
+                .or_default();
+            rows.push((candidate.listing, candidate.row));
+        }
+    }
+    for (subdir, rows) in &mut kept {
+        let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
+        rows.sort_unstable_by(|one, other| file(one).cmp(file(other)).then(one.cmp(other)));
+        rows.dedup();
+        rows.dedup_by(|one, other| {
+            let is_same = file(one) == file(other);
+            if is_same {
+                report(Event::Warning(format!(
+                    "{subdir}/{} is in two channels; the more important one's stays",
+                    file(one)
+                )));
+            }
+            is_same
+        });
+    }
+    kept
+}
+
+/// Where the packages of each folder are.
+fn base_urls(
+    kept: &BTreeMap<String, Vec<(usize, u32)>>,
+    upstream: &Upstream,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut bases = BTreeMap::new();
+    for (subdir, rows) in kept {
+        let used: BTreeSet<usize> = rows.iter().map(|(listing, _)| *listing).collect();
+        let places: BTreeSet<String> = used
+            .iter()
+            .map(|listing| upstream.listings[*listing].base_url.to_string())
+            .collect();
+        match places.len() {
+            0 => {}
+            1 => bases.extend(places.into_iter().map(|place| (subdir.clone(), place))),
+            _ => {
+                return Err(Error::SeveralPlaces {
+                    subdir: subdir.clone(),
+                    places: places.into_iter().collect(),
+                });
+            }
+        }
+    }
+    Ok(bases)
+}
+
+/// What the channels tell of the names that stay; a channel that tells nothing is no worse for it.
+fn about(
+    kept: &BTreeMap<String, Vec<(usize, u32)>>,
+    upstream: &Upstream,
+    client: &Client,
+    options: &Options,
+    report: ReportTo<'_>,
+) -> Result<HashMap<String, About>, Error> {
+    let mut about = HashMap::new();
+    if !options.index.outputs.channeldata || options.locked {
+        return Ok(about);
+    }
+    let mut names: HashSet<&str> = HashSet::new();
+    for (listing, row) in kept.values().flatten() {
+        let file = upstream.listings[*listing].text.file(*row);
+        names.extend(archive::package::split_file_name(file).map(|(name, _, _)| name));
+    }
+    for source in &upstream.channels {
+        let Ok(url) = source.url.join("channeldata.json") else {
+            continue;
+        };
+        let told = client.document(&url, &|event| report(Event::Fetch(event)));
+        let document = match told {
+            Ok(Some(document)) => document,
+            Ok(None) => continue,
+            Err(error) if error.is_refusal() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        match files::channeldata(&document.path, &names) {
+            Ok(found) => {
+                for (name, entry) in found {
+                    about.entry(name).or_insert(entry);
+                }
+            }
+            Err(error) => report(Event::Warning(format!("{url} cannot be read: {error}"))),
+        }
+    }
+    Ok(about)
+}
+
+/// Has the indexer write the channel; whether anything changed.
+fn write(
+    kept: &BTreeMap<String, Vec<(usize, u32)>>,
+    upstream: &Upstream,
+    about: &HashMap<String, About>,
+    base_url: BaseUrl,
+    output: &Path,
+    options: &Options,
+    report: ReportTo<'_>,
+) -> Result<bool, Error> {
+    fs_err::create_dir_all(output).map_err(|source| Error::Write {
+        path: output.to_owned(),
+        source,
+    })?;
+    let given: Vec<Kept<'_>> = kept
+        .iter()
+        .map(|(subdir, rows)| Kept {
+            subdir: subdir.clone(),
+            upstream,
+            rows: rows.clone(),
+            about,
+        })
+        .collect();
+    let given: Vec<&dyn crate::import::Given> = given.iter().map(|one| one as _).collect();
+    let options = index::Options {
+        subdirs: kept.keys().cloned().collect(),
+        base_url,
+        update_cache: false,
+        upstream_stage: STAGE.to_owned(),
+        outputs: Outputs {
+            attestations: false,
+            indexed_timestamp: false,
+            ..options.index.outputs
+        },
+        ..options.index.clone()
+    };
+    let written = index::index_given(output, &options, &given, &|event| {
+        report(Event::Index(event))
+    })?;
+    Ok(written.subdirs.iter().any(|subdir| subdir.changed))
+}
+
+/// The listing in the indexer's cache.
+const STAGE: &str = "meta";
+
+fn subfolder(subdir: &str, rows: &[(usize, u32)], upstream: &Upstream) -> Subfolder {
+    let of_subdir = || {
+        let listings = upstream.listings.iter();
+        listings.filter(|listing| listing.subdir.as_str() == subdir)
+    };
+    let names: HashSet<&str> = rows
+        .iter()
+        .map(|(listing, row)| upstream.listings[*listing].text.file(*row))
+        .filter_map(|file| archive::package::split_file_name(file).map(|(name, _, _)| name))
+        .collect();
+    Subfolder {
+        name: subdir.to_owned(),
+        packages: rows.len(),
+        names: names.len(),
+        upstream_packages: of_subdir().map(|listing| listing.whole).sum(),
+        upstream_names: of_subdir().map(|listing| listing.all_names).sum(),
+    }
+}
+
+/// Writes a file whole, or leaves what was there.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        let open = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(open)?;
+        file.persist(path).map_err(|error| error.error)
+    });
+    written.map(drop).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,184 @@
+//! A full mirror: all packages of a meta-channel lie in its tree. They come through the store, checked, and are
+//! linked into place before an index names them; those that no index names any more go after a time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use archive::digest::{Md5, Sha256};
+use fetch::{Client, Wanted};
+use serde::{Deserialize, Serialize};
+use spec::Mirror;
+
+use super::upstream::Upstream;
+use super::{Error, Event, ReportTo, write_file};
+use crate::index::SUBDIRS;
+use crate::output::repodata::fields::{field, string};
+
+/// How many packages are fetched before they are put into the tree.
+const CHUNK: usize = 256;
+
+/// Where it is noted since when a package is not named any more.
+const NOTE: &str = ".cache/mirror.json";
+
+/// What has to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// How many packages the channel has.
+    pub packages: usize,
+    /// Their bytes, as far as the records tell.
+    pub bytes: u64,
+    /// How many are not in the tree yet; none without a mirror.
+    pub missing: usize,
+    /// Their bytes, as far as the records tell.
+    pub missing_bytes: u64,
+    wanted: Vec<(PathBuf, Wanted)>,
+}
+
+impl Plan {
+    /// Compares what is to be there with the tree.
+    pub(super) fn new(
+        kept: &BTreeMap<String, Vec<(usize, u32)>>,
+        upstream: &Upstream,
+        mirror: Mirror,
+        output: &Path,
+    ) -> Self {
+        let mut plan = Self::default();
+        for (subdir, rows) in kept {
+            for (listing, row) in rows {
+                let listing = &upstream.listings[*listing];
+                let (file, record) = (listing.text.file(*row), listing.text.record(*row));
+                let size = field(record, "size").and_then(|size| size.parse::<u64>().ok());
+                plan.packages += 1;
+                plan.bytes += size.unwrap_or(0);
+                let path = output.join(subdir).join(file);
+                let is_there = fs_err::metadata(&path).is_ok_and(|there| {
+                    there.is_file() && size.is_none_or(|size| size == there.len())
+                });
+                let Ok(url) = listing.base_url.join(file) else {
+                    continue;
+                };
+                if mirror != Mirror::Full || is_there {
+                    continue;
+                }
+                plan.missing += 1;
+                plan.missing_bytes += size.unwrap_or(0);
+                let digits = |key: &str| field(record, key).and_then(string);
+                let wanted = Wanted {
+                    url,
+                    file_name: file.to_owned(),
+                    sha256: digits("sha256")
+                        .and_then(|digits| digits.parse::<Sha256>().ok())
+                        .map(|digest| digest.0),
+                    md5: digits("md5")
+                        .and_then(|digits| digits.parse::<Md5>().ok())
+                        .map(|digest| digest.0),
+                    size,
+                };
+                plan.wanted.push((path, wanted));
+            }
+        }
+        plan
+    }
+
+    /// Fetches what is missing into the tree.
+    pub(super) fn fetch(
+        &mut self,
+        client: &Client,
+        output: &Path,
+        report: ReportTo<'_>,
+    ) -> Result<(), Error> {
+        for (path, _) in &self.wanted {
+            if let Some(folder) = path.parent() {
+                fs_err::create_dir_all(folder).map_err(write_error(folder))?;
+            }
+        }
+        for chunk in std::mem::take(&mut self.wanted).chunks(CHUNK) {
+            let wanted: Vec<Wanted> = chunk.iter().map(|(_, wanted)| wanted.clone()).collect();
+            let packages = client.packages(&wanted, &|event| report(Event::Fetch(event)))?;
+            for ((path, _), package) in chunk.iter().zip(packages) {
+                place(&package.path, path, output).map_err(write_error(path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts a file of the store into the tree: as a link where that can be, or else as a copy, and never half.
+fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
+    let folder = to.parent().unwrap_or(output);
+    let draft = tempfile::Builder::new()
+        .prefix(crate::publish::DRAFT)
+        .make_in(folder, |path| match std::fs::hard_link(from, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(error),
+            Err(_) => std::fs::copy(from, path).map(drop),
+            linked => linked,
+        })?;
+    draft
+        .into_temp_path()
+        .persist(to)
+        .map_err(|error| error.error)
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Note {
+    /// `SUBDIR/FILE`, and since when nothing names it, in milliseconds since 1970.
+    withdrawn: BTreeMap<String, i64>,
+}
+
+/// Removes packages that nothing has named for the time of grace.
+pub(super) fn withdraw(
+    output: &Path,
+    kept: &BTreeMap<String, Vec<(usize, u32)>>,
+    upstream: &Upstream,
+    grace: Duration,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let path = output.join(NOTE);
+    // Without a note, or with a damaged one, the time begins again.
+    let before: Note = fs_err::read(&path)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    let mut note = Note::default();
+    for subdir in SUBDIRS {
+        let folder = output.join(subdir);
+        let rows = kept.get(subdir).map(Vec::as_slice).unwrap_or_default();
+        let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
+        let Ok(entries) = fs_err::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let is_package = archive::package::Kind::from_file_name(&name).is_some();
+            if !is_package || rows.binary_search_by(|row| file(row).cmp(&name)).is_ok() {
+                continue;
+            }
+            let key = format!("{subdir}/{name}");
+            let since = before.withdrawn.get(&key).copied().unwrap_or(now_ms);
+            if since.saturating_add(grace) <= now_ms {
+                let path = entry.path();
+                fs_err::remove_file(&path).map_err(write_error(&path))?;
+            } else {
+                note.withdrawn.insert(key, since);
+            }
+        }
+    }
+    if note.withdrawn == before.withdrawn {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs_err::create_dir_all(folder).map_err(write_error(folder))?;
+    }
+    write_file(&path, &serde_json::to_vec(&note).unwrap_or_default())
+}
+
+fn write_error(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    }
+}

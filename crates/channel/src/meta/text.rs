@@ -1,0 +1,440 @@
+//! The records of one platform's folder upstream, as text that is taken apart no further than where each
+//! record begins and ends: 600,000 of them take little more than the file that they stand in.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use archive::package::Kind;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::json::Json;
+
+/// Records, and where in the text they are.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    text: String,
+    rows: Vec<Row>,
+    /// `info.base_url` (CEP 15).
+    pub(super) base_url: Option<String>,
+    /// `info.subdir`.
+    pub(super) subdir: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    file: (usize, u32),
+    record: (usize, u32),
+}
+
+/// The rows of each name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    rows: HashMap<Box<str>, Vec<u32>>,
+}
+
+impl Text {
+    /// Takes a `repodata.json` apart.
+    pub(super) fn parse(text: String) -> Result<Self, serde_json::Error> {
+        let mut found = Found::default();
+        let mut reader = serde_json::Deserializer::from_str(&text);
+        Level {
+            place: Place::Top,
+            text: &text,
+            found: &mut found,
+        }
+        .deserialize(&mut reader)?;
+        reader.end()?;
+        let Found {
+            rows,
+            written,
+            removed,
+            base_url,
+            subdir,
+        } = found;
+        let mut parsed = Self {
+            text,
+            rows,
+            base_url,
+            subdir,
+        };
+        for (row, file) in written {
+            let start = parsed.text.len();
+            parsed.text.push_str(&file);
+            if let Some(row) = parsed.rows.get_mut(row) {
+                row.file = (start, length(&file));
+            }
+        }
+        if !removed.is_empty() {
+            let text = &parsed.text;
+            parsed
+                .rows
+                .retain(|row| !removed.contains(of(text, row.file)));
+        }
+        if !parsed.is_sorted() {
+            parsed.keep_the_last();
+        }
+        Ok(parsed)
+    }
+
+    /// Whether no name can be there twice, which needs no set of all names to know where `.conda` follows upon
+    /// `.tar.bz2` and each is sorted.
+    fn is_sorted(&self) -> bool {
+        let file = |row: &Row| of(&self.text, row.file);
+        let mut turns = 0;
+        self.rows.windows(2).all(|pair| match pair {
+            [one, other] if file(one) >= file(other) => {
+                turns += 1;
+                turns == 1
+                    && file(one).ends_with(Kind::TarBz2.extension())
+                    && file(other).ends_with(Kind::Conda.extension())
+            }
+            _ => true,
+        })
+    }
+
+    /// Of records with the same file name the last one counts, as for all who read JSON into a map.
+    fn keep_the_last(&mut self) {
+        let mut last: HashMap<&str, usize> = HashMap::with_capacity(self.rows.len());
+        for (number, row) in self.rows.iter().enumerate() {
+            last.insert(of(&self.text, row.file), number);
+        }
+        let mut kept: Vec<usize> = last.into_values().collect();
+        kept.sort_unstable();
+        let rows = kept.into_iter().filter_map(|number| self.rows.get(number));
+        self.rows = rows.copied().collect();
+    }
+
+    /// Adds a record that came from a shard.
+    pub(super) fn push(&mut self, file: &str, record: &Json) {
+        let start = self.text.len();
+        self.text.push_str(file);
+        let middle = self.text.len();
+        record.write(&mut self.text);
+        let record = self.text.len() - middle;
+        self.rows.push(Row {
+            file: (start, length(file)),
+            record: (middle, u32::try_from(record).unwrap_or(u32::MAX)),
+        });
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The file name of a row.
+    pub(super) fn file(&self, row: u32) -> &str {
+        let row = self.rows.get(row as usize);
+        row.map_or("", |row| of(&self.text, row.file))
+    }
+
+    /// The record of a row, as it stood there.
+    pub(super) fn record(&self, row: u32) -> &str {
+        let row = self.rows.get(row as usize);
+        row.map_or("", |row| of(&self.text, row.record))
+    }
+
+    /// The rows by the name of their packages.
+    pub(super) fn names(&self) -> Names {
+        let mut rows: HashMap<Box<str>, Vec<u32>> = HashMap::new();
+        let mut add = |name: Cow<'_, str>, found: Vec<u32>| match rows.get_mut(&*name) {
+            Some(known) => known.extend(found),
+            None => {
+                rows.insert(name.into(), found);
+            }
+        };
+        let mut last: (Cow<'_, str>, Vec<u32>) = (Cow::Borrowed(""), Vec::new());
+        for row in 0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX) {
+            let name = name(self.file(row), self.record(row));
+            if name != last.0 {
+                // Most follow another of their name.
+                let (name, found) = std::mem::replace(&mut last, (name, Vec::new()));
+                if !found.is_empty() {
+                    add(name, found);
+                }
+            }
+            last.1.push(row);
+        }
+        add(last.0, last.1);
+        rows.remove("");
+        Names { rows }
+    }
+}
+
+impl Names {
+    /// The rows of one name.
+    pub(super) fn of(&self, name: &str) -> &[u32] {
+        self.rows.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// How many names there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+/// The name in a record. It is nearly always the one in the file name, and then nobody has to read the
+/// record for it.
+fn name<'t>(file: &'t str, record: &'t str) -> Cow<'t, str> {
+    #[derive(serde::Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+    }
+    let by_file = archive::package::split_file_name(file).map(|(name, _, _)| name);
+    if let Some(name) = by_file
+        && has_name(record, name)
+    {
+        return lower(Cow::Borrowed(name));
+    }
+    match serde_json::from_str::<Named<'_>>(record) {
+        Ok(named) => lower(named.name),
+        Err(_) => lower(Cow::Borrowed(by_file.unwrap_or_default())),
+    }
+}
+
+/// Whether `"name":"NAME"` stands in a record. A quote within a string is escaped, so that it can only be a
+/// key with its value.
+fn has_name(record: &str, name: &str) -> bool {
+    const KEY: &str = "\"name\":";
+    let mut rest = record;
+    while let Some(at) = rest.find(KEY) {
+        rest = rest.get(at + KEY.len()..).unwrap_or_default();
+        let value = rest.trim_start().strip_prefix('"');
+        let after = value.and_then(|value| value.strip_prefix(name));
+        if after.is_some_and(|after| after.starts_with('"')) {
+            return true;
+        }
+    }
+    false
+}
+
+fn lower(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        name
+    }
+}
+
+fn of(text: &str, (start, length): (usize, u32)) -> &str {
+    text.get(start..start + length as usize).unwrap_or_default()
+}
+
+fn length(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
+}
+
+#[derive(Default)]
+struct Found {
+    rows: Vec<Row>,
+    /// File names that do not stand in the text as they are.
+    written: Vec<(usize, String)>,
+    removed: HashSet<String>,
+    base_url: Option<String>,
+    subdir: Option<String>,
+}
+
+/// Which object is read.
+#[derive(Clone, Copy)]
+enum Place {
+    Top,
+    /// `v3` (CEP 48)
+    Sections,
+    /// Records by file name, or by file name without its extension.
+    Records(Option<Kind>),
+}
+
+struct Level<'a, 't> {
+    place: Place,
+    text: &'t str,
+    found: &'a mut Found,
+}
+
+impl<'t> DeserializeSeed<'t> for Level<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Key<'t>(Cow<'t, str>);
+
+impl<'de: 't, 't> serde::Deserialize<'de> for Key<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Text).map(Key)
+    }
+}
+
+impl<'t> Visitor<'t> for Level<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'t>>(self, mut members: M) -> Result<(), M::Error> {
+        while let Some(Key(key)) = members.next_key::<Key<'t>>()? {
+            let inner = match (self.place, &*key) {
+                (Place::Top, "packages" | "packages.conda") => Place::Records(None),
+                (Place::Top, "v3") => Place::Sections,
+                (Place::Sections, "conda") => Place::Records(Some(Kind::Conda)),
+                (Place::Sections, "tar.bz2") => Place::Records(Some(Kind::TarBz2)),
+                (Place::Top, "info") => {
+                    let info: serde_json::Value = members.next_value()?;
+                    let text = |key: &str| Some(info.get(key)?.as_str()?.to_owned());
+                    self.found.base_url = text("base_url");
+                    self.found.subdir = text("subdir");
+                    continue;
+                }
+                (Place::Top, "removed") => {
+                    let removed: serde_json::Value = members.next_value()?;
+                    let files = removed.as_array().into_iter().flatten();
+                    let files = files.filter_map(|file| Some(file.as_str()?.to_owned()));
+                    self.found.removed.extend(files);
+                    continue;
+                }
+                (Place::Records(kind), _) => {
+                    let value: &'t RawValue = members.next_value()?;
+                    self.found.record(self.text, key, kind, value);
+                    continue;
+                }
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            members.next_value_seed(Level {
+                place: inner,
+                text: self.text,
+                found: &mut *self.found,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Found {
+    fn record<'t>(
+        &mut self,
+        text: &'t str,
+        key: Cow<'t, str>,
+        kind: Option<Kind>,
+        value: &RawValue,
+    ) {
+        let at = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
+        let record = value.get();
+        let file = match (key, kind) {
+            (Cow::Borrowed(file), None) if Kind::from_file_name(file).is_some() => {
+                (at(file), length(file))
+            }
+            (key, kind) => {
+                let file = kind.map_or(key.clone().into_owned(), |kind| format!("{key}{kind}"));
+                if Kind::from_file_name(&file).is_none() {
+                    return;
+                }
+                self.written.push((self.rows.len(), file));
+                (0, 0)
+            }
+        };
+        self.rows.push(Row {
+            file,
+            record: (at(record), length(record)),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Text;
+
+    fn files(text: &str) -> Vec<(String, String)> {
+        let text = Text::parse(text.to_owned()).unwrap();
+        (0..u32::try_from(text.len()).unwrap())
+            .map(|row| (text.file(row).to_owned(), text.record(row).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn records_are_the_text_that_they_are() {
+        let found = files(
+            r#"{"info":{"subdir":"noarch","base_url":"x"},"packages":{"b-1-0.tar.bz2":{ "name" : "b" },
+            "caf\u00e9-1-0.tar.bz2":{},"README":{}},"packages.conda":{"a-1-0.conda":{"name":"a"}},
+            "v3":{"conda":{"c-1-0":{"name":"c"}},"whl":{"d-1-0":{}}},"removed":["b-2-0.conda"],"more":[1]}"#,
+        );
+        let expected = [
+            ("b-1-0.tar.bz2", r#"{ "name" : "b" }"#),
+            ("café-1-0.tar.bz2", "{}"),
+            ("a-1-0.conda", r#"{"name":"a"}"#),
+            ("c-1-0.conda", r#"{"name":"c"}"#),
+        ];
+        let found: Vec<_> = found
+            .iter()
+            .map(|(file, record)| (&**file, &**record))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn of_a_name_that_is_there_twice_the_last_counts() {
+        let found = files(
+            r#"{"packages":{"a-1-0.tar.bz2":{"name":"a"},"b-1-0.tar.bz2":{},"a-1-0.tar.bz2":{"name":"A"}}}"#,
+        );
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            found[1],
+            ("a-1-0.tar.bz2".to_owned(), r#"{"name":"A"}"#.to_owned())
+        );
+        let removed = r#"{"packages":{"a-1-0.tar.bz2":{}},"removed":["a-1-0.tar.bz2"]}"#;
+        assert!(files(removed).is_empty());
+    }
+
+    #[test]
+    fn names_are_the_records_own() {
+        let text = Text::parse(
+            r#"{"packages":{"A-1-0.tar.bz2":{"name":"A"},"a-2-0.tar.bz2":{"depends":["\"name\":\"a\""],"name":"z"},
+            "b-1-0.tar.bz2":{"name": "b"},"c-1-0.tar.bz2":{}}}"#
+                .to_owned(),
+        )
+        .unwrap();
+        let names = text.names();
+        assert_eq!(names.of("a"), [0]);
+        assert_eq!(names.of("z"), [1]);
+        assert_eq!(names.of("b"), [2]);
+        assert_eq!(names.of("c"), [3]);
+        assert_eq!(names.len(), 4);
+    }
+
+    #[test]
+    fn broken_texts_are_refused() {
+        for text in [
+            "",
+            "[]",
+            "{\"packages\":[]}",
+            "{\"packages\":{\"a-1-0.conda\":{}}",
+            "{} x",
+        ] {
+            assert!(Text::parse(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}

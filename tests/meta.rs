@@ -1,0 +1,438 @@
+//! `archiconda channel`: channels merged, cut to what is needed, proved, and written as one that clients use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use serde_json::Value;
+
+use crate::support::package::{Package, write_to};
+use crate::support::requirements;
+use crate::support::run::{Place, run};
+use crate::support::server::{Fault, Server};
+
+/// Solves, and prints what.
+const SOLVE: &str = r#"
+import asyncio, os, sys
+from rattler import Gateway, SourceConfig, solve
+channel, form, folder, *specs = sys.argv[1:]
+config = SourceConfig(zstd_enabled=form == "zst", bz2_enabled=False, sharded_enabled=form == "shards")
+async def main():
+    gateway = Gateway(cache_dir=folder, default_config=config)
+    records = await solve([channel], specs, gateway=gateway, platforms=["linux-64", "noarch"])
+    for record in sorted(records, key=lambda record: record.file_name):
+        print(record.file_name, record.url, flush=True)
+asyncio.run(main())
+os._exit(0)
+"#;
+
+/// A channel with more than anybody needs.
+fn forge() -> Vec<Package> {
+    vec![
+        Package::named("app 2.0 h1111111_0").needs(&[
+            "lib >=2",
+            "python >=3.12,<3.13.0a0",
+            "__glibc >=2.17",
+        ]),
+        Package::named("app 1.0 h1111111_0").needs(&["lib >=1,<2", "python >=3.12,<3.13.0a0"]),
+        Package::named("app 2.0 h2222222_0").needs(&["lib >=2", "python >=2.7,<2.8.0a0"]),
+        Package::named("lib 2.1 0"),
+        Package::named("lib 2.0 0"),
+        Package::named("lib 1.5 0").bzipped(),
+        Package::named("lib 1.5 0"),
+        Package::named("lib 0.9 0"),
+        Package::named("python 3.12.1 0").needs(&["zlib"]),
+        Package::named("python 2.7.18 0").needs(&["zlib"]),
+        Package::generic("pip 24.0 0").needs(&["python >=3"]),
+        Package::named("zlib 1.3 0"),
+        Package::named("unasked 1.0 0").needs(&["lib"]),
+        Package::named("app 2.0 h1111111_0")
+            .on("linux-aarch64")
+            .needs(&["lib"]),
+        Package::named("lib 2.1 0").on("linux-aarch64"),
+    ]
+}
+
+fn publish(place: &Place, name: &str, packages: &[Package]) -> PathBuf {
+    let channel = place.join(name);
+    for package in packages {
+        write_to(&channel, package, &package.bytes());
+    }
+    let mut index = place.archiconda();
+    run(index.arg("index").arg(&channel).arg("--all").arg("--quiet")).succeeds();
+    channel
+}
+
+fn command(place: &Place, verb: &str, definition: &Path, arguments: &[&str]) -> Command {
+    let mut command = place.archiconda();
+    command
+        .args(["channel", verb])
+        .arg(definition)
+        .args(arguments);
+    if verb == "build" {
+        command.arg("--output-dir").arg(place.join("www"));
+    }
+    command
+}
+
+fn definition(place: &Place, channels: &[String], more: &str) -> PathBuf {
+    let text = format!(
+        "name = \"mine\"\nchannels = {channels:?}\nplatforms = [\"linux-64\"]\nroots = [\"app\"]\n{more}\n"
+    );
+    place.write("mine.toml", text)
+}
+
+/// The file names in a repodata.json.
+fn files(place: &Place, subdir: &str) -> Vec<String> {
+    let path = place.join("www/mine").join(subdir).join("repodata.json");
+    let repodata: Value = serde_json::from_slice(&fs::read(path).expect("repodata")).expect("JSON");
+    let mut files: Vec<String> = ["packages", "packages.conda"]
+        .iter()
+        .flat_map(|section| {
+            repodata[section]
+                .as_object()
+                .expect("a section")
+                .keys()
+                .cloned()
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn what_nothing_can_select_goes_and_solutions_stay() {
+    let place = Place::new();
+    let server = Server::start(&publish(&place, "forge", &forge()));
+    let spec = definition(&place, &[server.url()], "");
+    let built = run(&mut command(
+        &place,
+        "build",
+        &spec,
+        &["--strict", "--json"],
+    ))
+    .succeeds()
+    .json();
+    assert_eq!(
+        files(&place, "linux-64"),
+        [
+            "app-1.0-h1111111_0.conda",
+            "app-2.0-h1111111_0.conda",
+            "app-2.0-h2222222_0.conda",
+            "lib-1.5-0.conda",
+            "lib-2.0-0.conda",
+            "lib-2.1-0.conda",
+            "python-2.7.18-0.conda",
+            "python-3.12.1-0.conda",
+            "zlib-1.3-0.conda",
+        ]
+    );
+    assert_eq!(files(&place, "noarch"), ["pip-24.0-0.conda"]);
+    assert_eq!(built["proofs"][0]["outcome"], "same");
+    // Records are those of the channel, letter for letter, and packages stay where they are.
+    let read =
+        |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let here = read(place.join("www/mine/linux-64/repodata.json"));
+    let there = read(place.join("forge/linux-64/repodata.json"));
+    let file = "app-2.0-h1111111_0.conda";
+    assert_eq!(here["packages.conda"][file], there["packages.conda"][file]);
+    assert_eq!(
+        here["info"]["base_url"],
+        format!("{}/linux-64/", server.url().trim_end_matches('/'))
+    );
+    assert_eq!(here["repodata_version"], 2);
+    // Only the shards of names that are needed were fetched, and nothing is fetched twice.
+    assert_eq!(server.count("/repodata.json"), 0);
+    let shards = |server: &Server| {
+        let requests = server.requests();
+        requests
+            .iter()
+            .filter(|request| request.path.ends_with(".msgpack.zst") && request.status == 200)
+            .count()
+    };
+    let names = 4 + 1;
+    let indexes = 2;
+    assert_eq!(shards(&server), names + indexes);
+    let again = run(&mut command(&place, "build", &spec, &["--json"]))
+        .succeeds()
+        .json();
+    assert_eq!(again["changed"], false);
+    // A build is repeated from its lock, wherever the channel has gone since.
+    let before = fs::read(place.join("www/mine/linux-64/repodata.json")).unwrap();
+    let newer = Package::named("lib 3.0 0");
+    write_to(&place.join("forge"), &newer, &newer.bytes());
+    run(place
+        .archiconda()
+        .arg("index")
+        .arg(place.join("forge"))
+        .args(["--all", "--quiet"]))
+    .succeeds();
+    run(&mut command(&place, "build", &spec, &["--locked"])).succeeds();
+    assert_eq!(
+        fs::read(place.join("www/mine/linux-64/repodata.json")).unwrap(),
+        before
+    );
+    run(&mut command(&place, "build", &spec, &[])).succeeds();
+    assert!(files(&place, "linux-64").contains(&"lib-3.0-0.conda".to_owned()));
+    // Nor is the network needed for what is here.
+    run(&mut command(&place, "build", &spec, &["--offline"])).succeeds();
+}
+
+#[test]
+fn definitions_cut_and_say_why() {
+    let place = Place::new();
+    let channel = publish(&place, "forge", &forge());
+    let channels = [channel.display().to_string()];
+    let pinned = definition(
+        &place,
+        &channels,
+        "[pins]\npython = [\"3.12.*\"]\n[exclude]\nspecs = [\"lib 2.1\"]",
+    );
+    run(&mut command(&place, "build", &pinned, &["--strict"])).succeeds();
+    assert_eq!(
+        files(&place, "linux-64"),
+        [
+            "app-1.0-h1111111_0.conda",
+            "app-2.0-h1111111_0.conda",
+            "lib-1.5-0.conda",
+            "lib-2.0-0.conda",
+            "python-3.12.1-0.conda",
+            "zlib-1.3-0.conda",
+        ]
+    );
+    let why = |name: &str| run(&mut command(&place, "why", &pinned, &[name])).succeeds();
+    why("zlib").prints(&[
+        "linux-64/zlib-1.3-0.conda",
+        "stays",
+        "the definition asks for app",
+        "asks for python >=3.12,<3.13.0a0",
+        "asks for zlib",
+    ]);
+    why("app").prints(&["left out: nothing is left for its `python >=2.7,<2.8.0a0`"]);
+    why("lib").prints(&[
+        "left out: `exclude` has `lib 2.1`",
+        "left out: the same package is there as .conda",
+        "left out: nothing that stays asks for it",
+    ]);
+    why("unasked").prints(&["left out: nothing that stays asks for it"]);
+    why("python").prints(&["left out: no pin fits"]);
+    let told = run(&mut command(&place, "why", &pinned, &["python", "--json"]))
+        .succeeds()
+        .json();
+    assert_eq!(told[0]["packages"][1]["cut"], "pinned");
+    run(&mut command(&place, "why", &pinned, &["nobody"]))
+        .exits(1)
+        .says(&["no channel", "nobody"]);
+
+    // What is newest counts for each dependency, so that older ones that are needed stay.
+    let kept = definition(&place, &channels, "[keep]\nversions = 1\nbuilds = 1");
+    run(&mut command(&place, "build", &kept, &["--strict"])).succeeds();
+    let names = files(&place, "linux-64");
+    assert!(
+        names.contains(&"lib-2.1-0.conda".to_owned())
+            && !names.contains(&"lib-2.0-0.conda".to_owned())
+    );
+    assert!(
+        !names.contains(&"app-1.0-h1111111_0.conda".to_owned()),
+        "{names:?}"
+    );
+
+    // A root that is cut away is a failure only where it is insisted on.
+    let lost = definition(&place, &channels, "[exclude]\nnames = [\"lib\"]");
+    run(&mut command(&place, "build", &lost, &[]))
+        .succeeds()
+        .says(&["has a solution on the whole channels"]);
+    run(&mut command(&place, "build", &lost, &["--strict"]))
+        .exits(3)
+        .says(&["1 of 1 roots"]);
+}
+
+#[test]
+fn a_more_important_channel_owns_a_name() {
+    let place = Place::new();
+    let mine = [
+        Package::named("lib 2.0 mine_0"),
+        Package::named("lib 1.9 mine_0"),
+    ];
+    let first = Server::start(&publish(&place, "first", &mine));
+    let second = Server::start(&publish(&place, "second", &forge()));
+    let urls = [first.url(), second.url()];
+    // Two hosts for one folder need a mirror.
+    let spec = definition(&place, &urls, "");
+    run(&mut command(&place, "build", &spec, &[]))
+        .exits(2)
+        .says(&["several places", "mirror = \"full\""]);
+    assert!(!place.join("www/mine/linux-64").exists());
+    let spec = definition(&place, &urls, "mirror = \"full\"");
+    let plan = run(&mut command(&place, "build", &spec, &["--plan", "--json"]))
+        .succeeds()
+        .json();
+    assert_eq!(plan["missing"], plan["packages"]);
+    assert!(!place.join("www/mine").exists());
+    let built = run(&mut command(
+        &place,
+        "build",
+        &spec,
+        &["--strict", "--json"],
+    ))
+    .succeeds()
+    .json();
+    assert_eq!(built["missing_bytes"], plan["missing_bytes"]);
+    let names = files(&place, "linux-64");
+    assert!(
+        names.contains(&"lib-2.0-mine_0.conda".to_owned()),
+        "{names:?}"
+    );
+    assert!(!names.contains(&"lib-2.1-0.conda".to_owned()), "{names:?}");
+    for (subdir, file) in names.iter().map(|file| ("linux-64", file)) {
+        let package = fs::read(place.join("www/mine").join(subdir).join(file)).expect("a package");
+        let from = if file.contains("mine") {
+            "first"
+        } else {
+            "second"
+        };
+        assert_eq!(
+            package,
+            fs::read(place.join(from).join(subdir).join(file)).unwrap()
+        );
+    }
+    let repodata = fs::read_to_string(place.join("www/mine/linux-64/repodata.json")).unwrap();
+    assert!(!repodata.contains("base_url"));
+    // Both channels' packages are there where the definition says so.
+    let spec = definition(
+        &place,
+        &urls,
+        "mirror = \"full\"\nchannel_priority = \"flexible\"",
+    );
+    run(&mut command(
+        &place,
+        "build",
+        &spec,
+        &["--strict", "--grace", "0s"],
+    ))
+    .succeeds();
+    let names = files(&place, "linux-64");
+    assert!(
+        names.contains(&"lib-2.1-0.conda".to_owned())
+            && names.contains(&"lib-2.0-mine_0.conda".to_owned())
+    );
+    // A package that goes stays for the time of grace, and not longer.
+    let spec = definition(&place, &urls[1..], "mirror = \"full\"");
+    run(&mut command(&place, "build", &spec, &[])).succeeds();
+    let gone = place.join("www/mine/linux-64/lib-2.0-mine_0.conda");
+    assert!(gone.exists());
+    run(&mut command(&place, "build", &spec, &["--grace", "0s"])).succeeds();
+    assert!(!gone.exists());
+}
+
+#[test]
+fn rattler_solves_the_same_on_the_result() {
+    let Some(python) = requirements::oracles() else {
+        return;
+    };
+    let place = Place::new();
+    let upstream = Server::start(&publish(&place, "forge", &forge()));
+    let spec = definition(&place, &[upstream.url()], "");
+    run(&mut command(&place, "build", &spec, &["--strict"])).succeeds();
+    let here = Server::start(&place.join("www/mine"));
+    let solve = |channel: &str, form: &str, folder: &str| {
+        let mut command = place.command(&python);
+        command
+            .args(["-c", SOLVE, channel, form])
+            .arg(place.join(folder))
+            .args(["app", "lib <2.1"]);
+        run(&mut command).succeeds().stdout
+    };
+    let expected = solve(&upstream.url(), "json", "whole");
+    assert_eq!(expected.lines().count(), 4, "{expected}");
+    for form in ["shards", "zst", "json"] {
+        assert_eq!(solve(&here.url(), form, form), expected, "{form}");
+    }
+}
+
+#[test]
+fn bad_channels_and_definitions_are_named() {
+    let place = Place::new();
+    let channel = publish(&place, "forge", &forge());
+    let server = Server::start(&channel);
+    let spec = definition(&place, &[server.url()], "");
+    run(&mut command(&place, "build", &spec, &["--locked"]))
+        .exits(2)
+        .says(&["there is no lock", "mine.lock"]);
+    run(&mut command(&place, "build", &spec, &["-p", "osx-64"]))
+        .exits(2)
+        .says(&["not for osx-64, only for linux-64"]);
+    run(&mut command(&place, "build", &spec, &["--offline"]))
+        .exits(1)
+        .says(&["does not exist"]);
+    for (fault, times, code, words) in [
+        (Fault::Flip(30), 1, 4, "sha256"),
+        (Fault::Truncate(20), 4, 1, "tried"),
+        (Fault::Status(503), 4, 1, "503"),
+        (Fault::Status(404), 8, 1, "404"),
+    ] {
+        let shard = server_shard(&channel);
+        server.fault(&shard, fault, times);
+        let mut build = command(&place, "build", &spec, &["--timeout", "2"]);
+        run(&mut build).exits(code).says(&[words]);
+        assert!(!place.join("www/mine/linux-64/repodata.json").exists());
+    }
+    // Without shards, the whole file in the form that is there.
+    let server = Server::start(&channel);
+    server.fault(
+        "/repodata_shards.msgpack.zst",
+        Fault::Status(404),
+        usize::MAX,
+    );
+    let spec = definition(&place, &[server.url()], "");
+    run(&mut command(&place, "build", &spec, &["--strict"])).succeeds();
+    assert_eq!(server.count("/repodata.json.zst"), 2);
+    assert_eq!(server.count("/run_exports.json.zst"), 2);
+    let wrong = place.write("wrong.toml", "name = \"x\"\nchanels = []\n");
+    run(&mut command(&place, "build", &wrong, &[]))
+        .exits(2)
+        .says(&[
+            "wrong.toml:2:1",
+            "unknown key `chanels`",
+            "did you mean `channels`?",
+        ]);
+    run(&mut command(&place, "why", &spec, &["=="])).exits(2);
+    let blacklist = place.write("black.txt", "lib 2.1  # broken\napp-1.0-h1111111_0.conda\n");
+    let spec = definition(
+        &place,
+        &[server.url()],
+        &format!("blacklist = {:?}", blacklist.display().to_string()),
+    );
+    run(&mut command(&place, "build", &spec, &[])).succeeds();
+    let names = files(&place, "linux-64");
+    assert!(
+        !names
+            .iter()
+            .any(|file| file.starts_with("lib-2.1") || file.starts_with("app-1.0")),
+        "{names:?}"
+    );
+    assert_eq!(names.len(), 6, "{names:?}");
+}
+
+/// The name of the shard of `zlib`.
+fn server_shard(channel: &Path) -> String {
+    let folder = channel.join("linux-64");
+    let wanted = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.len() > 64 && {
+                let plain = zstd::decode_all(&*fs::read(path).unwrap()).unwrap();
+                plain.windows(15).any(|window| window == b"zlib-1.3-0.cond")
+            }
+        });
+    format!(
+        "/{}",
+        wanted
+            .expect("a shard")
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+    )
+}
