@@ -225,7 +225,7 @@ fn load(
     let roots = |platform: Subdir| {
         let asked = proof::questions(definition, platform);
         let names = asked.iter().flatten().filter_map(|spec| spec.name());
-        let names = names.map(|name| name.as_normalized());
+        let names = names.map(conda::PackageName::as_normalized);
         let names: BTreeSet<_> = names.chain(besides).map(str::to_owned).collect();
         names.into_iter().collect()
     };
@@ -521,7 +521,7 @@ fn write(
         ..options.index.clone()
     };
     let written = index::index_given(output, &options, &given, &|event| {
-        report(Event::Index(event))
+        report(Event::Index(event));
     })?;
     Ok(written.subdirs.iter().any(|subdir| subdir.changed))
 }

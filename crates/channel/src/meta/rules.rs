@@ -195,10 +195,8 @@ impl Matcher {
                 first(&self.licenses, &license.to_lowercase())
             })
             .or_else(|| {
-                let features = candidate.features.iter();
-                features
-                    .filter_map(|feature| first(&self.features, feature))
-                    .next()
+                let mut features = candidate.features.iter();
+                features.find_map(|feature| first(&self.features, feature))
             })
     }
 }

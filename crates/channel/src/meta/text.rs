@@ -14,7 +14,7 @@ use crate::json::Json;
 /// Records, and where in the text they are.
 #[derive(Debug, Default)]
 pub(super) struct Text {
-    text: String,
+    whole: String,
     rows: Vec<Row>,
     /// `info.base_url` (CEP 15).
     pub(super) base_url: Option<String>,
@@ -54,20 +54,20 @@ impl Text {
             subdir,
         } = found;
         let mut parsed = Self {
-            text,
+            whole: text,
             rows,
             base_url,
             subdir,
         };
         for (row, file) in written {
-            let start = parsed.text.len();
-            parsed.text.push_str(&file);
+            let start = parsed.whole.len();
+            parsed.whole.push_str(&file);
             if let Some(row) = parsed.rows.get_mut(row) {
                 row.file = (start, length(&file));
             }
         }
         if !removed.is_empty() {
-            let text = &parsed.text;
+            let text = &parsed.whole;
             parsed
                 .rows
                 .retain(|row| !removed.contains(of(text, row.file)));
@@ -81,7 +81,7 @@ impl Text {
     /// Whether no name can be there twice, which needs no set of all names to know where `.conda` follows upon
     /// `.tar.bz2` and each is sorted.
     fn is_sorted(&self) -> bool {
-        let file = |row: &Row| of(&self.text, row.file);
+        let file = |row: &Row| of(&self.whole, row.file);
         let mut turns = 0;
         self.rows.windows(2).all(|pair| match pair {
             [one, other] if file(one) >= file(other) => {
@@ -98,7 +98,7 @@ impl Text {
     fn keep_the_last(&mut self) {
         let mut last: HashMap<&str, usize> = HashMap::with_capacity(self.rows.len());
         for (number, row) in self.rows.iter().enumerate() {
-            last.insert(of(&self.text, row.file), number);
+            last.insert(of(&self.whole, row.file), number);
         }
         let mut kept: Vec<usize> = last.into_values().collect();
         kept.sort_unstable();
@@ -108,11 +108,11 @@ impl Text {
 
     /// Adds a record that came from a shard.
     pub(super) fn push(&mut self, file: &str, record: &Json) {
-        let start = self.text.len();
-        self.text.push_str(file);
-        let middle = self.text.len();
-        record.write(&mut self.text);
-        let record = self.text.len() - middle;
+        let start = self.whole.len();
+        self.whole.push_str(file);
+        let middle = self.whole.len();
+        record.write(&mut self.whole);
+        let record = self.whole.len() - middle;
         self.rows.push(Row {
             file: (start, length(file)),
             record: (middle, u32::try_from(record).unwrap_or(u32::MAX)),
@@ -127,13 +127,13 @@ impl Text {
     /// The file name of a row.
     pub(super) fn file(&self, row: u32) -> &str {
         let row = self.rows.get(row as usize);
-        row.map_or("", |row| of(&self.text, row.file))
+        row.map_or("", |row| of(&self.whole, row.file))
     }
 
     /// The record of a row, as it stood there.
     pub(super) fn record(&self, row: u32) -> &str {
         let row = self.rows.get(row as usize);
-        row.map_or("", |row| of(&self.text, row.record))
+        row.map_or("", |row| of(&self.whole, row.record))
     }
 
     /// The rows by the name of their packages.

@@ -479,7 +479,7 @@ fn unpack(document: &Document) -> Result<String, super::Reason> {
     const LIMIT: u64 = 8 << 30;
     let mut text = String::new();
     let mut file = fs_err::File::open(&document.path)?;
-    if document.url.path().ends_with(".zst") {
+    if file_name(&document.url).strip_suffix(".zst").is_some() {
         zstd::Decoder::new(file)?
             .take(LIMIT + 1)
             .read_to_string(&mut text)?;
