@@ -1,6 +1,7 @@
 //! Indexing a channel: the cache follows the folders, then the files of all platforms are made anew
 //! where anything changed, then all of them are put in place.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -372,11 +373,12 @@ fn run(
         };
         if !fresh || all {
             let place = context.output.at(&platform.name);
-            publish::sweep(&place)?;
-            let mut folder = Folder::new(place, memory.made.clone())?;
+            let mut folder = Folder::new(place.clone(), memory.made.clone())?;
+            let names = beside(context, platform, &place)?;
+            publish::sweep(&place, &names)?;
             let files = make::platform(
                 context,
-                platform,
+                (platform, &names),
                 cache,
                 newest(platform),
                 &memory.shards,
@@ -391,8 +393,8 @@ fn run(
     }
     let mut notes = Vec::new();
     if !made.is_empty() || !channel_is_fresh {
-        publish::sweep(&context.output)?;
         let mut channel = Folder::new(context.output.clone(), of_channel.made)?;
+        publish::sweep(&context.output, &names(&context.output)?)?;
         quarantine::offer(&platforms, &mut channel)?;
         notices::offer(context, &mut channel)?;
         let files: Vec<_> = made.iter().map(|(_, _, files)| files).collect();
@@ -498,6 +500,25 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// The names that lie where a platform's files go, packages or not. What was seen when the packages were
+/// looked for is not looked at again.
+fn beside<'a>(
+    context: &Context<'_>,
+    platform: &'a Platform,
+    place: &Place,
+) -> Result<Cow<'a, [String]>, Error> {
+    let is_seen = context.options.folder_counts() && context.options.output.is_none();
+    Ok(if is_seen {
+        Cow::Borrowed(&platform.beside)
+    } else {
+        Cow::Owned(names(place)?)
+    })
+}
+
+fn names(place: &Place) -> Result<Vec<String>, Error> {
+    place.names().map_err(|source| Error::List { source })
 }
 
 fn memories(context: &Context<'_>, cache: &Cache) -> Result<Vec<Memory>, Error> {

@@ -39,6 +39,15 @@ pub(crate) enum Place {
     Bucket(Arc<Objects>),
 }
 
+/// What lies in a platform's folder.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// What is named like a package, sorted by name.
+    pub(crate) packages: Vec<Listed>,
+    /// The other names, in no order.
+    pub(crate) others: Vec<String>,
+}
+
 /// A file that is named like a package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Listed {
@@ -181,11 +190,14 @@ impl Place {
         }
     }
 
-    /// What is named like a package, sorted by name. Nothing is opened.
-    pub(crate) fn packages(&self) -> Result<Vec<Listed>, Error> {
+    /// What lies in it, from one look. Nothing is opened.
+    pub(crate) fn list(&self) -> Result<Listing, Error> {
         match self {
-            Self::Folder(path) => folder::packages(path),
-            Self::Bucket(objects) => objects.packages(),
+            Self::Folder(path) => folder::list(path),
+            Self::Bucket(objects) => Ok(Listing {
+                packages: objects.packages()?,
+                others: objects.names(),
+            }),
         }
     }
 

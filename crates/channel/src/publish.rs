@@ -289,24 +289,16 @@ pub(crate) fn is_there(place: &Place, made: &BTreeMap<String, Made>) -> bool {
         .all(|(name, made)| place.stat(name) == Some(made.stat))
 }
 
-/// Removes what killed runs left. In a bucket nothing is half there.
-pub(crate) fn sweep(place: &Place) -> Result<(), Error> {
-    let Place::Folder(folder) = place else {
+/// Removes what killed runs left, of the names that lie in a place. In a bucket nothing is half there.
+pub(crate) fn sweep(place: &Place, names: &[String]) -> Result<(), Error> {
+    if matches!(place, Place::Bucket(_)) {
         return Ok(());
-    };
-    let sweep = || {
-        for entry in fs_err::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(DRAFT) {
-                fs_err::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
-    };
-    match sweep() {
-        Err(source) if folder.is_dir() => Err(write_error(folder, source)),
-        _ => Ok(()),
     }
+    for name in names.iter().filter(|name| name.starts_with(DRAFT)) {
+        let removed = place.remove(name);
+        removed.map_err(|source| write_error(&place.path(name), source))?;
+    }
+    Ok(())
 }
 
 fn draft(folder: &Path, bytes: &[u8], sync: bool) -> io::Result<NamedTempFile> {

@@ -60,7 +60,7 @@ pub(super) fn update(
         return Ok(());
     }
     let place = context.channel.at(&platform.name);
-    let lists = list(&place)?;
+    let lists = list(&platform.beside);
     if lists.is_empty() && before.is_empty() {
         return Ok(());
     }
@@ -125,16 +125,15 @@ pub(super) fn update(
     Ok(())
 }
 
-/// The names of packages that have a list beside them, sorted.
-fn list(place: &Place) -> Result<Vec<String>, Error> {
-    let names = place.names().map_err(|source| Error::List { source })?;
+/// The names of packages that have a list beside them, sorted, of the names that are no packages.
+fn list(names: &[String]) -> Vec<String> {
     let mut lists: Vec<String> = names
         .iter()
         .filter_map(|name| name.strip_suffix(SUFFIX))
         .map(str::to_owned)
         .collect();
     lists.sort_unstable();
-    Ok(lists)
+    lists
 }
 
 fn read(place: &Place, list: &str) -> Result<Vec<u8>, String> {

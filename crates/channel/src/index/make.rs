@@ -28,10 +28,11 @@ pub(super) struct Platform {
     pub(super) shards: shards::Memory,
 }
 
-/// Makes all files of a platform that are asked for, and withdraws the others.
+/// Makes all files of a platform that are asked for, and withdraws the others. `names` are what lay in
+/// the folder before.
 pub(super) fn platform(
     context: &Context<'_>,
-    platform: &update::Platform,
+    (platform, names): (&update::Platform, &[String]),
     cache: &Cache,
     created_ms: i64,
     memory: &shards::Memory,
@@ -93,7 +94,7 @@ pub(super) fn platform(
             ),
             &instructions,
             created_ms,
-            memory,
+            (memory, names),
             folder,
         )?
     } else {

@@ -124,7 +124,7 @@ pub(super) fn make(
     (platform, source): (&Platform, Source<'_>),
     instructions: &Instructions,
     created_ms: i64,
-    memory: &Memory,
+    (memory, there): (&Memory, &[String]),
     folder: &mut Folder,
 ) -> Result<Memory, Error> {
     let place = folder.place().clone();
@@ -143,7 +143,7 @@ pub(super) fn make(
             )
         })
         .collect();
-    let there = |shard: &Sha256| {
+    let is_there = |shard: &Sha256| {
         let stat = place.stat(&shards::file_name(shard));
         stat.is_some_and(|stat| stat.size > 0)
     };
@@ -151,7 +151,7 @@ pub(super) fn make(
         .par_iter()
         .map(|(name, _, made_of)| {
             let (before, shard) = memory.shards.get(name)?;
-            (before == made_of && there(shard)).then_some(*shard)
+            (before == made_of && is_there(shard)).then_some(*shard)
         })
         .collect();
     let few;
@@ -200,7 +200,7 @@ pub(super) fn make(
         index.push((name.as_str(), *shard));
     }
     let named: BTreeSet<_> = index.iter().map(|(_, shard)| *shard).collect();
-    next.withdrawn = withdrawn(&place, &named, memory, context.now_ms).map_err(failed)?;
+    next.withdrawn = withdrawn(there, &named, memory, context.now_ms);
     // Touched packages are the same packages: an index with the same shards keeps its time.
     let there = place.read(INDEX).ok().flatten().unwrap_or_default();
     let kept = shards::created_at(&there)
@@ -289,15 +289,15 @@ fn instant(milliseconds: i64) -> String {
     )
 }
 
-/// All shards in the folder that the index does not name.
+/// All shards that lay in the folder and the index does not name.
 fn withdrawn(
-    place: &Place,
+    there: &[String],
     named: &BTreeSet<Sha256>,
     memory: &Memory,
     now_ms: i64,
-) -> std::io::Result<BTreeMap<Sha256, i64>> {
+) -> BTreeMap<Sha256, i64> {
     let mut withdrawn = BTreeMap::new();
-    for name in place.names()? {
+    for name in there {
         let shard = name
             .strip_suffix(".msgpack.zst")
             .and_then(|digest| digest.parse::<Sha256>().ok());
@@ -306,5 +306,5 @@ fn withdrawn(
             withdrawn.insert(shard, since);
         }
     }
-    Ok(withdrawn)
+    withdrawn
 }

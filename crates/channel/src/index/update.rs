@@ -42,6 +42,8 @@ pub(super) struct Platform {
     pub(super) read: usize,
     /// The digests of the attestations that lie beside packages, by file name.
     pub(super) attestations: BTreeMap<String, String>,
+    /// What else lies in the folder, where it was looked at.
+    pub(super) beside: Vec<String>,
     /// What is read anew, as it was known before.
     before: BTreeMap<String, Known>,
     /// When packages came into the index, if nothing but earlier outputs tells.
@@ -74,6 +76,7 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
             skipped: BTreeMap::new(),
             read: 0,
             attestations: BTreeMap::new(),
+            beside: Vec::new(),
             before: BTreeMap::new(),
             published: None,
         };
@@ -91,8 +94,10 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
                     gone.push((number, file));
                 }
             };
+            let listing = folder.list()?;
+            platform.beside = listing.others;
             // Both are sorted by name.
-            for listed in folder.packages()? {
+            for listed in listing.packages {
                 while let Some(one) = known.next_if(|(file, _)| *file < listed.file) {
                     missing(&mut kept, one);
                 }
@@ -356,7 +361,7 @@ fn lacking(
         return Ok(jobs);
     }
     let folder = context.channel.at(&platform.name);
-    for listed in folder.packages()? {
+    for listed in folder.list()?.packages {
         let known = platform.files.get(&listed.file);
         let (Some(known), Ok(stat)) = (known.filter(|known| lacks(known)), listed.stat) else {
             continue;

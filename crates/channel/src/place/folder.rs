@@ -1,46 +1,74 @@
 //! Files of a folder.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use fs_err::File;
 use rayon::prelude::*;
+use rustix::fs::{AtFlags, FileType, statat};
 
-use super::{Listed, Odd, package_kind};
+use super::{Listed, Listing, Odd, package_kind};
 use crate::Error;
 use crate::scan::Stat;
 
-pub(super) fn packages(folder: &Path) -> Result<Vec<Listed>, Error> {
+/// Looks at a folder once: the names are read, then all files that are named like packages are asked
+/// for side by side, by their names in the open folder.
+pub(super) fn list(folder: &Path) -> Result<Listing, Error> {
     let list = |source| Error::List { source };
-    let mut names = Vec::new();
+    let handle = File::open(folder).map_err(list)?;
+    let mut named = Vec::new();
+    let mut others = Vec::new();
     for entry in fs_err::read_dir(folder).map_err(list)? {
         let name = entry.map_err(list)?.file_name();
-        if let Some(kind) = package_kind(name.as_bytes()) {
-            names.push((name, kind));
+        match package_kind(name.as_bytes()) {
+            Some(kind) => named.push((name, kind)),
+            None => others.extend(name.into_string()),
         }
     }
-    let mut listed: Vec<Listed> = names
+    let mut packages: Vec<Listed> = named
         .into_par_iter()
         .with_min_len(512)
         .map(|(name, kind)| {
-            let stat = match (name.to_str(), fs_err::metadata(folder.join(&name))) {
-                (None, _) => Err(Odd::Name),
-                (_, Ok(metadata)) if metadata.is_file() => Ok(Stat::of(&metadata)),
-                (_, Ok(_)) => Err(Odd::NotFile),
-                (_, Err(_)) => Err(Odd::Unreadable),
+            let stat = match name.to_str() {
+                None => Err(Odd::Name),
+                Some(name) => follow(&handle, name),
+            };
+            let file = match name.into_string() {
+                Ok(name) => name,
+                Err(name) => name.to_string_lossy().into_owned(),
             };
             Listed {
-                file: name.to_string_lossy().into_owned(),
+                file,
                 kind,
                 stat,
                 tag: String::new(),
             }
         })
         .collect();
-    listed.sort_unstable();
+    packages.par_sort_unstable_by(|one, other| {
+        (&one.file, &one.stat, one.kind).cmp(&(&other.file, &other.stat, other.kind))
+    });
     // Two names may become the same where they are not UTF-8.
-    listed.dedup_by(|one, other| one.file == other.file);
-    Ok(listed)
+    packages.dedup_by(|one, other| one.file == other.file);
+    Ok(Listing { packages, others })
+}
+
+/// What a name stands for, through symbolic links.
+fn follow(folder: impl AsFd, name: &str) -> Result<Stat, Odd> {
+    match statat(folder, name, AtFlags::empty()) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => Ok(Stat {
+            size: found.st_size.unsigned_abs(),
+            mtime_ns: found
+                .st_mtime
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::try_from(found.st_mtime_nsec).unwrap_or(0)),
+            inode: found.st_ino,
+        }),
+        Ok(_) => Err(Odd::NotFile),
+        Err(_) => Err(Odd::Unreadable),
+    }
 }
 
 pub(super) fn stat(path: &Path) -> Option<Stat> {
