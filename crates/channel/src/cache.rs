@@ -2,6 +2,9 @@
 //! processes share. It is only a cache: when it is damaged or of another version it is thrown away, and
 //! everything is read again.
 
+use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use fetch::postgres::{Changes, Database, Table};
@@ -98,6 +101,8 @@ enum Tables {
 pub(crate) struct Batch<'a> {
     kind: Kind<'a>,
     is_changed: &'a mut bool,
+    /// The platforms of whose files something else is known afterwards.
+    touched: BTreeSet<String>,
 }
 
 enum Kind<'a> {
@@ -170,6 +175,29 @@ impl Cache {
         Ok(files)
     }
 
+    /// The same of the files whose names begin so.
+    pub(crate) fn files_below(
+        &self,
+        subdir: &str,
+        begin: &str,
+    ) -> Result<Vec<(String, Known)>, Error> {
+        let start = format!("{subdir}/{begin}");
+        // Nothing in UTF-8 comes after it.
+        let end = format!("{start}\u{10ffff}");
+        let mut files = Vec::new();
+        self.between(Table::Files, (&start, &end), &mut |key, value| {
+            let (_, name) = key.rsplit_once('/')?;
+            files.push((name.to_owned(), codec::known(value)?));
+            Some(())
+        })?;
+        Ok(files)
+    }
+
+    /// Another one after each change of what is known of a platform's files; nothing before the first.
+    pub(crate) fn generation(&self, subdir: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.note(&generation(subdir))?.unwrap_or_default())
+    }
+
     /// What is known of one file.
     pub(crate) fn file(&self, subdir: &str, name: &str) -> Result<Option<Known>, Error> {
         match self.get(Table::Files, &format!("{subdir}/{name}"))? {
@@ -237,6 +265,7 @@ impl Cache {
         let mut batch = Batch {
             kind,
             is_changed: &mut self.is_changed,
+            touched: BTreeSet::new(),
         };
         if std::mem::take(&mut self.is_fresh) {
             batch.set_note("version", VERSION)?;
@@ -261,13 +290,21 @@ impl Cache {
     ) -> Result<(), Error> {
         // `0` comes after the slash.
         let (start, end) = (format!("{prefix}/"), format!("{prefix}0"));
-        let mut take = |key: &str, value: &[u8]| {
-            let name = key.strip_prefix(start.as_str()).unwrap_or_default();
-            visit(name, value).ok_or(Error::Damaged)
-        };
+        self.between(table, (&start, &end), &mut |key, value| {
+            visit(key.strip_prefix(start.as_str()).unwrap_or_default(), value)
+        })
+    }
+
+    fn between(
+        &self,
+        table: Table,
+        bounds: (&str, &str),
+        visit: &mut dyn FnMut(&str, &[u8]) -> Option<()>,
+    ) -> Result<(), Error> {
+        let mut take = |key: &str, value: &[u8]| visit(key, value).ok_or(Error::Damaged);
         match &self.tables {
-            Tables::File(store) => store.range(table, (&start, &end), &mut take),
-            Tables::Database(database) => database.range(table, (&start, &end), &mut take),
+            Tables::File(store) => store.range(table, bounds, &mut take),
+            Tables::Database(database) => database.range(table, bounds, &mut take),
         }
     }
 }
@@ -325,7 +362,8 @@ impl Batch<'_> {
     }
 
     /// Makes the changes last.
-    pub(crate) fn commit(self) -> Result<(), Error> {
+    pub(crate) fn commit(mut self) -> Result<(), Error> {
+        self.count()?;
         *self.is_changed = true;
         match self.kind {
             Kind::File(batch) => batch.commit(),
@@ -334,7 +372,8 @@ impl Batch<'_> {
     }
 
     /// The same for a part of the database's queue, which is done then.
-    pub(crate) fn finish(self, keys: &[String]) -> Result<(), Error> {
+    pub(crate) fn finish(mut self, keys: &[String]) -> Result<(), Error> {
+        self.count()?;
         *self.is_changed = true;
         match self.kind {
             Kind::File(batch) => batch.commit(),
@@ -353,7 +392,22 @@ impl Batch<'_> {
         self.put_known(subdir, name, known)
     }
 
+    /// Gives the platforms that were touched another generation.
+    fn count(&mut self) -> Result<(), Error> {
+        for subdir in std::mem::take(&mut self.touched) {
+            let random = RandomState::new().build_hasher().finish();
+            self.set_note(&generation(&subdir), &random.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
     fn set(&mut self, table: Table, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        if table == Table::Files
+            && let Some((subdir, _)) = key.rsplit_once('/')
+            && !self.touched.contains(subdir)
+        {
+            self.touched.insert(subdir.to_owned());
+        }
         match &mut self.kind {
             Kind::File(batch) => batch.set(table, &key, value.as_deref()),
             Kind::Database(_, changes) => {
@@ -362,4 +416,9 @@ impl Batch<'_> {
             }
         }
     }
+}
+
+/// The note that a platform's generation is.
+fn generation(subdir: &str) -> String {
+    format!("generation/{subdir}")
 }

@@ -16,7 +16,8 @@ use crate::output::current::Pins;
 use crate::place::{Location, Place};
 use crate::publish::{self, Folder};
 use memory::Memory;
-use update::Platform;
+use only::Only;
+use update::{Platform, Scope};
 
 mod attestations;
 mod import;
@@ -24,6 +25,7 @@ mod listing;
 mod make;
 mod memory;
 mod notices;
+mod only;
 mod options;
 mod pages;
 mod published;
@@ -152,6 +154,7 @@ struct Context<'a> {
     output: Place,
     options: &'a Options,
     report: &'a (dyn Fn(Event<'_>) + Sync),
+    only: Only,
     generator: Option<Generator>,
     script_limit: Duration,
     pins: Pins,
@@ -180,8 +183,10 @@ pub(crate) fn index_given(
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
     let channel = Place::open(&channel.into())?;
+    let only = Only::of(options)?;
     let sources = sources(options)?;
-    let mut known: Vec<&str> = given.iter().map(|given| given.subdir()).collect();
+    let mut known: Vec<&str> = only.subdirs().collect();
+    known.extend(given.iter().map(|given| given.subdir()));
     if !options.folder_counts() || options.update_only {
         known.extend(sources.iter().map(|source| source.subdir.as_str()));
     }
@@ -222,7 +227,7 @@ fn read_together(
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<BTreeMap<String, usize>, Error> {
     let has_files = options.update_cache && options.upstream_stage == "fs";
-    if options.database.is_none() || options.verify || !has_files {
+    if options.database.is_none() || options.verify || !has_files || !options.only.is_empty() {
         return Ok(BTreeMap::new());
     }
     // Who publishes tells what is left out.
@@ -281,6 +286,7 @@ fn context<'a>(
         output,
         options,
         report,
+        only: Only::of(options)?,
         generator: Generator::find(channel, options.patch_generator.as_deref())?,
         script_limit: Duration::from_hours(1),
         pins,
@@ -332,8 +338,8 @@ fn run(
 ) -> Result<Report, Error> {
     context.load()?;
     import::import(context, sources, given, cache)?;
-    let platforms = update::update(context, cache)?;
     let memories = memories(context, cache)?;
+    let platforms = update::update(context, cache, &memories)?;
     let of_channel = Memory::load(context, cache, "")?;
     let revisions: Vec<_> = platforms
         .iter()
@@ -348,8 +354,11 @@ fn run(
     let fresh: Vec<_> = memories
         .iter()
         .zip(&revisions)
-        .zip(&context.subdirs)
-        .map(|(known, name)| is_fresh(known, &context.output.at(name)))
+        .zip(&platforms)
+        .map(|(known, platform)| match &platform.scope {
+            Scope::Part(touched) => touched.is_empty(),
+            Scope::Whole | Scope::Named => is_fresh(known, &context.output.at(&platform.name)),
+        })
         .collect();
     let channel_is_fresh = is_fresh((&of_channel, &of_all), &context.output);
     // The channel's files are made of all platforms.
@@ -364,11 +373,12 @@ fn run(
     for (((platform, memory), revision), fresh) in
         platforms.iter().zip(&memories).zip(&revisions).zip(fresh)
     {
+        let told = |one: &&Skipped| platform.concerns(context, &one.file);
         let mut subdir = Subdir {
             name: platform.name.clone(),
             packages: memory.packages,
             read: platform.read,
-            skipped: platform.skipped.values().cloned().collect(),
+            skipped: platform.skipped.values().filter(told).cloned().collect(),
             changed: false,
         };
         if !fresh || all {
@@ -380,14 +390,14 @@ fn run(
                 context,
                 (platform, &names),
                 cache,
-                newest(platform),
                 &memory.shards,
                 &mut folder,
             )?;
             subdir.packages = files.packages;
             subdir.changed = folder.has_changes();
             folders.push(folder);
-            made.push((report.subdirs.len(), *revision, files));
+            let revision = platform.is_all().then_some(*revision);
+            made.push((report.subdirs.len(), revision, files));
         }
         report.subdirs.push(subdir);
     }
@@ -403,19 +413,24 @@ fn run(
         lock.check()?;
         let mut published = publish::publish(folders)?;
         let memory = Memory {
-            revision: Some(of_all),
+            revision: platforms.iter().all(Platform::is_all).then_some(of_all),
             made: published.pop().unwrap_or_default(),
             ..Memory::default()
         };
         notes.push((String::new(), memory));
         for ((number, revision, files), published) in made.into_iter().zip(published) {
             if let Some(subdir) = report.subdirs.get(number) {
-                let memory = Memory {
-                    revision: Some(revision),
+                let mut memory = Memory {
+                    revision,
                     packages: subdir.packages,
                     made: published,
                     shards: files.shards,
                 };
+                if context.options.outputs.shards {
+                    memory
+                        .shards
+                        .set_basis(only::basis(context, cache, &subdir.name)?);
+                }
                 notes.push((subdir.name.clone(), memory));
             }
         }
@@ -426,6 +441,7 @@ fn run(
             changed: subdir.changed,
         });
     }
+    refresh(context, cache, memories, &mut notes)?;
     collect(context, &report, cache, &mut notes)?;
     if !notes.is_empty() {
         let mut batch = cache.batch()?;
@@ -478,6 +494,27 @@ impl Context<'_> {
     }
 }
 
+/// Where no shard was made anew, what the cache learned beside them may be another thing than before: that they
+/// are right for it, too, is noted.
+fn refresh(
+    context: &Context<'_>,
+    cache: &Cache,
+    memories: Vec<Memory>,
+    notes: &mut Vec<(String, Memory)>,
+) -> Result<(), Error> {
+    if !context.options.outputs.shards {
+        return Ok(());
+    }
+    for (name, mut memory) in context.subdirs.iter().zip(memories) {
+        let basis = only::basis(context, cache, name)?;
+        if basis != memory.shards.basis() && !notes.iter().any(|(noted, _)| noted == name) {
+            memory.shards.set_basis(basis);
+            notes.push((name.clone(), memory));
+        }
+    }
+    Ok(())
+}
+
 /// Removes shards that nothing has named for the time of grace.
 fn collect(
     context: &Context<'_>,
@@ -510,7 +547,7 @@ fn beside<'a>(
     place: &Place,
 ) -> Result<Cow<'a, [String]>, Error> {
     let is_seen = context.options.folder_counts() && context.options.output.is_none();
-    Ok(if is_seen {
+    Ok(if is_seen || !matches!(platform.scope, Scope::Whole) {
         Cow::Borrowed(&platform.beside)
     } else {
         Cow::Owned(names(place)?)
@@ -538,17 +575,6 @@ fn of_all(context: &Context<'_>, revisions: &[Sha256], platforms: &[Platform]) -
     let notices = context.channel.stat(notices::FILE);
     hasher.update(format!("{notices:?}").as_bytes());
     hasher.finish().sha256
-}
-
-/// When the newest file of a platform changed last: the same packages have the same time, so that two
-/// runs write the same bytes.
-fn newest(platform: &Platform) -> i64 {
-    platform
-        .files
-        .values()
-        .map(|known| known.stat.mtime_ns / 1_000_000)
-        .max()
-        .unwrap_or(0)
 }
 
 /// One digest of all that a platform's files are made of, but for what a script may say.

@@ -201,6 +201,14 @@ impl Place {
         }
     }
 
+    /// What is named like a package and has this name, if there is such a thing.
+    pub(crate) fn find(&self, file: &str) -> Option<Listed> {
+        match self {
+            Self::Folder(path) => folder::find(path, file),
+            Self::Bucket(objects) => objects.package(file),
+        }
+    }
+
     /// Where a package is read from.
     pub(crate) fn source(&self, listed: &Listed) -> Source {
         match self {
@@ -251,7 +259,7 @@ impl Place {
 }
 
 /// The format of a package, by its name. Hidden ones are what programs write before they rename it.
-fn package_kind(name: &[u8]) -> Option<Kind> {
+pub(crate) fn package_kind(name: &[u8]) -> Option<Kind> {
     if name.starts_with(b".") {
         return None;
     }

@@ -33,6 +33,8 @@ Examples:
       every file that clients and people may want
   archiconda index s3://bucket/channel --db postgresql://host/index
       a channel in a bucket, indexed by several machines together
+  archiconda index channel --write-shards --no-write-monolithic --only linux-64/tool-1.0-0.conda
+      after an upload: one package came, changed or went, and nothing else is looked at
   archiconda index channel --json --strict
       the result for a script, and exit code 1 if a package cannot be used
 
@@ -299,6 +301,10 @@ pub(crate) struct Index {
     /// with such files; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub(crate) import: Vec<PathBuf>,
+    /// Look at this package alone, which came, changed or went, and take all others as the cache knows
+    /// them; may be given several times. For what runs after an upload.
+    #[arg(long, value_name = "SUBDIR/FILE", conflicts_with = "watch")]
+    pub(crate) only: Vec<String>,
     /// Read every file again, whatever the cache knows.
     #[arg(long)]
     pub(crate) verify: bool,

@@ -116,6 +116,7 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
         update_only: asked.update_only,
         upstream_stage: arguments.upstream_stage.clone(),
         import: arguments.import.clone(),
+        only: arguments.only.clone(),
         verify: arguments.verify,
         grace: arguments.grace,
         patience: arguments.wait,

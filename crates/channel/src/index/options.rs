@@ -47,6 +47,9 @@ pub struct Options {
     /// Files, or folders of platforms or channels, whose metadata is taken over: conda-index's
     /// `cache.db`, `repodata.json` or shards. With another stage than `fs`, they are its listing.
     pub import: Vec<PathBuf>,
+    /// Package files, as `SUBDIR/FILE`, that came, changed or went: nothing else is looked at, and all other
+    /// packages are what the cache knows of them. Empty to look at everything.
+    pub only: Vec<String>,
     /// Whether every file is read again.
     pub verify: bool,
     /// How long a shard stays that nothing names any more.
@@ -162,6 +165,7 @@ impl Default for Options {
             update_only: false,
             upstream_stage: "fs".to_owned(),
             import: Vec::new(),
+            only: Vec::new(),
             verify: false,
             grace: 7 * DAY,
             patience: Duration::from_mins(10),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::make::unreadable;
 use super::records::Records;
-use super::update::Platform;
+use super::update::{Platform, Scope};
 use super::{Context, Event};
 use crate::Error;
 use crate::cache::{self, Cache, Known, State};
@@ -21,12 +21,36 @@ use crate::output::shards::{self, INDEX};
 use crate::place::Place;
 use crate::publish::{Folder, Rank};
 
-/// What earlier runs made: for each name what its shard was made of, and its digest.
+/// What earlier runs made.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
-    shards: BTreeMap<String, (Sha256, Sha256)>,
+    /// By name.
+    shards: BTreeMap<String, Made>,
+    /// Files whose record has another name than they have, and that name.
+    odd: BTreeMap<String, String>,
+    /// What all of them were made with ([`super::only::basis`]).
+    basis: Option<Sha256>,
     /// Shards that nothing names, and since when, in milliseconds since 1970.
     withdrawn: BTreeMap<Sha256, i64>,
+}
+
+/// One shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Made {
+    made_of: Sha256,
+    shard: Sha256,
+    /// How many packages it is of, removed ones among them.
+    packages: u64,
+    /// When the newest of them changed, in milliseconds since 1970.
+    newest_ms: i64,
+}
+
+/// What a row of the note tells.
+mod row {
+    pub(super) const SHARD: u8 = 0;
+    pub(super) const WITHDRAWN: u8 = 1;
+    pub(super) const ODD: u8 = 2;
+    pub(super) const BASIS: u8 = 3;
 }
 
 impl Memory {
@@ -35,45 +59,94 @@ impl Memory {
         self.shards.is_empty()
     }
 
+    /// What all shards were made with, if that can be told.
+    pub(super) fn basis(&self) -> Option<Sha256> {
+        self.basis
+    }
+
+    /// Sets it.
+    pub(super) fn set_basis(&mut self, basis: Option<Sha256>) {
+        self.basis = basis;
+    }
+
+    /// How many packages there are, removed ones among them.
+    pub(super) fn packages(&self) -> usize {
+        let packages = self.shards.values().map(|made| made.packages).sum::<u64>();
+        usize::try_from(packages).unwrap_or(usize::MAX)
+    }
+
+    /// Files that are named otherwise and have records of this name.
+    pub(super) fn odd_files(&self, name: &str) -> impl Iterator<Item = &str> {
+        let of_name = self.odd.iter().filter(move |(_, odd)| *odd == name);
+        of_name.map(|(file, _)| file.as_str())
+    }
+
     /// Reads a note.
     pub(super) fn read(mut note: &[u8]) -> Option<Self> {
         let mut memory = Self::default();
         while !note.is_empty() {
             let (kind, rest) = note.split_first()?;
-            let (length, rest) = rest.split_first_chunk()?;
-            let (name, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            let (one, rest) = rest.split_first_chunk()?;
-            if *kind == 0 {
-                let (other, rest) = rest.split_first_chunk()?;
-                let name = String::from_utf8(name.to_vec()).ok()?;
-                memory.shards.insert(name, (Sha256(*one), Sha256(*other)));
-                note = rest;
-            } else {
-                let (since, rest) = rest.split_first_chunk()?;
-                memory
-                    .withdrawn
-                    .insert(Sha256(*one), i64::from_le_bytes(*since));
-                note = rest;
-            }
+            let (name, rest) = take_text(rest)?;
+            note = match *kind {
+                row::SHARD => {
+                    let (made_of, rest) = rest.split_first_chunk()?;
+                    let (shard, rest) = rest.split_first_chunk()?;
+                    let (packages, rest) = rest.split_first_chunk()?;
+                    let (newest_ms, rest) = rest.split_first_chunk()?;
+                    let made = Made {
+                        made_of: Sha256(*made_of),
+                        shard: Sha256(*shard),
+                        packages: u64::from_le_bytes(*packages),
+                        newest_ms: i64::from_le_bytes(*newest_ms),
+                    };
+                    memory.shards.insert(name.to_owned(), made);
+                    rest
+                }
+                row::WITHDRAWN => {
+                    let (shard, rest) = rest.split_first_chunk()?;
+                    let (since, rest) = rest.split_first_chunk()?;
+                    let since = i64::from_le_bytes(*since);
+                    memory.withdrawn.insert(Sha256(*shard), since);
+                    rest
+                }
+                row::ODD => {
+                    let (odd, rest) = take_text(rest)?;
+                    memory.odd.insert(name.to_owned(), odd.to_owned());
+                    rest
+                }
+                row::BASIS => {
+                    let (basis, rest) = rest.split_first_chunk()?;
+                    memory.basis = Some(Sha256(*basis));
+                    rest
+                }
+                _ => return None,
+            };
         }
         Some(memory)
     }
 
     /// The note.
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut note = Vec::new();
-        for (name, (made_of, shard)) in &self.shards {
-            note.push(0);
-            note.extend_from_slice(&u32::try_from(name.len()).unwrap_or(0).to_le_bytes());
-            note.extend_from_slice(name.as_bytes());
-            note.extend_from_slice(&made_of.0);
-            note.extend_from_slice(&shard.0);
+        let mut note = Vec::with_capacity(self.shards.len() * 128);
+        for (name, made) in &self.shards {
+            begin(&mut note, row::SHARD, name);
+            note.extend_from_slice(&made.made_of.0);
+            note.extend_from_slice(&made.shard.0);
+            note.extend_from_slice(&made.packages.to_le_bytes());
+            note.extend_from_slice(&made.newest_ms.to_le_bytes());
         }
         for (shard, since) in &self.withdrawn {
-            note.push(1);
-            note.extend_from_slice(&[0; 4]);
+            begin(&mut note, row::WITHDRAWN, "");
             note.extend_from_slice(&shard.0);
             note.extend_from_slice(&since.to_le_bytes());
+        }
+        for (file, name) in &self.odd {
+            begin(&mut note, row::ODD, file);
+            put_text(&mut note, name);
+        }
+        if let Some(basis) = self.basis {
+            begin(&mut note, row::BASIS, "");
+            note.extend_from_slice(&basis.0);
         }
         note
     }
@@ -96,6 +169,22 @@ impl Memory {
     }
 }
 
+fn begin(note: &mut Vec<u8>, kind: u8, name: &str) {
+    note.push(kind);
+    put_text(note, name);
+}
+
+fn put_text(note: &mut Vec<u8>, text: &str) {
+    note.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
+    note.extend_from_slice(text.as_bytes());
+}
+
+fn take_text(note: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = note.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
+
 /// Where the records are.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
@@ -111,10 +200,19 @@ struct Group<'a> {
     files: Vec<(&'a str, Kind)>,
     /// What its shard is made of.
     made_of: Hasher,
+    newest_ms: i64,
+    /// Files that have another name.
+    odd: Vec<&'a str>,
 }
 
 /// A name, its files, and a digest of all that its shard is made of.
-type Named<'a> = (String, Vec<(&'a str, Kind)>, Sha256);
+struct Named<'a> {
+    name: String,
+    files: Vec<(&'a str, Kind)>,
+    made_of: Sha256,
+    newest_ms: i64,
+    odd: Vec<&'a str>,
+}
 
 /// Puts the shards into the folder and offers their index. What is to be remembered. Which shards
 /// are the same as before is known from what is known of the files, without a look at the records.
@@ -123,7 +221,6 @@ pub(super) fn make(
     head: &Head<'_>,
     (platform, source): (&Platform, Source<'_>),
     instructions: &Instructions,
-    created_ms: i64,
     (memory, there): (&Memory, &[String]),
     folder: &mut Folder,
 ) -> Result<Memory, Error> {
@@ -135,12 +232,12 @@ pub(super) fn make(
     made_of.update(format!("{:?}", context.own_keys()).as_bytes());
     let names: Vec<Named<'_>> = groups(context, platform, source, &made_of)?
         .into_iter()
-        .map(|one| {
-            (
-                one.name.into_owned(),
-                one.files,
-                one.made_of.finish().sha256,
-            )
+        .map(|one| Named {
+            name: one.name.into_owned(),
+            files: one.files,
+            made_of: one.made_of.finish().sha256,
+            newest_ms: one.newest_ms,
+            odd: one.odd,
         })
         .collect();
     let is_there = |shard: &Sha256| {
@@ -149,9 +246,9 @@ pub(super) fn make(
     };
     let kept: Vec<Option<Sha256>> = names
         .par_iter()
-        .map(|(name, _, made_of)| {
-            let (before, shard) = memory.shards.get(name)?;
-            (before == made_of && is_there(shard)).then_some(*shard)
+        .map(|one| {
+            let before = memory.shards.get(&one.name)?;
+            (before.made_of == one.made_of && is_there(&before.shard)).then_some(before.shard)
         })
         .collect();
     let few;
@@ -159,20 +256,20 @@ pub(super) fn make(
         Source::Loaded(records) => records,
         Source::Cache(cache) => {
             let changed = names.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-            let files = changed.flat_map(|((_, files, _), _)| files.iter().map(|(file, _)| *file));
+            let files = changed.flat_map(|(one, _)| one.files.iter().map(|(file, _)| *file));
             few = Records::of(context, cache, platform, files)?;
             &few
         }
     };
-    let made: Vec<(Sha256, Sha256, bool)> = names
+    let made: Vec<(Sha256, bool)> = names
         .par_iter()
         .zip(kept)
-        .map(|((name, files, made_of), kept)| {
+        .map(|(one, kept)| {
             if let Some(shard) = kept {
-                return Ok((*made_of, shard, false));
+                return Ok((shard, false));
             }
             let mut entries = Vec::new();
-            for (file, kind) in files {
+            for (file, kind) in &one.files {
                 // What is known of a file and what it tells are kept together.
                 let one = records.get(file).ok_or(cache::Error::Damaged)?;
                 let record = instructions.shard_record(file, one.record, Some(one.run_exports));
@@ -182,25 +279,52 @@ pub(super) fn make(
             if shard.decompressed > shards::LARGE {
                 (context.report)(Event::LargeShard {
                     subdir: head.subdir,
-                    name,
+                    name: &one.name,
                     size: shard.decompressed,
                 });
             }
             let added = folder.add(&shards::file_name(&shard.sha256), &shard.bytes)?;
-            Ok((*made_of, shard.sha256, added))
+            Ok((shard.sha256, added))
         })
         .collect::<Result<_, Error>>()?;
-    if made.iter().any(|(_, _, added)| *added) {
+    if made.iter().any(|(_, added)| *added) {
         folder.sync()?;
     }
-    let mut next = Memory::default();
-    let mut index = Vec::new();
-    for ((name, _, _), (made_of, shard, _)) in names.iter().zip(&made) {
-        next.shards.insert(name.clone(), (*made_of, *shard));
-        index.push((name.as_str(), *shard));
+    let mut next = match &platform.scope {
+        Scope::Part(touched) => memory.without(touched),
+        Scope::Whole | Scope::Named => Memory::default(),
+    };
+    for (one, (shard, _)) in names.into_iter().zip(made) {
+        let odd = one
+            .odd
+            .iter()
+            .map(|file| ((*file).to_owned(), one.name.clone()));
+        next.odd.extend(odd);
+        let made = Made {
+            made_of: one.made_of,
+            shard,
+            packages: one.files.len() as u64,
+            newest_ms: one.newest_ms,
+        };
+        next.shards.insert(one.name, made);
     }
-    let named: BTreeSet<_> = index.iter().map(|(_, shard)| *shard).collect();
-    next.withdrawn = withdrawn(there, &named, memory, context.now_ms);
+    let index: Vec<_> = next
+        .shards
+        .iter()
+        .map(|(name, made)| (name.as_str(), made.shard))
+        .collect();
+    let withdrawn = match &platform.scope {
+        Scope::Whole => {
+            let digests = there.iter().filter_map(|name| digest(name));
+            memory.withdrawn(digests, &index, context.now_ms)
+        }
+        // The folder was not looked at.
+        Scope::Named | Scope::Part(_) => {
+            let before = memory.shards.values().map(|made| made.shard);
+            let digests = before.chain(memory.withdrawn.keys().copied());
+            memory.withdrawn(digests, &index, context.now_ms)
+        }
+    };
     // Touched packages are the same packages: an index with the same shards keeps its time.
     let there = place.read(INDEX).ok().flatten().unwrap_or_default();
     let kept = shards::created_at(&there)
@@ -208,9 +332,15 @@ pub(super) fn make(
         .filter(|bytes| *bytes == there);
     let bytes = match kept {
         Some(bytes) => bytes,
-        None => shards::index(head, &instant(created_ms), &index).map_err(failed)?,
+        None => {
+            // The same packages have the same time, so that two runs write the same bytes.
+            let newest_ms = next.shards.values().map(|made| made.newest_ms).max();
+            let created = instant(newest_ms.unwrap_or(0));
+            shards::index(head, &created, &index).map_err(failed)?
+        }
     };
     folder.offer(INDEX, Rank::Index, &bytes)?;
+    next.withdrawn = withdrawn;
     Ok(next)
 }
 
@@ -242,11 +372,17 @@ fn groups<'a>(
                     name,
                     files: Vec::new(),
                     made_of: made_of.clone(),
+                    newest_ms: 0,
+                    odd: Vec::new(),
                 });
             }
         }
         if let Some(group) = groups.get_mut(last) {
             group.files.push((file, kind));
+            group.newest_ms = group.newest_ms.max(found.stat.mtime_ns / 1_000_000);
+            if named.is_none() {
+                group.odd.push(file);
+            }
             group.made_of.update(file.as_bytes());
             group
                 .made_of
@@ -289,22 +425,31 @@ fn instant(milliseconds: i64) -> String {
     )
 }
 
-/// All shards that lay in the folder and the index does not name.
-fn withdrawn(
-    there: &[String],
-    named: &BTreeSet<Sha256>,
-    memory: &Memory,
-    now_ms: i64,
-) -> BTreeMap<Sha256, i64> {
-    let mut withdrawn = BTreeMap::new();
-    for name in there {
-        let shard = name
-            .strip_suffix(".msgpack.zst")
-            .and_then(|digest| digest.parse::<Sha256>().ok());
-        if let Some(shard) = shard.filter(|shard| !named.contains(shard)) {
-            let since = memory.withdrawn.get(&shard).copied().unwrap_or(now_ms);
-            withdrawn.insert(shard, since);
-        }
+/// The digest in the name of a shard.
+fn digest(name: &str) -> Option<Sha256> {
+    name.strip_suffix(".msgpack.zst")?.parse().ok()
+}
+
+impl Memory {
+    /// What stays where some names are made anew.
+    fn without(&self, touched: &BTreeSet<String>) -> Self {
+        let mut rest = self.clone();
+        rest.shards.retain(|name, _| !touched.contains(name));
+        rest.odd.retain(|_, name| !touched.contains(name));
+        rest
     }
-    withdrawn
+
+    /// Those of some shards that the index does not name, and since when.
+    fn withdrawn(
+        &self,
+        shards: impl Iterator<Item = Sha256>,
+        index: &[(&str, Sha256)],
+        now_ms: i64,
+    ) -> BTreeMap<Sha256, i64> {
+        let named: BTreeSet<_> = index.iter().map(|(_, shard)| *shard).collect();
+        shards
+            .filter(|shard| !named.contains(shard))
+            .map(|shard| (shard, self.withdrawn.get(&shard).copied().unwrap_or(now_ms)))
+            .collect()
+    }
 }

@@ -29,7 +29,7 @@ pub(super) fn share(
     let mut before = usize::MAX;
     loop {
         context.load()?;
-        let mut look = update::look(context, cache)?;
+        let mut look = update::look(context, cache, &[])?;
         if look.jobs.is_empty() || look.jobs.len() >= before {
             return Ok(read);
         }

@@ -11,6 +11,7 @@ use archive::package::{Item, Kind, WriteOptions, write};
 use crate::{Event, Options, Outputs, Report, index};
 
 mod few;
+mod only;
 
 const INDEX: &str = r#"{"name":"caf\u00e9","version":"1.0","build":"0","build_number":0,"depends":["b >=1","a"],
     "arch":"x86_64","platform":"linux","md5":"old","size":1,"timestamp":1547498259000,"weight":1e16,

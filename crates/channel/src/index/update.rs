@@ -1,13 +1,14 @@
 //! The cache follows the folders: what is new or changed is read, what is gone is forgotten.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use archive::digest::{Md5, Sha256};
 
+use super::memory::Memory;
 use super::published::{self, Published};
-use super::{Context, Event, Skipped, attestations};
+use super::{Context, Event, Skipped, attestations, only, quarantine};
 use crate::cache::{self, Batch, Cache, Known, Mark, State};
 use crate::output::repodata::fields::{field_of_sorted, with};
 use crate::output::repodata::quoted;
@@ -44,10 +45,23 @@ pub(super) struct Platform {
     pub(super) attestations: BTreeMap<String, String>,
     /// What else lies in the folder, where it was looked at.
     pub(super) beside: Vec<String>,
+    /// How much of it is looked at.
+    pub(super) scope: Scope,
     /// What is read anew, as it was known before.
     before: BTreeMap<String, Known>,
     /// When packages came into the index, if nothing but earlier outputs tells.
     published: Option<Published>,
+}
+
+/// How much of a platform a run looks at.
+#[derive(Debug)]
+pub(super) enum Scope {
+    /// All of it.
+    Whole,
+    /// The files that are named; of all others the cache tells.
+    Named,
+    /// The same, and of the others only the packages of these names are known to this run.
+    Part(BTreeSet<String>),
 }
 
 /// What is in the platforms, and what the cache lacks of it.
@@ -60,7 +74,11 @@ pub(super) struct Look {
 }
 
 /// Lists the platforms and compares with what the cache knows.
-pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> {
+pub(super) fn look(
+    context: &Context<'_>,
+    cache: &Cache,
+    memories: &[Memory],
+) -> Result<Look, Error> {
     let options = context.options;
     let mut platforms = Vec::new();
     let mut jobs = Vec::new();
@@ -68,7 +86,18 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
     let mut adopted = Vec::new();
     for (number, name) in context.subdirs.iter().enumerate() {
         let place = place(&options.upstream_stage, name);
-        let known = cache.files(&place)?;
+        let memory = memories.get(number);
+        let mut scope = only::scope(context, cache, name, memory)?;
+        let known = match scope {
+            Scope::Part(_) => named(context, cache, (name, &place))?,
+            Scope::Whole | Scope::Named => cache.files(&place)?,
+        };
+        let is_known = |(file, known): &(String, Known)| {
+            context.only.names(name, file) || only::is_enough(context, known)
+        };
+        if matches!(scope, Scope::Named) && (known.is_empty() || !known.iter().all(is_known)) {
+            scope = Scope::Whole;
+        }
         let mut platform = Platform {
             name: name.clone(),
             files: BTreeMap::new(),
@@ -77,16 +106,37 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
             read: 0,
             attestations: BTreeMap::new(),
             beside: Vec::new(),
+            scope,
             before: BTreeMap::new(),
             published: None,
         };
         if options.folder_counts() {
-            if known.is_empty() {
+            let mut kept = Vec::new();
+            let (listed, known) = match &mut platform.scope {
+                Scope::Whole => {
+                    let listing = context.channel.at(name).list()?;
+                    platform.beside = listing.others;
+                    (listing.packages, known)
+                }
+                Scope::Named => {
+                    let (named, rest) = known
+                        .into_iter()
+                        .partition(|(file, _)| context.only.names(name, file));
+                    kept = rest;
+                    (find(context, name), named)
+                }
+                Scope::Part(names) => {
+                    for (file, known) in &known {
+                        names.extend(only::name(cache, &platform.place, file, known)?);
+                    }
+                    (find(context, name), known)
+                }
+            };
+            if known.is_empty() && matches!(platform.scope, Scope::Whole) {
                 platform.published = published::load(&context.output.at(name), name);
             }
             let folder = context.channel.at(name);
             let mut known = known.into_iter().peekable();
-            let mut kept = Vec::new();
             let mut missing = |kept: &mut Vec<_>, (file, known): (String, Known)| {
                 if options.update_only && known.state != State::Unusable {
                     kept.push((file, known));
@@ -94,10 +144,8 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
                     gone.push((number, file));
                 }
             };
-            let listing = folder.list()?;
-            platform.beside = listing.others;
             // Both are sorted by name.
-            for listed in listing.packages {
+            for listed in listed {
                 while let Some(one) = known.next_if(|(file, _)| *file < listed.file) {
                     missing(&mut kept, one);
                 }
@@ -151,13 +199,17 @@ pub(super) fn look(context: &Context<'_>, cache: &Cache) -> Result<Look, Error> 
 }
 
 /// Brings the cache up to date and tells what is in the platforms.
-pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Platform>, Error> {
+pub(super) fn update(
+    context: &Context<'_>,
+    cache: &mut Cache,
+    memories: &[Memory],
+) -> Result<Vec<Platform>, Error> {
     let Look {
         mut platforms,
         jobs,
         gone,
         adopted,
-    } = look(context, cache)?;
+    } = look(context, cache, memories)?;
     (context.report)(Event::Listed {
         packages: jobs.len(),
     });
@@ -177,6 +229,9 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
     }
     if !jobs.is_empty() {
         read(context, cache, &mut platforms, jobs)?;
+    }
+    for (platform, memory) in platforms.iter_mut().zip(memories) {
+        only::gather(context, cache, platform, memory)?;
     }
     for platform in &mut platforms {
         let unusable: Vec<_> = platform
@@ -198,7 +253,32 @@ pub(super) fn update(context: &Context<'_>, cache: &mut Cache) -> Result<Vec<Pla
             attestations::update(context, platform, cache)?;
         }
     }
+    for platform in &mut platforms {
+        quarantine::carry(context, platform);
+    }
     Ok(platforms)
+}
+
+/// What the cache knows of the files that are named.
+fn named(
+    context: &Context<'_>,
+    cache: &Cache,
+    (name, place): (&str, &str),
+) -> Result<Vec<(String, Known)>, Error> {
+    let mut known = Vec::new();
+    for file in context.only.files(name) {
+        if let Some(one) = cache.file(place, file)? {
+            known.push((file.to_owned(), one));
+        }
+    }
+    Ok(known)
+}
+
+/// Those of them that are there.
+fn find(context: &Context<'_>, name: &str) -> Vec<Listed> {
+    let folder = context.channel.at(name);
+    let files = context.only.files(name);
+    files.filter_map(|file| folder.find(file)).collect()
 }
 
 /// Where the cache has what a stage says of a platform.
@@ -214,6 +294,11 @@ impl Platform {
     pub(super) fn has(&self, file: &str) -> bool {
         let known = self.files.get(file);
         known.is_some_and(|known| known.state != State::Unusable)
+    }
+
+    /// Whether all its packages are known to this run.
+    pub(super) fn is_all(&self) -> bool {
+        !matches!(self.scope, Scope::Part(_))
     }
 
     /// How many packages can be used.
@@ -271,12 +356,19 @@ impl Platform {
         known.map_or(context.now_ms, |known| known.min(context.now_ms))
     }
 
+    /// Whether the user is told of a file: not of those that a run was not asked to look at.
+    pub(super) fn concerns(&self, context: &Context<'_>, file: &str) -> bool {
+        matches!(self.scope, Scope::Whole) || context.only.names(&self.name, file)
+    }
+
     pub(super) fn skip(&mut self, context: &Context<'_>, file: String, reason: &str) {
-        (context.report)(Event::Skipped {
-            subdir: &self.name,
-            file: &file,
-            reason,
-        });
+        if self.concerns(context, &file) {
+            (context.report)(Event::Skipped {
+                subdir: &self.name,
+                file: &file,
+                reason,
+            });
+        }
         let skipped = Skipped {
             file: file.clone(),
             reason: reason.to_owned(),

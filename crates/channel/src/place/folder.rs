@@ -7,7 +7,7 @@ use std::path::Path;
 
 use fs_err::File;
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, CWD, FileType, statat};
 
 use super::{Listed, Listing, Odd, package_kind};
 use crate::Error;
@@ -55,8 +55,22 @@ pub(super) fn list(folder: &Path) -> Result<Listing, Error> {
     Ok(Listing { packages, others })
 }
 
+/// One of [`list`]'s packages.
+pub(super) fn find(folder: &Path, file: &str) -> Option<Listed> {
+    let path = folder.join(file);
+    if fs_err::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return None;
+    }
+    Some(Listed {
+        file: file.to_owned(),
+        kind: package_kind(file.as_bytes())?,
+        stat: follow(CWD, &path),
+        tag: String::new(),
+    })
+}
+
 /// What a name stands for, through symbolic links.
-fn follow(folder: impl AsFd, name: &str) -> Result<Stat, Odd> {
+fn follow(folder: impl AsFd, name: impl rustix::path::Arg) -> Result<Stat, Odd> {
     match statat(folder, name, AtFlags::empty()) {
         Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => Ok(Stat {
             size: found.st_size.unsigned_abs(),

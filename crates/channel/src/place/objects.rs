@@ -168,6 +168,14 @@ impl Objects {
         Ok(std::mem::take(&mut lock(&self.listing).packages))
     }
 
+    pub(super) fn package(&self, file: &str) -> Option<Listed> {
+        let listing = lock(&self.listing);
+        let found = listing
+            .packages
+            .binary_search_by(|one| one.file.as_str().cmp(file));
+        listing.packages.get(found.ok()?).cloned()
+    }
+
     pub(super) fn source(&self, listed: &Listed) -> Source {
         let object = Object {
             key: self.key(&listed.file),
