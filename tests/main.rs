@@ -12,4 +12,5 @@ mod meta;
 mod pages;
 mod repack;
 mod repack_wheels;
+mod serve;
 mod support;

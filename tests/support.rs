@@ -10,4 +10,5 @@ pub(crate) mod raw;
 pub(crate) mod requirements;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod serving;
 pub(crate) mod tree;

@@ -10,6 +10,7 @@ mod install;
 mod measure;
 mod memory;
 mod report;
+mod serve;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -79,7 +80,7 @@ struct Bench<'a> {
 type Function = fn(&Bench<'_>) -> Result<Outcome>;
 
 /// All benches, in the order in which they run.
-const BENCHES: [(&str, Function); 10] = [
+const BENCHES: [(&str, Function); 11] = [
     ("install", install::even),
     ("install-skewed", install::skewed),
     ("memory", memory::run),
@@ -90,6 +91,7 @@ const BENCHES: [(&str, Function); 10] = [
     ("index-warm", index::warm),
     ("index-added", index::added),
     ("index-million", index::million),
+    ("serve", serve::run),
 ];
 
 /// Where figures are kept.

@@ -96,6 +96,16 @@ const NEEDS: &[Need] = &[
         "the indexer's cache is not tried in PostgreSQL",
     ),
     need(
+        "curl",
+        Sign::Program("curl"),
+        "the server is not tried with TLS and HTTP/2",
+    ),
+    need(
+        "openssl",
+        Sign::Program("openssl"),
+        "the server is not tried with TLS and HTTP/2",
+    ),
+    need(
         "chromium",
         Sign::Program("chromium"),
         "pages are not tried in a browser",

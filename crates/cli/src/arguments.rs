@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use conda::Subdir;
 use url::Url;
 
+pub(crate) mod serve;
+
 const INSTALLER_EXAMPLES: &str = "\
 Examples:
   build-installer specs/archiconda3.toml
@@ -107,6 +109,9 @@ pub(crate) enum Command {
     /// Make a bootstrap channel of Debian packages and Python wheels.
     #[command(after_help = REPACK_EXAMPLES)]
     Repack(Box<Repack>),
+    /// Serve channels over HTTP.
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(Box<serve::Serve>),
 }
 
 /// The commands of `archiconda channel`.

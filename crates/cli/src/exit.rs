@@ -68,6 +68,17 @@ impl From<repack::Error> for Failure {
     }
 }
 
+impl From<serve::Error> for Failure {
+    fn from(error: serve::Error) -> Failure {
+        let exit = if error.is_usage() {
+            Exit::Usage
+        } else {
+            Exit::Failed
+        };
+        Failure::new(exit, error)
+    }
+}
+
 impl From<channel::meta::Error> for Failure {
     fn from(error: channel::meta::Error) -> Failure {
         let exit = if error.is_integrity() {

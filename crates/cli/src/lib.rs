@@ -11,5 +11,6 @@ mod network;
 mod progress;
 mod repack;
 mod run;
+mod serve;
 
 pub use run::{archiconda, build_installer};

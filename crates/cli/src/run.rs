@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::arguments::{Archiconda, BuildInstaller, Command};
 use crate::exit::{self, Exit};
-use crate::{channel, index, installer, repack};
+use crate::{channel, index, installer, repack, serve};
 
 /// The `archiconda` executable.
 pub fn archiconda() -> ExitCode {
@@ -23,6 +23,9 @@ pub fn archiconda() -> ExitCode {
         Ok(Archiconda {
             command: Command::Repack(arguments),
         }) => exit::finish(repack::run(&arguments)),
+        Ok(Archiconda {
+            command: Command::Serve(arguments),
+        }) => exit::finish(serve::run(&arguments)),
         Err(code) => code,
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Outcome {
     /// What was measured, in a sentence or two.
     pub(super) about: String,
     pub(super) runs: Vec<Runs>,
+    /// A table of its own in place of that of the runs, with its titles.
+    pub(super) figures: Vec<Vec<String>>,
     pub(super) targets: Vec<Target>,
     /// Peers that are not there, and why.
     pub(super) missing: Vec<String>,
@@ -54,6 +56,7 @@ impl Outcome {
             name,
             about,
             runs,
+            figures: Vec::new(),
             targets: Vec::new(),
             missing: Vec::new(),
         }
@@ -119,6 +122,9 @@ impl Outcome {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
+        if !self.figures.is_empty() {
+            return self.figures.clone();
+        }
         let mut rows = vec![titles(&[
             "",
             "wall s",

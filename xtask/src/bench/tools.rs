@@ -92,6 +92,11 @@ impl Tools {
         process::quietly(command.arg("index").arg(channel))
     }
 
+    /// `archiconda`.
+    pub(super) fn archiconda(&self) -> Command {
+        Command::new(self.binaries.join("archiconda"))
+    }
+
     /// `archiconda index`, as it is measured.
     pub(super) fn indexer(&self, channel: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.binaries.join("archiconda"));

@@ -1,0 +1,146 @@
+//! `archiconda serve`: serves channels until it is told to stop, and makes tokens.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+
+use crate::arguments::serve::{Log, NewToken, Serve, ServeCommand, TokenCommand};
+use crate::exit::{Exit, Failure};
+use ::serve::{Event, Limits, LogForm, Named, Settings, Tls};
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Serve) -> Result<Exit, Failure> {
+    if let Some(ServeCommand::Token {
+        command: TokenCommand::New(arguments),
+    }) = &arguments.command
+    {
+        return new_token(arguments);
+    }
+    let settings = settings(arguments)?;
+    let report = |event: Event<'_>| print(&describe(&event, arguments, &settings)).unwrap_or(());
+    ::serve::run(&settings, Box::new(std::io::stderr()), &report)?;
+    Ok(Exit::Done)
+}
+
+fn settings(arguments: &Serve) -> Result<Settings, Failure> {
+    let channels = arguments.channels.iter().map(|text| named(text));
+    let channels: anyhow::Result<Vec<_>> = channels.collect();
+    let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
+    Ok(Settings {
+        listen: arguments.listen.clone(),
+        metrics_listen: arguments.metrics_listen,
+        channels: channels.map_err(|error| Failure::new(Exit::Usage, error))?,
+        tls: tls.map(|(certificate, key)| Tls { certificate, key }),
+        tokens: arguments.tokens.clone(),
+        limits: Limits {
+            connections: usize::try_from(arguments.max_connections).unwrap_or(usize::MAX),
+            rate: arguments.rate_limit,
+            header: arguments.header_timeout,
+            idle: arguments.idle_timeout,
+            stall: arguments.stall_timeout,
+            grace: arguments.grace,
+            upload: arguments.max_upload,
+            flat: arguments.index_delay,
+        },
+        log: match arguments.log {
+            Log::Json => LogForm::Json,
+            Log::Text => LogForm::Text,
+            Log::None => LogForm::None,
+        },
+    })
+}
+
+/// `NAME=DIR`, or a folder whose name it is.
+fn named(text: &str) -> anyhow::Result<Named> {
+    let path = Path::new(text);
+    if let Some((name, folder)) = text.split_once('=')
+        && !path.is_dir()
+    {
+        let name = name.trim_matches('/').to_owned();
+        return Ok(Named {
+            name,
+            folder: folder.into(),
+        });
+    }
+    let real = fs_err::canonicalize(path).with_context(|| format!("cannot serve `{text}`"))?;
+    let name = real.file_name().and_then(|name| name.to_str());
+    let name =
+        name.ok_or_else(|| anyhow!("the folder `{text}` has no name: NAME=DIR gives it one"))?;
+    Ok(Named {
+        name: name.to_owned(),
+        folder: path.to_owned(),
+    })
+}
+
+fn describe(event: &Event<'_>, arguments: &Serve, settings: &Settings) -> String {
+    let Event::Listening {
+        addresses,
+        metrics,
+        channels,
+    } = event;
+    let scheme = if settings.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let urls: Vec<_> = addresses
+        .iter()
+        .map(|address| format!("{scheme}://{address}"))
+        .collect();
+    let metrics = metrics.map(|address| format!("http://{address}/metrics"));
+    let names = settings.channels.iter().zip(*channels);
+    if arguments.json {
+        let channels: Vec<_> = names
+            .map(|(channel, path)| {
+                let urls: Vec<_> = urls.iter().map(|url| format!("{url}{path}")).collect();
+                json!({ "name": channel.name, "urls": urls })
+            })
+            .collect();
+        return format!(
+            "{}\n",
+            json!({ "addresses": urls, "metrics": metrics, "channels": channels })
+        );
+    }
+    let mut text = String::new();
+    for (channel, path) in names {
+        for url in &urls {
+            text.extend([channel.name.as_str(), ": ", url, path, "\n"]);
+        }
+    }
+    text.extend(metrics.map(|url| format!("metrics: {url}\n")));
+    text
+}
+
+fn new_token(arguments: &NewToken) -> Result<Exit, Failure> {
+    let (token, digest) = ::serve::new_token()?;
+    let right = if arguments.write { "write" } else { "read" };
+    // What is a string in JSON is one in TOML.
+    let mut lines = format!(
+        "[[tokens]]\nname = {}\nsha256 = \"{digest}\"\n{right} = {}\n",
+        json!(arguments.name),
+        json!(arguments.channel)
+    );
+    if let Some(date) = &arguments.expires {
+        lines.extend(["expires = ", date, "\n"]);
+    }
+    let text = if arguments.json {
+        format!(
+            "{}\n",
+            json!({ "token": token, "sha256": digest, "toml": lines })
+        )
+    } else {
+        format!("{token}\n\n{lines}")
+    };
+    print(&text).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Exit::Done)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout();
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .context("cannot write the result")
+}

@@ -1,0 +1,71 @@
+//! What keeps a server from starting. What goes wrong with one request is an answer, not an error.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why a server does not start, or does not take over changed files.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no such folder.
+    #[error("cannot serve `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A name cannot stand in addresses, or two channels have it.
+    #[error("`{name}` cannot be the name of a channel: {problem}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A certificate, a key or the list of tokens cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate or key is none.
+    #[error("`{}`: {problem}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The list of tokens does not say what it should.
+    #[error("`{}` is no list of tokens: {problem}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The system does not give what a server needs.
+    #[error("cannot start the server")]
+    System(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether the user asked for something that cannot be asked for.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Name { .. } | Self::Certificate { .. } | Self::Tokens { .. }
+        )
+    }
+}

@@ -1,0 +1,230 @@
+//! A file of a folder as an answer: the form that the client reads best, what tells its state, and as
+//! much of it as is wanted.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use http::header::{
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION,
+    RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::body::Body;
+use crate::conditions::{self, Wanted};
+use crate::content::{self, Identity};
+use crate::digests::{Coding, Digests};
+use crate::folder::{Folder, Found, Opened};
+use crate::path;
+use crate::reply::{self, Reply};
+
+const PAGE: &str = "index.html";
+
+/// What a client asks of a folder.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) parts: &'a [String],
+    /// Whether the address ends with a slash.
+    pub(crate) is_folder: bool,
+    /// Whether it wants the content, and not only what is said of it.
+    pub(crate) is_get: bool,
+    pub(crate) headers: &'a HeaderMap,
+    /// Whether everybody may have it; otherwise caches that many use may not keep it.
+    pub(crate) is_public: bool,
+}
+
+/// Answers from a folder.
+pub(crate) async fn answer(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> Reply {
+    // A file that is being written in place is another one in a moment.
+    for _ in 0..3 {
+        match attempt(folder, digests, asked).await {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            Ok(reply) => return reply,
+            Err(error) => return failure(&error),
+        }
+    }
+    failure(&io::ErrorKind::ResourceBusy.into())
+}
+
+fn failure(error: &io::Error) -> Reply {
+    let second = Duration::from_secs(1);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            reply::text(StatusCode::FORBIDDEN, "the server may not read the file")
+        }
+        io::ErrorKind::ResourceBusy => reply::later(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the file is being written",
+            second,
+        ),
+        _ if matches!(
+            error
+                .raw_os_error()
+                .map(rustix::io::Errno::from_raw_os_error),
+            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
+        ) =>
+        {
+            reply::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server has too much to do",
+                second,
+            )
+        }
+        _ => reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
+    }
+}
+
+async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Result<Reply> {
+    let mut parts: Vec<&str> = asked.parts.iter().map(String::as_str).collect();
+    if asked.is_folder || parts.is_empty() {
+        parts.push(PAGE);
+    }
+    let opened = match folder.find(&parts)? {
+        Some(Found::File(opened)) => opened,
+        Some(Found::Folder) if !asked.is_folder => return page_below(folder, &parts),
+        _ => return Ok(reply::not_found()),
+    };
+    let name = parts.last().copied().unwrap_or_default();
+    let is_text = content::is_text(name);
+    let (opened, coding) = if is_text {
+        best(folder, digests, &parts, opened, asked.headers).await?
+    } else {
+        (opened, None)
+    };
+    let tag = match content::identity(name) {
+        Identity::Name(digest) => quoted(&digest.to_string()),
+        Identity::Stat => {
+            let stat = opened.stat;
+            let time = stat.modified().duration_since(SystemTime::UNIX_EPOCH);
+            let time = time.unwrap_or_default().as_nanos();
+            format!("\"{:x}-{time:x}-{:x}\"", stat.size, stat.inode)
+        }
+        Identity::Content => quoted(&digests.of(&opened).await?.to_string()),
+    };
+    let length = opened.stat.size;
+    let modified = opened.stat.modified().min(SystemTime::now());
+    let wanted = conditions::wanted(asked.headers, asked.is_get, &tag, modified, length);
+
+    let mut reply = Response::new(Body::nothing());
+    let headers = reply.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(CACHE_CONTROL, cache_control(name, asked.is_public));
+    headers.insert(ETAG, value(&tag)?);
+    headers.insert(LAST_MODIFIED, value(&httpdate::fmt_http_date(modified))?);
+    if is_text {
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if matches!(wanted, Wanted::NotModified | Wanted::Failed) {
+        let failed = wanted == Wanted::Failed;
+        *reply.status_mut() = if failed {
+            StatusCode::PRECONDITION_FAILED
+        } else {
+            StatusCode::NOT_MODIFIED
+        };
+        return Ok(reply);
+    }
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("ETag, Content-Length, Content-Range, Accept-Ranges"),
+    );
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(content::media_type(name)),
+    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(coding) = coding {
+        let coding = match coding {
+            Coding::Zstd => "zstd",
+            Coding::Gzip => "gzip",
+        };
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    let (status, start, end) = match wanted {
+        Wanted::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
+        Wanted::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
+        _ => (StatusCode::OK, 0, length),
+    };
+    match status {
+        StatusCode::PARTIAL_CONTENT => {
+            let range = format!("bytes {start}-{}/{length}", end - 1);
+            headers.insert(CONTENT_RANGE, value(&range)?);
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            headers.insert(CONTENT_RANGE, value(&format!("bytes */{length}"))?);
+        }
+        _ => {}
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(end - start));
+    *reply.status_mut() = status;
+    if asked.is_get && start < end {
+        *reply.body_mut() = Body::part(opened, start, end);
+    }
+    Ok(reply)
+}
+
+/// The compressed file beside a file, if the client reads that and it holds the same.
+async fn best(
+    folder: &Folder,
+    digests: &Digests,
+    parts: &[&str],
+    opened: Opened,
+    headers: &HeaderMap,
+) -> io::Result<(Opened, Option<Coding>)> {
+    // Who wants a part means the bytes of the file itself.
+    if !headers.contains_key(RANGE) {
+        for coding in conditions::codings(headers) {
+            let ending = match coding {
+                Coding::Zstd => ".zst",
+                Coding::Gzip => ".gz",
+            };
+            let Some((name, above)) = parts.split_last() else {
+                continue;
+            };
+            let name = format!("{name}{ending}");
+            let beside: Vec<&str> = above.iter().copied().chain([name.as_str()]).collect();
+            if let Ok(Some(packed)) = folder.file(&beside)
+                && packed.stat.size < opened.stat.size
+                && digests
+                    .is_inside(&opened, &packed, coding)
+                    .await
+                    .unwrap_or(false)
+            {
+                return Ok((packed, Some(coding)));
+            }
+        }
+    }
+    Ok((opened, None))
+}
+
+/// A folder without the slash, in which there is a page whose links need it.
+fn page_below(folder: &Folder, parts: &[&str]) -> io::Result<Reply> {
+    let page: Vec<&str> = parts.iter().copied().chain([PAGE]).collect();
+    if folder.file(&page)?.is_none() {
+        return Ok(reply::not_found());
+    }
+    let name = parts.last().copied().unwrap_or_default();
+    let mut reply = reply::text(StatusCode::MOVED_PERMANENTLY, "see the folder");
+    // Relative, since the address may have a token or another host's name before it.
+    let location = format!("./{}/", path::encoded(name));
+    reply.headers_mut().insert(LOCATION, value(&location)?);
+    Ok(reply)
+}
+
+fn cache_control(name: &str, is_public: bool) -> HeaderValue {
+    match (content::cache_control(name), is_public) {
+        (kept, true) => HeaderValue::from_static(kept),
+        (content::SHORT, false) => HeaderValue::from_static("private, max-age=60"),
+        (_, false) => HeaderValue::from_static("private, max-age=31536000, immutable"),
+    }
+}
+
+/// Half of a SHA-256 digest tells all contents apart that there will ever be.
+fn quoted(digest: &str) -> String {
+    format!("\"{}\"", digest.get(..32).unwrap_or(digest))
+}
+
+fn value(text: &str) -> io::Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(io::Error::other)
+}

@@ -1,0 +1,30 @@
+//! Channels over HTTP: what lies in folders is served as files, with what clients and caches need to ask no
+//! more than they must. [`run`] binds, answers and stops; what a request goes through is in `exchange`:
+//! limits → address → access → the channel's own answer. Asynchronous inside only.
+
+mod access;
+mod body;
+mod conditions;
+mod connection;
+mod content;
+mod digests;
+mod error;
+mod exchange;
+mod file;
+mod folder;
+mod limits;
+mod listen;
+mod log;
+mod metrics;
+mod path;
+mod publish;
+mod reply;
+mod run;
+mod settings;
+mod site;
+mod upload;
+
+pub use access::new_token;
+pub use error::Error;
+pub use run::{Event, run};
+pub use settings::{Limits, LogForm, Named, Settings, Tls};

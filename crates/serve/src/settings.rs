@@ -1,0 +1,103 @@
+//! What a server can be asked. The defaults are here, the names of options in `cli`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a server serves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens; port 0 is any free one.
+    pub listen: Vec<SocketAddr>,
+    /// Where numbers are for Prometheus, if not at `/metrics` of every address.
+    pub metrics_listen: Option<SocketAddr>,
+    /// What is served.
+    pub channels: Vec<Named>,
+    /// With which certificate, if not without TLS.
+    pub tls: Option<Tls>,
+    /// The list of tokens (docs/serve.md, "Access"), if there are any.
+    pub tokens: Option<PathBuf>,
+    /// What clients may not exceed.
+    pub limits: Limits,
+    /// How requests are written down.
+    pub log: LogForm,
+}
+
+/// A channel's folder, and its name in addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// One or more parts of a path, with slashes between them.
+    pub name: String,
+    /// Where it lies.
+    pub folder: PathBuf,
+}
+
+/// Files in PEM form, read anew on SIGHUP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those that lead from it to a known one.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// How requests are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One line of JSON each.
+    Json,
+    /// One line each for people.
+    Text,
+    /// Not at all; warnings still are.
+    None,
+}
+
+/// What clients may not exceed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Connections at a time; others wait.
+    pub connections: usize,
+    /// Requests in a second from one address; 0 is any number.
+    pub rate: u32,
+    /// How long the head of a request, or a TLS handshake, may take.
+    pub header: Duration,
+    /// How long a connection stays on which nothing is asked.
+    pub idle: Duration,
+    /// How long a client may take no piece of an answer, or send none of an upload.
+    pub stall: Duration,
+    /// How long running answers have after the server was told to stop.
+    pub grace: Duration,
+    /// The longest package that is taken, in bytes.
+    pub upload: u64,
+    /// How long the flat files of a channel may be older than its shards.
+    pub flat: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000)],
+            metrics_listen: None,
+            channels: Vec::new(),
+            tls: None,
+            tokens: None,
+            limits: Limits::default(),
+            log: LogForm::Text,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            rate: 0,
+            header: Duration::from_secs(15),
+            idle: Duration::from_mins(1),
+            stall: Duration::from_mins(1),
+            grace: Duration::from_secs(30),
+            upload: 4 << 30,
+            flat: Duration::from_secs(20),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What is served under which name. A channel answers for everything below its name; where its files come
+//! from is its own business.
+
+use std::collections::BTreeSet;
+
+use crate::error::Error;
+use crate::folder::Folder;
+use crate::path;
+use crate::settings::Named;
+
+/// All channels.
+#[derive(Debug)]
+pub(crate) struct Site {
+    channels: Vec<Channel>,
+}
+
+/// A channel under its name.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    /// Its place among all channels.
+    pub(crate) number: usize,
+    pub(crate) source: Source,
+}
+
+/// Where a channel's files come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// They lie in a folder.
+    Folder(Folder),
+}
+
+impl Site {
+    pub(crate) fn new(named: &[Named]) -> Result<Self, Error> {
+        let mut names = BTreeSet::new();
+        let mut channels = Vec::new();
+        for (number, Named { name, folder }) in named.iter().enumerate() {
+            let wrong = |problem| Error::Name {
+                name: name.clone(),
+                problem,
+            };
+            if let Some(problem) = problem(name) {
+                return Err(wrong(problem));
+            }
+            if !names.insert(name) {
+                return Err(wrong("two channels have it; NAME=DIR gives another one"));
+            }
+            let is_folder = fs_err::metadata(folder).and_then(|metadata| {
+                let is_folder = metadata.is_dir();
+                is_folder
+                    .then_some(())
+                    .ok_or(std::io::ErrorKind::NotADirectory.into())
+            });
+            is_folder.map_err(|source| Error::Folder {
+                path: folder.clone(),
+                source,
+            })?;
+            channels.push(Channel {
+                name: name.clone(),
+                number,
+                source: Source::Folder(Folder::new(folder.clone())),
+            });
+        }
+        Ok(Self { channels })
+    }
+
+    pub(crate) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// The channel that an address is about, and what follows its name. A channel that is alone needs no name.
+    pub(crate) fn find<'a>(&self, parts: &'a [String]) -> Option<(&Channel, &'a [String])> {
+        for length in (1..=parts.len()).rev() {
+            let (name, rest) = parts.split_at_checked(length)?;
+            let same =
+                |channel: &&Channel| channel.name.split('/').eq(name.iter().map(String::as_str));
+            if let Some(channel) = self.channels.iter().find(same) {
+                return Some((channel, rest));
+            }
+        }
+        match self.channels.as_slice() {
+            [only] => Some((only, parts)),
+            _ => None,
+        }
+    }
+}
+
+impl Channel {
+    /// The name as it stands in an address.
+    pub(crate) fn path(&self) -> String {
+        self.name
+            .split('/')
+            .map(|part| format!("/{}", path::encoded(part)))
+            .collect()
+    }
+}
+
+fn problem(name: &str) -> Option<&'static str> {
+    let parts: Vec<_> = name.split('/').collect();
+    let odd = |letter: char| letter.is_control() || letter == '\\';
+    if parts
+        .iter()
+        .any(|part| part.is_empty() || part.contains(odd))
+    {
+        return Some("it has an empty part, or letters that no address has");
+    }
+    if parts.iter().any(|part| part.starts_with('.')) {
+        return Some("what begins with a dot is not served");
+    }
+    ["t", "healthz", "metrics"]
+        .contains(parts.first()?)
+        .then_some("the server's own addresses begin so")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(names: &[&str]) -> Result<Site, Error> {
+        let named: Vec<_> = names
+            .iter()
+            .map(|name| Named {
+                name: (*name).to_owned(),
+                folder: std::env::temp_dir(),
+            })
+            .collect();
+        Site::new(&named)
+    }
+
+    #[test]
+    fn the_longest_name_counts() {
+        let site = site(&["main", "main/label/dev", "other"]).expect("a site");
+        for (path, expected) in [
+            ("main/noarch/a", Some(("main", 2))),
+            ("main/label/dev/noarch/a", Some(("main/label/dev", 2))),
+            ("main/label", Some(("main", 1))),
+            ("other", Some(("other", 0))),
+            ("nothing/noarch", None),
+            ("", None),
+        ] {
+            let parts: Vec<_> = path
+                .split('/')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect();
+            let found = site.find(&parts);
+            let found = found.map(|(channel, rest)| (channel.name.as_str(), rest.len()));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn one_channel_needs_no_name() {
+        let site = site(&["demo"]).expect("a site");
+        let parts = |text: &str| -> Vec<String> { text.split('/').map(str::to_owned).collect() };
+        for (path, rest) in [("demo/noarch/a", 2), ("noarch/a", 2), ("x", 1)] {
+            assert_eq!(
+                site.find(&parts(path)).map(|(_, rest)| rest.len()),
+                Some(rest),
+                "{path}"
+            );
+        }
+        assert!(site.find(&[]).is_some());
+    }
+
+    #[test]
+    fn names_that_no_address_can_have() {
+        for names in [
+            &["a", "a"][..],
+            &["t"],
+            &["t/a"],
+            &["metrics"],
+            &[".cache"],
+            &["a//b"],
+            &[""],
+            &["a/../b"],
+        ] {
+            let error = site(names).expect_err("no site");
+            assert!(error.is_usage(), "{names:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The real clients: py-rattler in each form of repodata, and conda.
+
+use std::path::Path;
+use std::process::Command;
+
+use archive::digest::Sha256;
+use fs_err as fs;
+
+use super::channel;
+use crate::support::requirements;
+use crate::support::run::{Place, run};
+use crate::support::serving::Serving;
+
+/// Solves and installs, and prints what. It may abort while its interpreter ends: that is left out.
+const INSTALL: &str = r#"
+import asyncio, os, sys
+from rattler import Gateway, SourceConfig, Subdir, install, solve
+channel, form, folder, *specs = sys.argv[1:]
+config = SourceConfig(zstd_enabled=form == "zst", bz2_enabled=False, sharded_enabled=form == "shards")
+async def main():
+    gateway = Gateway(cache_dir=folder + "/repodata", default_config=config)
+    records = await solve([channel], specs, gateway=gateway, platforms=["linux-64", "noarch"])
+    for record in sorted(records, key=lambda record: record.file_name):
+        print(record.file_name, record.sha256.hex(), flush=True)
+    await install(
+        records, folder + "/prefix", cache_dir=folder + "/packages", platform=Subdir("linux-64"), show_progress=False
+    )
+asyncio.run(main())
+os._exit(0)
+"#;
+
+#[test]
+fn rattler_installs_in_every_form() {
+    let Some(python) = requirements::oracles() else {
+        return;
+    };
+    let place = Place::new();
+    let folder = channel(&place);
+    let server = Serving::start(&place, &["demo"]);
+    let wanted: String = ["linux-64/alpha-1.0-0.conda", "noarch/beta-2.1-0.conda"]
+        .map(|path| {
+            let digest = Sha256::of(&fs::read(folder.join(path)).expect("a package"));
+            format!("{} {digest}\n", path.rsplit('/').next().unwrap_or_default())
+        })
+        .concat();
+    for (form, file) in [
+        ("shards", "repodata_shards.msgpack.zst"),
+        ("zst", "repodata.json.zst"),
+        ("json", "repodata.json"),
+    ] {
+        let mut command = place.command(&python);
+        let prefix = place.join(form);
+        command
+            .args(["-c", INSTALL, &format!("{}demo", server.url()), form])
+            .arg(&prefix)
+            .arg("alpha");
+        let output = run(&mut command).succeeds();
+        assert_eq!(output.stdout, wanted, "{form}: {output}");
+        assert!(prefix.join("prefix/share/beta/version").is_file(), "{form}");
+        // It came in this form.
+        server.says(&format!("/demo/linux-64/{file}\""));
+        let fetched = server.log().lines().any(|line| {
+            line.contains(&format!("/demo/linux-64/{file}\""))
+                && line.contains("\"method\":\"GET\"")
+                && line.contains(":200,")
+        });
+        assert!(fetched, "{form}");
+    }
+}
+
+/// conda as `conda` runs it, with caches of its own.
+fn conda(place: &Place, python: &Path, sources: &Path, arguments: &[&str]) -> Command {
+    let mut command = place.command(python);
+    command
+        .env("PYTHONPATH", sources)
+        .env("CONDA_PKGS_DIRS", place.join("pkgs"))
+        .env("CONDA_ENVS_DIRS", place.join("envs"))
+        .env("CONDA_SUBDIR", "linux-64")
+        .env("CONDA_SOLVER", "classic")
+        .env("CONDA_ROOT_PREFIX", place.join("root"))
+        .args(["-m", "conda"])
+        .args(arguments);
+    command
+}
+
+#[test]
+fn conda_searches_and_downloads() {
+    let (Some(python), Some(sources)) = (requirements::oracles(), requirements::conda()) else {
+        return;
+    };
+    let place = Place::new();
+    let folder = channel(&place);
+    let server = Serving::start(&place, &["demo"]);
+    let url = format!("{}demo", server.url());
+    let search = [
+        "search",
+        "--override-channels",
+        "-c",
+        &url,
+        "beta",
+        "--json",
+    ];
+    for round in 0..2 {
+        let found = run(&mut conda(&place, &python, &sources, &search))
+            .succeeds()
+            .json();
+        let beta = found["beta"].as_array().expect("versions");
+        assert_eq!(beta.len(), 2, "{round}: {found}");
+    }
+    let prefix = place.join("envs/new");
+    let create = [
+        "create",
+        "--yes",
+        "--json",
+        "--download-only",
+        "--override-channels",
+        "-c",
+        &url,
+        "-p",
+        prefix.to_str().expect("a path"),
+        "alpha",
+        "gamma",
+    ];
+    run(&mut conda(&place, &python, &sources, &create)).succeeds();
+    for path in [
+        "linux-64/alpha-1.0-0.conda",
+        "noarch/beta-2.1-0.conda",
+        "linux-64/gamma-1-0.tar.bz2",
+    ] {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let (there, here) = (
+            fs::read(folder.join(path)),
+            fs::read(place.join("pkgs").join(name)),
+        );
+        assert!(
+            there.expect("a package") == here.expect("a download"),
+            "{path}"
+        );
+    }
+    // A channel that is none is told as what it is.
+    let wrong = format!("{}other", server.url());
+    let search = ["search", "--override-channels", "-c", &wrong, "beta"];
+    let output = run(&mut conda(&place, &python, &sources, &search));
+    assert_ne!(output.code, Some(0), "{output}");
+}
