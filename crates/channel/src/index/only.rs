@@ -192,12 +192,10 @@ pub(super) fn name(
         return Ok(None);
     }
     let named = split_file_name(file).filter(|_| known.mark.is_named);
-    Ok(Some(match named {
-        Some((name, _, _)) => name.to_owned(),
-        None => {
-            let scanned = cache.package(place, file)?;
-            let scanned = scanned.ok_or(cache::Error::Damaged)?;
-            shards::name(file, &scanned.record)
-        }
-    }))
+    if let Some((name, _, _)) = named {
+        return Ok(Some(name.to_owned()));
+    }
+    let scanned = cache.package(place, file)?;
+    let scanned = scanned.ok_or(cache::Error::Damaged)?;
+    Ok(Some(shards::name(file, &scanned.record)))
 }

@@ -36,6 +36,10 @@ pub(super) struct Memory {
 
 /// One shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "what a shard was made of is called so everywhere"
+)]
 struct Made {
     made_of: Sha256,
     shard: Sha256,
@@ -330,14 +334,13 @@ pub(super) fn make(
     let kept = shards::created_at(&there)
         .and_then(|time| shards::index(head, &time, &index).ok())
         .filter(|bytes| *bytes == there);
-    let bytes = match kept {
-        Some(bytes) => bytes,
-        None => {
-            // The same packages have the same time, so that two runs write the same bytes.
-            let newest_ms = next.shards.values().map(|made| made.newest_ms).max();
-            let created = instant(newest_ms.unwrap_or(0));
-            shards::index(head, &created, &index).map_err(failed)?
-        }
+    let bytes = if let Some(bytes) = kept {
+        bytes
+    } else {
+        // The same packages have the same time, so that two runs write the same bytes.
+        let newest_ms = next.shards.values().map(|made| made.newest_ms).max();
+        let created = instant(newest_ms.unwrap_or(0));
+        shards::index(head, &created, &index).map_err(failed)?
     };
     folder.offer(INDEX, Rank::Index, &bytes)?;
     next.withdrawn = withdrawn;
