@@ -9,6 +9,7 @@ mod input;
 mod install;
 mod measure;
 mod memory;
+mod meta;
 mod report;
 mod serve;
 #[cfg(test)]
@@ -80,7 +81,7 @@ struct Bench<'a> {
 type Function = fn(&Bench<'_>) -> Result<Outcome>;
 
 /// All benches, in the order in which they run.
-const BENCHES: [(&str, Function); 11] = [
+const BENCHES: [(&str, Function); 13] = [
     ("install", install::even),
     ("install-skewed", install::skewed),
     ("memory", memory::run),
@@ -91,6 +92,8 @@ const BENCHES: [(&str, Function); 11] = [
     ("index-warm", index::warm),
     ("index-added", index::added),
     ("index-million", index::million),
+    ("meta", meta::small),
+    ("meta-large", meta::large),
     ("serve", serve::run),
 ];
 
@@ -149,6 +152,20 @@ pub(crate) struct ReadPackages {
 /// Reads packages and does nothing with them.
 pub(crate) fn read_packages(options: &ReadPackages) -> Result<()> {
     build::read_packages(&options.packages)
+}
+
+/// Repodata to be cut by the peer of bench `meta`.
+#[derive(clap::Args)]
+pub(crate) struct FilterRepodata {
+    source: PathBuf,
+    /// Repodata with what stays.
+    kept: PathBuf,
+    out: PathBuf,
+}
+
+/// Cuts repodata as a program does that has a tree for everything.
+pub(crate) fn filter_repodata(options: &FilterRepodata) -> Result<()> {
+    meta::filter(&options.source, &options.kept, &options.out)
 }
 
 /// Runs one command; prints what it took as the last line.

@@ -48,14 +48,18 @@ enum Chore {
     /// Read packages once, as the least that a builder has to do
     #[command(hide = true)]
     ReadPackages(bench::ReadPackages),
+    /// Take packages out of repodata, as a program does that has a tree for everything
+    #[command(hide = true)]
+    FilterRepodata(bench::FilterRepodata),
 }
 
 fn main() -> ExitCode {
     let chore = Arguments::parse().chore;
-    // These two are measured themselves: nothing else may run before them.
+    // These are measured themselves: nothing else may run before them.
     let done = match &chore {
         Chore::Measure(options) => bench::measure(options),
         Chore::ReadPackages(options) => bench::read_packages(options),
+        Chore::FilterRepodata(options) => bench::filter_repodata(options),
         _ => place::Workspace::find().and_then(|workspace| run(&workspace, &chore)),
     };
     match done {
@@ -75,6 +79,6 @@ fn run(workspace: &place::Workspace, chore: &Chore) -> anyhow::Result<()> {
         Chore::Test(options) => test::run(workspace, options),
         Chore::Bench(options) => bench::run(workspace, options),
         Chore::Fuzz(options) => fuzz::run(workspace, options),
-        Chore::Measure(_) | Chore::ReadPackages(_) => Ok(()),
+        Chore::Measure(_) | Chore::ReadPackages(_) | Chore::FilterRepodata(_) => Ok(()),
     }
 }

@@ -317,7 +317,8 @@ fn compile<'t>(
                     .is_empty()
             {
                 report(Event::Warning(format!(
-                    "nothing on {platform} is what `{}` asks for",
+                    "nothing that can be installed on {platform} is what `{}` asks for; \
+                     `archiconda channel why` tells what becomes of each package",
                     spec.text
                 )));
             }

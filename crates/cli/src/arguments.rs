@@ -149,6 +149,8 @@ pub(crate) struct ChannelBuild {
     /// How long to wait for another process that writes the channel; 0 to fail at once.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub(crate) wait: Duration,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
     /// The level of .zst files.
     #[arg(long, value_name = "LEVEL", default_value_t = channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) zst_level: i32,
@@ -288,6 +290,8 @@ pub(crate) struct Index {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) outputs: Outputs,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
     /// A YAML file of versions that current_repodata.json keeps besides the newest, like
     /// `python: [3.8, 3.9]`.
     #[arg(short = 'm', long, value_name = "FILE")]
@@ -452,10 +456,10 @@ pub(crate) enum Database {
 /// Options that can be negated, as Python's argparse has them (`BooleanOptionalAction`): of `--x` and
 /// `--no-x` the last one counts.
 macro_rules! switches {
-    ($(#[doc = $doc:literal])* $($name:ident $long:literal $no:ident $no_long:literal $help:literal;)*) => {
+    ($(#[doc = $doc:literal])* $group:ident $($name:ident $long:literal $no:ident $no_long:literal $help:literal;)*) => {
         $(#[doc = $doc])*
         #[derive(Debug, Args)]
-        pub(crate) struct Outputs {
+        pub(crate) struct $group {
             $(
                 #[doc = $help]
                 #[arg(long = $long, overrides_with = stringify!($no))]
@@ -469,6 +473,7 @@ macro_rules! switches {
 
 switches! {
     /// Which files are written, each with its `--no-` form.
+    Outputs
     channeldata "channeldata" no_channeldata "no-channeldata" "Write channeldata.json, and the channel's page [--no-channeldata]";
     rss "rss" no_rss "no-rss" "Write rss.xml, if channeldata.json is written [default] [--no-rss]";
     bz2 "bz2" no_bz2 "no-bz2" "Write .bz2 beside the JSON files of platforms [--no-bz2]";
@@ -482,6 +487,11 @@ switches! {
     repodata_next "repodata-next" no_repodata_next "no-repodata-next" "Write records below the key v3 [--no-repodata-next]";
     indexed_timestamp "indexed-timestamp" no_indexed_timestamp "no-indexed-timestamp" "Write when packages came into the index (CEP 47) [--no-indexed-timestamp]";
     attestations "attestations" no_attestations "no-attestations" "Write the digests of attestations, FILE.sigs beside packages (CEP 50) [default] [--no-attestations]";
+}
+
+switches! {
+    /// What the cache is asked, each with its `--no-` form.
+    Listing
     update_cache "update-cache" no_update_cache "no-update-cache" "List the folders [default]; with --no-update-cache, what the cache knows is the channel";
     update_only "update-only" no_update_only "no-update-only" "Keep packages that are not there any more [--no-update-only]";
 }

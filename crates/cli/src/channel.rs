@@ -35,7 +35,7 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
         proof: !arguments.no_proof,
         plan: arguments.plan,
         index: ::channel::Options {
-            outputs: Outputs::all(),
+            outputs: index::outputs(&arguments.outputs, Outputs::all()),
             cache_dir,
             channel_name: Some(definition.name.clone()),
             grace: arguments.grace,

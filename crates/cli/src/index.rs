@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use fetch::postgres::Address;
 use serde_json::json;
 
-use crate::arguments::{Database, Index, Relation};
+use crate::arguments::{self, Database, Index, Relation};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 
@@ -37,15 +37,10 @@ fn database(arguments: &Index) -> anyhow::Result<Option<Address>> {
     Ok(Some(Address::parse(url)?))
 }
 
-fn options(arguments: &Index) -> anyhow::Result<Options> {
-    let asked = &arguments.outputs;
-    let preset = if arguments.all {
-        Outputs::all()
-    } else {
-        Outputs::default()
-    };
+/// The files that are written: those of a preset, and what the user says of each.
+pub(crate) fn outputs(asked: &arguments::Outputs, preset: Outputs) -> Outputs {
     let either = |yes: bool, no: bool, preset: bool| yes || (preset && !no);
-    let outputs = Outputs {
+    Outputs {
         monolithic: either(
             asked.write_monolithic,
             asked.no_write_monolithic,
@@ -83,7 +78,17 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
             asked.no_attestations,
             preset.attestations,
         ),
+    }
+}
+
+fn options(arguments: &Index) -> anyhow::Result<Options> {
+    let asked = &arguments.outputs;
+    let preset = if arguments.all {
+        Outputs::all()
+    } else {
+        Outputs::default()
     };
+    let outputs = outputs(asked, preset);
     let related = |wanted: Relation| {
         let paths = arguments.channel_relations.iter().rev();
         let mut paths = paths.filter(|(relation, _)| *relation == wanted);
@@ -112,8 +117,8 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
             base: related(Relation::Base),
             overrides: related(Relation::Overrides),
         },
-        update_cache: !asked.no_update_cache,
-        update_only: asked.update_only,
+        update_cache: !arguments.listing.no_update_cache,
+        update_only: arguments.listing.update_only,
         upstream_stage: arguments.upstream_stage.clone(),
         import: arguments.import.clone(),
         only: arguments.only.clone(),

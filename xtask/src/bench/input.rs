@@ -2,7 +2,7 @@
 //! the same bytes, and shaped like a conda-forge environment.
 
 mod content;
-mod random;
+pub(super) mod random;
 pub(super) mod stock;
 
 use std::io::{BufWriter, Read};
