@@ -125,7 +125,7 @@ fn listed(stream: &mut TcpStream) -> Vec<String> {
 fn listed_in_shards(stream: &mut TcpStream) -> Vec<String> {
     let index = get(stream, "repodata_shards.msgpack.zst");
     let index = zstd::decode_all(&index[..]).expect("an index");
-    let places = memchr(&index);
+    let places = digests(&index);
     let digest = |at: usize| index.get(at + 2..at + 34);
     places
         .filter_map(digest)
@@ -136,7 +136,7 @@ fn listed_in_shards(stream: &mut TcpStream) -> Vec<String> {
         .collect()
 }
 
-fn memchr(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+fn digests(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let mut next = 0;
     std::iter::from_fn(move || {
         let found = bytes

@@ -44,7 +44,7 @@ impl Serving {
     }
 
     fn of(place: &Place, command: &mut Command) -> Serving {
-        let log = place.join(format!("serve-{}.log", fastrand(place)));
+        let log = place.join(format!("serve-{}.log", number(place)));
         let stderr = fs_err::File::create(&log).expect("a file").into_file();
         let mut child = command
             .stdout(Stdio::piped())
@@ -101,13 +101,6 @@ impl Serving {
     /// A connection.
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.address)
-    }
-
-    /// Sends bytes on a connection of their own, and takes one answer.
-    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        stream.write_all(request).expect("a request");
-        receive(&mut stream, false)
     }
 
     /// A request with these header lines.
@@ -230,6 +223,6 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 /// A number that no other server of the place has.
-fn fastrand(place: &Place) -> usize {
+fn number(place: &Place) -> usize {
     fs_err::read_dir(place.path()).expect("a folder").count()
 }

@@ -4,7 +4,7 @@
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
@@ -39,7 +39,46 @@ pub(crate) struct Part {
     end: u64,
     /// The kernel does not say what is in its cache, and all of the file is in memory anyway.
     in_memory: bool,
-    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    reading: Option<JoinHandle<io::Result<Piece>>>,
+}
+
+/// A buffer that is used again: fresh memory costs more than what is read into it.
+struct Piece {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+/// How many buffers wait to be used again.
+const SPARE: usize = 64;
+static SPARES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+impl Piece {
+    fn new(length: usize) -> Self {
+        let spare = SPARES.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self {
+            buffer: spare.unwrap_or_else(|| vec![0; PIECE]),
+            length,
+        }
+    }
+
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.length).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let mut spares = SPARES.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARE {
+            spares.push(std::mem::take(&mut self.buffer));
+        }
+    }
 }
 
 impl Body {
@@ -99,7 +138,7 @@ impl HttpBody for Body {
             Content::Nothing => return Poll::Ready(None),
             Content::Text(text) => std::mem::take(text),
             Content::Part(part) => match ready!(part.poll(context)) {
-                Ok(bytes) => bytes.into(),
+                Ok(piece) => Bytes::from_owner(piece),
                 Err(error) => {
                     self.content = Content::Nothing;
                     return Poll::Ready(Some(Err(error)));
@@ -126,49 +165,49 @@ impl HttpBody for Body {
 }
 
 impl Part {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Piece>> {
         let left = self.end - self.position;
         let length = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-        let bytes = if let Some(reading) = &mut self.reading {
+        let piece = if let Some(reading) = &mut self.reading {
             let read = ready!(Pin::new(reading).poll(context));
             self.reading = None;
             read.map_err(io::Error::other)??
         } else {
             match self.read_cached(length)? {
-                Some(bytes) => bytes,
+                Some(piece) => piece,
                 None => {
                     let (opened, position) = (Arc::clone(&self.opened), self.position);
                     self.reading = Some(tokio::task::spawn_blocking(move || {
-                        let mut bytes = vec![0; length];
-                        opened.file.read_exact_at(&mut bytes, position)?;
-                        Ok(bytes)
+                        let mut piece = Piece::new(length);
+                        opened.file.read_exact_at(piece.as_mut(), position)?;
+                        Ok(piece)
                     }));
                     return self.poll(context);
                 }
             }
         };
-        self.position += bytes.len() as u64;
+        self.position += piece.length as u64;
         // The last piece goes out only if all of them were of one state.
         if self.position == self.end && !self.opened.is_same()? {
             return Poll::Ready(Err(io::Error::other("the file was changed")));
         }
-        Poll::Ready(Ok(bytes))
+        Poll::Ready(Ok(piece))
     }
 
     /// What of a piece is in the kernel's cache; none if that is nothing, or nobody knows.
-    fn read_cached(&mut self, length: usize) -> io::Result<Option<Vec<u8>>> {
+    fn read_cached(&mut self, length: usize) -> io::Result<Option<Piece>> {
         let file = &self.opened.file;
-        let mut bytes = vec![0; length];
+        let mut piece = Piece::new(length);
         if self.in_memory {
-            file.read_exact_at(&mut bytes, self.position)?;
-            return Ok(Some(bytes));
+            file.read_exact_at(piece.as_mut(), self.position)?;
+            return Ok(Some(piece));
         }
-        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let mut buffers = [IoSliceMut::new(piece.as_mut())];
         match rustix::io::preadv2(file, &mut buffers, self.position, ReadWriteFlags::NOWAIT) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
-                bytes.truncate(count);
-                Ok(Some(bytes))
+                piece.length = count;
+                Ok(Some(piece))
             }
             Err(Errno::OPNOTSUPP) if rustix::fs::fstatfs(file)?.f_type == TMPFS => {
                 self.in_memory = true;

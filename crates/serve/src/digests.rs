@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use crate::folder::{Opened, Stat};
+use crate::hot::Hot;
 
 /// How many states are remembered: some hundred bytes each.
 const MOST: usize = 1 << 15;
@@ -27,9 +28,10 @@ pub(crate) enum Coding {
     Gzip,
 }
 
-/// The digests of files, and of what is in compressed ones.
+/// The digests of files, and of what is in compressed ones; and short files themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Digests {
+    pub(crate) hot: Hot,
     plain: Known<Stat, Sha256>,
     /// None if it is damaged, or more than it should be.
     inside: Known<(Stat, Coding, u64), Option<Sha256>>,

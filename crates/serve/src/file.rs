@@ -159,7 +159,16 @@ async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Re
     headers.insert(CONTENT_LENGTH, HeaderValue::from(end - start));
     *reply.status_mut() = status;
     if asked.is_get && start < end {
-        *reply.body_mut() = Body::part(opened, start, end);
+        let kept = match content::identity(name) {
+            Identity::Content => digests.hot.content(&opened).await?,
+            // Too many to be asked for often.
+            Identity::Name(_) | Identity::Stat => None,
+        };
+        let (first, last) = (usize::try_from(start), usize::try_from(end));
+        *reply.body_mut() = match (kept, first, last) {
+            (Some(bytes), Ok(first), Ok(last)) => Body::text(bytes.slice(first..last)),
+            _ => Body::part(opened, start, end),
+        };
     }
     Ok(reply)
 }

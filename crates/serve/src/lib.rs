@@ -12,6 +12,7 @@ mod error;
 mod exchange;
 mod file;
 mod folder;
+mod hot;
 mod limits;
 mod listen;
 mod log;

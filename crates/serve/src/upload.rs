@@ -523,3 +523,78 @@ pub(crate) fn sweep(channel: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_packages() {
+        let target = |path: &str| {
+            let parts: Vec<_> = path.split('/').map(str::to_owned).collect();
+            Target::parse(&parts).map(|target| target.path())
+        };
+        for path in ["noarch/a-b-1!2.0-h1_0.conda", "linux-64/a-1-0.tar.bz2"] {
+            assert_eq!(target(path).as_deref(), Some(path));
+        }
+        for path in [
+            "a-1-0.conda",
+            "linux-65/a-1-0.conda",
+            "linux-64/a-1.conda",
+            "linux-64/a-1-0.zip",
+            "linux-64/b/a-1-0.conda",
+            "linux-64/\u{e9}-1-0.conda",
+        ] {
+            assert_eq!(target(path), None, "{path}");
+        }
+        assert_eq!(
+            target(&format!("noarch/{}-1-0.conda", "a".repeat(255))),
+            None
+        );
+    }
+
+    #[test]
+    fn what_comes_with_a_package() {
+        let sha256 = Sha256::of(b"a");
+        let base64 = STANDARD.encode(sha256.0);
+        let terms = |fields: &[(&'static str, String)], query| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+            }
+            Terms::parse(&headers, query)
+        };
+        let known = Terms {
+            sha256: Some(sha256),
+            ..Terms::default()
+        };
+        for fields in [
+            &[("x-package-sha256", sha256.to_string().to_uppercase())][..],
+            &[("repr-digest", format!("md5=:AA==:, sha-256=:{base64}:"))],
+            &[("content-digest", format!("sha-256=:{base64}:"))],
+            &[
+                ("x-package-sha256", sha256.to_string()),
+                ("repr-digest", format!("sha-256=:{base64}:")),
+            ],
+        ] {
+            assert_eq!(terms(fields, None), Ok(known), "{fields:?}");
+        }
+        for fields in [
+            &[("x-package-sha256", "abc".to_owned())][..],
+            &[("repr-digest", "sha-256=:AA==:".to_owned())],
+            &[("repr-digest", format!("sha-256={base64}"))],
+            &[
+                ("x-package-sha256", Sha256::of(b"b").to_string()),
+                ("repr-digest", format!("sha-256=:{base64}:")),
+            ],
+        ] {
+            assert!(terms(fields, None).is_err(), "{fields:?}");
+        }
+        assert_eq!(
+            terms(&[("content-length", "7".to_owned())], Some("a&force=true"))
+                .map(|it| (it.length, it.force)),
+            Ok((Some(7), true))
+        );
+        assert_eq!(terms(&[], Some("force=false")), Ok(Terms::default()));
+    }
+}
