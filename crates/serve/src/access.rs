@@ -219,10 +219,9 @@ impl Access {
     ) -> Result<(), Denial> {
         let public = channel.is_some_and(|channel| self.is_public(channel));
         match (who, channel) {
-            (Who::Wrong, _) => Err(Denial::Unauthorized),
             (Who::Anyone, Some(_)) if public && act == Act::Read => Ok(()),
             (Who::Anyone, None) if act == Act::Read && !self.hides() => Err(Denial::NotFound),
-            (Who::Anyone, _) => Err(Denial::Unauthorized),
+            (Who::Anyone | Who::Wrong, _) => Err(Denial::Unauthorized),
             (Who::Holder(_), None) => Err(Denial::NotFound),
             (Who::Holder(token), Some(channel)) => {
                 let writes = may(&token.write, channel);

@@ -172,19 +172,16 @@ impl Part {
             let read = ready!(Pin::new(reading).poll(context));
             self.reading = None;
             read.map_err(io::Error::other)??
+        } else if let Some(piece) = self.read_cached(length)? {
+            piece
         } else {
-            match self.read_cached(length)? {
-                Some(piece) => piece,
-                None => {
-                    let (opened, position) = (Arc::clone(&self.opened), self.position);
-                    self.reading = Some(tokio::task::spawn_blocking(move || {
-                        let mut piece = Piece::new(length);
-                        opened.file.read_exact_at(piece.as_mut(), position)?;
-                        Ok(piece)
-                    }));
-                    return self.poll(context);
-                }
-            }
+            let (opened, position) = (Arc::clone(&self.opened), self.position);
+            self.reading = Some(tokio::task::spawn_blocking(move || {
+                let mut piece = Piece::new(length);
+                opened.file.read_exact_at(piece.as_mut(), position)?;
+                Ok(piece)
+            }));
+            return self.poll(context);
         };
         self.position += piece.length as u64;
         // The last piece goes out only if all of them were of one state.

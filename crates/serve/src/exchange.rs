@@ -106,6 +106,7 @@ pub(crate) async fn answer(
         _ => "HTTP/1.1",
     };
     let agent = request.headers().get(USER_AGENT);
+    let agent = agent.filter(|_| shared.log.takes_requests());
     let agent = agent
         .and_then(|agent| agent.to_str().ok())
         .unwrap_or_default();
@@ -159,7 +160,9 @@ async fn respond(
         Err(Refusal::Odd) => return reply::refused(StatusCode::BAD_REQUEST, "the address is none"),
         Err(Refusal::Hidden) => return reply::not_found(),
     };
-    about.path = shown(&address, head.uri.query());
+    if shared.log.takes_requests() {
+        about.path = shown(&address, head.uri.query());
+    }
     let names: Vec<&str> = address.parts.iter().map(String::as_str).collect();
     let is_read = [Method::GET, Method::HEAD].contains(&head.method);
     match names.as_slice() {
@@ -177,7 +180,7 @@ async fn respond(
         Ok(who) => who,
         Err(reply) => {
             upload::discard(&mut body, &head.headers, &shared.limits).await;
-            return reply;
+            return *reply;
         }
     };
     if let Who::Holder(token) = &who {
@@ -287,24 +290,24 @@ fn who(
     peer: IpAddr,
     address: &Address,
     headers: &HeaderMap,
-) -> Result<Who, Reply> {
+) -> Result<Who, Box<Reply>> {
     let who = access.who(address.token.as_deref(), headers);
     if matches!(who, Who::Anyone) {
         return Ok(who);
     }
     let now = Instant::now();
     let too_often = |after: Duration| {
-        reply::later(
+        Box::new(reply::later(
             StatusCode::TOO_MANY_REQUESTS,
             "too many wrong tokens",
             after,
-        )
+        ))
     };
     // A right token is not told from a wrong one meanwhile.
     shared.failures.look(peer, now).map_err(too_often)?;
     if matches!(who, Who::Wrong) {
         shared.failures.take(peer, now).map_err(too_often)?;
-        return Err(reply::unauthorized());
+        return Err(Box::new(reply::unauthorized()));
     }
     Ok(who)
 }

@@ -23,7 +23,7 @@ pub(crate) type Certificate = Arc<RwLock<Option<Arc<ServerConfig>>>>;
 
 /// An address that is taken, and what is behind it.
 pub(crate) struct Listener {
-    pub(crate) listener: TcpListener,
+    socket: TcpListener,
     pub(crate) address: SocketAddr,
     pub(crate) door: Door,
     pub(crate) certificate: Certificate,
@@ -36,10 +36,10 @@ impl Listener {
         certificate: Certificate,
     ) -> Result<Self, Error> {
         let failed = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
         Ok(Self {
-            listener,
+            socket,
             address,
             door,
             certificate,
@@ -58,7 +58,7 @@ impl Listener {
             // Who comes when all places are taken waits in the kernel's queue.
             let taken = async {
                 let place = Arc::clone(&places).acquire_owned().await.ok()?;
-                Some((place, self.listener.accept().await))
+                Some((place, self.socket.accept().await))
             };
             let taken = tokio::select! {
                 taken = taken => taken,

@@ -58,6 +58,11 @@ impl Log {
         }
     }
 
+    /// Whether requests are written down.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.form != LogForm::None
+    }
+
     pub(crate) fn request(&self, line: &Line<'_>) {
         if self.form == LogForm::None {
             return;

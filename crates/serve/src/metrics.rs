@@ -89,8 +89,10 @@ impl Metrics {
         self.in_flight.fetch_sub(1, Relaxed);
         let row = outcome.channel.unwrap_or(self.channels.len());
         let last = METHODS.len() - 1;
-        let known = |name: &&str| *name == outcome.method.as_str();
-        let method = METHODS.iter().position(|name| known(&name)).unwrap_or(last);
+        let method = METHODS
+            .iter()
+            .position(|name| *name == outcome.method.as_str());
+        let method = method.unwrap_or(last);
         let code = outcome.status.as_u16();
         let status = STATUSES.iter().position(|known| *known == code);
         let status = status.unwrap_or(STATUSES.len() - 1);

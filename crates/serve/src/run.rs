@@ -18,7 +18,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::settings::Settings;
-use crate::site::{Site, Source};
+use crate::site::{Channel, Site, Source};
 
 /// How many wrong tokens one address may send at once, and how many more in a second.
 const WRONG: (f64, f64) = (10.0, 0.2);
@@ -115,12 +115,7 @@ async fn serve(
         metrics = Some(listener.address);
         listeners.push(listener);
     }
-    let channels: Vec<_> = shared
-        .site
-        .channels()
-        .iter()
-        .map(|channel| channel.path())
-        .collect();
+    let channels: Vec<_> = shared.site.channels().iter().map(Channel::path).collect();
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel(1);
     let places = Arc::new(Semaphore::new(settings.limits.connections));
@@ -139,11 +134,8 @@ async fn serve(
         metrics,
         channels: &channels,
     });
-    loop {
-        match signals.next().await {
-            Told::Reload => reload(settings, shared, certificate),
-            Told::Stop => break,
-        }
+    while let Told::Reload = signals.next().await {
+        reload(settings, shared, certificate);
     }
     shared
         .log

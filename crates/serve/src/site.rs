@@ -88,10 +88,8 @@ impl Site {
 impl Channel {
     /// The name as it stands in an address.
     pub(crate) fn path(&self) -> String {
-        self.name
-            .split('/')
-            .map(|part| format!("/{}", path::encoded(part)))
-            .collect()
+        let parts = self.name.split('/').map(path::encoded);
+        parts.flat_map(|part| ["/".to_owned(), part]).collect()
     }
 }
 

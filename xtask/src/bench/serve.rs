@@ -227,9 +227,8 @@ fn read(text: &str) -> Option<Load> {
         let factor = match unit {
             "" | "MB" | "ms" => 1.0,
             "B" => 1e-6,
-            "KB" => 1e-3,
+            "KB" | "us" => 1e-3,
             "GB" | "s" => 1e3,
-            "us" => 1e-3,
             _ => return None,
         };
         Some(number.parse::<f64>().ok()? * factor)
