@@ -245,7 +245,9 @@ async fn respond(
         upload::delete(folder, &target).await
     };
     if changed {
-        shared.publisher.changed(channel.number);
+        shared
+            .publisher
+            .changed(channel.number, Some(target.path()));
     }
     reply
 }

@@ -21,8 +21,11 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What tells the indexers of all channels.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    channels: Vec<mpsc::UnboundedSender<()>>,
+    channels: Vec<mpsc::UnboundedSender<Change>>,
 }
+
+/// The package that came, changed or went, as `SUBDIR/FILE`; none if nobody knows what did.
+type Change = Option<String>;
 
 /// The indexers, until they are done.
 pub(crate) struct Indexers {
@@ -63,10 +66,10 @@ impl Publisher {
     }
 
     /// A channel is another one than its index says.
-    pub(crate) fn changed(&self, channel: usize) {
+    pub(crate) fn changed(&self, channel: usize, change: Change) {
         if let Some(changes) = self.channels.get(channel) {
             // It ends with the server.
-            let _ = changes.send(());
+            let _ = changes.send(change);
         }
     }
 }
@@ -80,14 +83,21 @@ impl Indexers {
 impl Indexer {
     async fn follow(
         self,
-        mut changes: mpsc::UnboundedReceiver<()>,
+        mut changes: mpsc::UnboundedReceiver<Change>,
         mut stop: watch::Receiver<bool>,
     ) {
+        let mut waiting: Vec<Change> = Vec::new();
         loop {
+            if *stop.borrow() && changes.is_empty() {
+                return;
+            }
             tokio::select! {
                 // What was put before the end is indexed.
                 biased;
-                change = changes.recv() => if change.is_none() { return },
+                change = changes.recv() => match change {
+                    None => return,
+                    Some(change) => waiting.push(change),
+                },
                 _ = stop.changed() => return,
             }
             let mut due = Instant::now() + self.delay;
@@ -95,8 +105,10 @@ impl Indexer {
             loop {
                 if shards {
                     sleep(TOGETHER).await;
-                    while changes.try_recv().is_ok() {}
-                    if !self.index(shards_alone()).await {
+                    while let Ok(change) = changes.try_recv() {
+                        waiting.push(change);
+                    }
+                    if !self.index(shards_alone(), only(&waiting)).await {
                         if *stop.borrow() {
                             return;
                         }
@@ -104,16 +116,21 @@ impl Indexer {
                         continue;
                     }
                     shards = false;
+                    waiting.clear();
                 }
                 let stopping = *stop.borrow();
                 tokio::select! {
                     biased;
-                    Some(()) = changes.recv() => { shards = true; continue }
+                    Some(change) = changes.recv() => {
+                        waiting.push(change);
+                        shards = true;
+                        continue;
+                    }
                     _ = stop.changed(), if !stopping => {}
                     () = sleep_until(due), if !stopping => {}
                     () = std::future::ready(()), if stopping => {}
                 }
-                if self.index(Outputs::all()).await {
+                if self.index(Outputs::all(), Vec::new()).await {
                     break;
                 }
                 due = Instant::now() + AGAIN;
@@ -126,7 +143,7 @@ impl Indexer {
     }
 
     /// Whether it went well; if not, it is written down why.
-    async fn index(&self, outputs: Outputs) -> bool {
+    async fn index(&self, outputs: Outputs, only: Vec<String>) -> bool {
         let (name, folder, log) = (
             self.name.clone(),
             self.folder.clone(),
@@ -135,6 +152,7 @@ impl Indexer {
         let indexing = spawn_blocking(move || {
             let options = Options {
                 outputs,
+                only,
                 ..Options::default()
             };
             let report = |event: Event<'_>| {
@@ -172,6 +190,12 @@ impl Indexer {
             }
         }
     }
+}
+
+/// What an indexing need look at; nothing in particular if anything may have changed.
+fn only(changes: &[Change]) -> Vec<String> {
+    let named: Option<Vec<_>> = changes.iter().cloned().collect();
+    named.unwrap_or_default()
 }
 
 fn shards_alone() -> Outputs {

@@ -65,7 +65,7 @@ pub fn run(
         for channel in site.channels() {
             if access.has_writers(channel) {
                 // What the last server had no time for.
-                publisher.changed(channel.number);
+                publisher.changed(channel.number, None);
             }
         }
         let names = site.channels().iter().map(|channel| channel.name.clone());
