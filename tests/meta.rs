@@ -416,23 +416,16 @@ fn bad_channels_and_definitions_are_named() {
 
 /// The name of the shard of `zlib`.
 fn server_shard(channel: &Path) -> String {
-    let folder = channel.join("linux-64");
-    let wanted = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.len() > 64 && {
-                let plain = zstd::decode_all(&*fs::read(path).unwrap()).unwrap();
-                plain.windows(15).any(|window| window == b"zlib-1.3-0.cond")
-            }
-        });
-    format!(
-        "/{}",
-        wanted
-            .expect("a shard")
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-    )
+    let entries = fs::read_dir(channel.join("linux-64")).expect("a folder");
+    let is_wanted = |path: &PathBuf| {
+        // Not the index, whose name is no digest.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let plain = (name.len() > 64 && name.contains(".msgpack."))
+            .then(|| zstd::decode_all(&*fs::read(path).expect("a shard")).expect("zstd"));
+        plain.is_some_and(|plain| plain.windows(15).any(|window| window == b"zlib-1.3-0.cond"))
+    };
+    let mut paths = entries.map(|entry| entry.expect("an entry").path());
+    let wanted = paths.find(is_wanted).expect("a shard");
+    let name = wanted.file_name().unwrap_or_default();
+    format!("/{}", name.to_string_lossy())
 }

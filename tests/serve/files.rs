@@ -39,8 +39,7 @@ fn every_file_of_a_channel_is_whole_and_says_what_it_is() {
             let mut same = answer.headers.clone();
             same.insert("date".to_owned(), head.header("date").to_owned());
             assert_eq!(head.headers, same, "{path}");
-            let immutable = name.ends_with(".conda")
-                || name.ends_with(".tar.bz2")
+            let immutable = archive::package::Kind::from_file_name(&name).is_some()
                 || (name.ends_with(".msgpack.zst") && !name.starts_with("repodata"));
             let kept = if immutable {
                 "public, max-age=31536000, immutable"

@@ -6,6 +6,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
+use archive::digest::Sha256;
 use fs_err as fs;
 use serde_json::Value;
 
@@ -125,14 +126,10 @@ fn listed(stream: &mut TcpStream) -> Vec<String> {
 fn listed_in_shards(stream: &mut TcpStream) -> Vec<String> {
     let index = get(stream, "repodata_shards.msgpack.zst");
     let index = zstd::decode_all(&index[..]).expect("an index");
-    let places = digests(&index);
-    let digest = |at: usize| index.get(at + 2..at + 34);
-    places
+    let digest = |at: usize| index.get(at + 2..at + 34)?.try_into().ok().map(Sha256);
+    digests(&index)
         .filter_map(digest)
-        .map(|digest| {
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{digest}.msgpack.zst")
-        })
+        .map(|digest| format!("{digest}.msgpack.zst"))
         .collect()
 }
 

@@ -116,7 +116,7 @@ impl Serving {
             head.extend([header, "\r\n"]);
         }
         if !body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).expect("a request");
@@ -169,7 +169,7 @@ impl Answer {
 /// A connection that does not wait forever.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a connection");
-    let minute = Some(Duration::from_secs(60));
+    let minute = Some(Duration::from_mins(1));
     stream.set_read_timeout(minute).expect("a time limit");
     stream.set_write_timeout(minute).expect("a time limit");
     stream

@@ -26,7 +26,7 @@ pub(crate) use home::Home;
 pub(crate) const FILE: &str = "archiconda-index.redb";
 
 /// What this version writes. Another one is not understood.
-const VERSION: &[u8] = b"archiconda index cache 3";
+const VERSION: &[u8] = b"archiconda index cache 4";
 
 /// Why the cache could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +169,7 @@ impl Cache {
     pub(crate) fn files(&self, subdir: &str) -> Result<Vec<(String, Known)>, Error> {
         let mut files = Vec::new();
         self.range(Table::Files, subdir, &mut |name, value| {
-            files.push((name.to_owned(), codec::known(value)?));
+            files.push((name.to_owned(), codec::known(name, value)?));
             Some(())
         })?;
         Ok(files)
@@ -187,7 +187,7 @@ impl Cache {
         let mut files = Vec::new();
         self.between(Table::Files, (&start, &end), &mut |key, value| {
             let (_, name) = key.rsplit_once('/')?;
-            files.push((name.to_owned(), codec::known(value)?));
+            files.push((name.to_owned(), codec::known(name, value)?));
             Some(())
         })?;
         Ok(files)
@@ -202,7 +202,7 @@ impl Cache {
     pub(crate) fn file(&self, subdir: &str, name: &str) -> Result<Option<Known>, Error> {
         match self.get(Table::Files, &format!("{subdir}/{name}"))? {
             None => Ok(None),
-            Some(value) => codec::known(&value).map(Some).ok_or(Error::Damaged),
+            Some(value) => codec::known(name, &value).map(Some).ok_or(Error::Damaged),
         }
     }
 
@@ -345,7 +345,7 @@ impl Batch<'_> {
         known: &Known,
     ) -> Result<(), Error> {
         let key = format!("{subdir}/{name}");
-        self.set(Table::Files, key, Some(codec::encode_known(known)))
+        self.set(Table::Files, key, Some(codec::encode_known(name, known)))
     }
 
     /// Forgets a file.

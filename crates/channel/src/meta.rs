@@ -1,10 +1,10 @@
 //! A meta-channel: several channels merged into one and cut to what its users can need. [`build`] reads the
 //! definition's channels (`upstream`), follows the roots through match specs to a fixed point (`candidate`,
 //! `closure`), proves with the solver that nothing was lost (`proof`), and has the indexer write what stays as a
-//! whole channel (`given`). Records pass through as the text that they are; what the definition may say is
+//! whole channel (`output`, `given`). Records pass through as the text that they are; what the definition may say is
 //! `spec`'s business, serving the channel is others'.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use conda::Subdir;
@@ -12,10 +12,9 @@ use fetch::Client;
 use spec::{Keep, MetaChannel, Mirror, Newer};
 
 use crate::base_url::BaseUrl;
-use crate::index::{self, Outputs};
+use crate::index;
 use candidate::{Id, Pool};
 use closure::Closure;
-use given::{About, Kept};
 use lock::Locked;
 use rules::Rules;
 use spec_table::SpecId;
@@ -29,6 +28,7 @@ mod files;
 mod given;
 mod lock;
 mod mirror;
+mod output;
 mod proof;
 mod record;
 mod rules;
@@ -155,15 +155,15 @@ pub fn build(
         Vec::new()
     };
     let failures = proofs.iter().filter(|(_, is_allowed)| !is_allowed).count();
-    let kept = kept(&compiled, &upstream, report);
-    let output = options.output.join(&definition.name);
-    let plan = Plan::new(&kept, &upstream, definition.mirror, &output);
+    let kept = output::kept(&compiled, &upstream, report);
+    let folder = options.output.join(&definition.name);
+    let plan = Plan::new(&kept, &upstream, definition.mirror, &folder);
     let mut result = Report {
         subdirs: kept
             .iter()
-            .map(|(subdir, rows)| subfolder(subdir, rows, &upstream))
+            .map(|(subdir, rows)| output::subfolder(subdir, rows, &upstream))
             .collect(),
-        channel: output.clone(),
+        channel: folder.clone(),
         proofs: proofs.into_iter().map(|(proof, _)| proof).collect(),
         failures,
         plan,
@@ -173,17 +173,17 @@ pub fn build(
         return Ok(result);
     }
     let base_url = match definition.mirror {
-        Mirror::None => BaseUrl::Platforms(base_urls(&kept, &upstream)?),
+        Mirror::None => BaseUrl::Platforms(output::base_urls(&kept, &upstream)?),
         Mirror::OnDemand | Mirror::Full => BaseUrl::Here,
     };
     if definition.mirror == Mirror::Full {
-        result.plan.fetch(client, &output, report)?;
+        result.plan.fetch(client, &folder, report)?;
     }
-    let about = about(&kept, &upstream, client, options, report)?;
-    result.changed = write(&kept, &upstream, &about, base_url, &output, options, report)?;
+    let about = output::about(&kept, &upstream, client, options, report)?;
+    result.changed = output::write(&kept, &upstream, &about, base_url, &folder, options, report)?;
     if definition.mirror == Mirror::Full {
         mirror::withdraw(
-            &output,
+            &folder,
             &kept,
             &upstream,
             options.index.grace,
@@ -380,173 +380,6 @@ fn prove(
         }
     }
     Ok(proofs)
-}
-
-/// The rows that stay, by platform's folder and sorted by file name. What stays for several platforms is there
-/// once; of two files of one name the more important channel's.
-fn kept(
-    compiled: &[Compiled<'_>],
-    upstream: &Upstream,
-    report: ReportTo<'_>,
-) -> BTreeMap<String, Vec<(usize, u32)>> {
-    let mut kept: BTreeMap<String, Vec<(usize, u32)>> = BTreeMap::new();
-    kept.insert(Subdir::NoArch.to_string(), Vec::new());
-    for one in compiled {
-        kept.entry(one.platform.to_string()).or_default();
-        for id in one.closure.kept().keys() {
-            let candidate = one.pool.get(*id);
-            let rows = kept
-                .entry(one.pool.subdir(candidate).to_owned())
-                .or_default();
-            rows.push((candidate.listing, candidate.row));
-        }
-    }
-    for (subdir, rows) in &mut kept {
-        let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
-        rows.sort_unstable_by(|one, other| file(one).cmp(file(other)).then(one.cmp(other)));
-        rows.dedup();
-        rows.dedup_by(|one, other| {
-            let is_same = file(one) == file(other);
-            if is_same {
-                report(Event::Warning(format!(
-                    "{subdir}/{} is in two channels; the more important one's stays",
-                    file(one)
-                )));
-            }
-            is_same
-        });
-    }
-    kept
-}
-
-/// Where the packages of each folder are.
-fn base_urls(
-    kept: &BTreeMap<String, Vec<(usize, u32)>>,
-    upstream: &Upstream,
-) -> Result<BTreeMap<String, String>, Error> {
-    let mut bases = BTreeMap::new();
-    for (subdir, rows) in kept {
-        let used: BTreeSet<usize> = rows.iter().map(|(listing, _)| *listing).collect();
-        let places: BTreeSet<String> = used
-            .iter()
-            .map(|listing| upstream.listings[*listing].base_url.to_string())
-            .collect();
-        match places.len() {
-            0 => {}
-            1 => bases.extend(places.into_iter().map(|place| (subdir.clone(), place))),
-            _ => {
-                return Err(Error::SeveralPlaces {
-                    subdir: subdir.clone(),
-                    places: places.into_iter().collect(),
-                });
-            }
-        }
-    }
-    Ok(bases)
-}
-
-/// What the channels tell of the names that stay; a channel that tells nothing is no worse for it.
-fn about(
-    kept: &BTreeMap<String, Vec<(usize, u32)>>,
-    upstream: &Upstream,
-    client: &Client,
-    options: &Options,
-    report: ReportTo<'_>,
-) -> Result<HashMap<String, About>, Error> {
-    let mut about = HashMap::new();
-    if !options.index.outputs.channeldata || options.locked {
-        return Ok(about);
-    }
-    let mut names: HashSet<&str> = HashSet::new();
-    for (listing, row) in kept.values().flatten() {
-        let file = upstream.listings[*listing].text.file(*row);
-        names.extend(archive::package::split_file_name(file).map(|(name, _, _)| name));
-    }
-    for source in &upstream.channels {
-        let Ok(url) = source.url.join("channeldata.json") else {
-            continue;
-        };
-        let told = client.document(&url, &|event| report(Event::Fetch(event)));
-        let document = match told {
-            Ok(Some(document)) => document,
-            Ok(None) => continue,
-            Err(error) if error.is_refusal() => continue,
-            Err(error) => return Err(error.into()),
-        };
-        match files::channeldata(&document.path, &names) {
-            Ok(found) => {
-                for (name, entry) in found {
-                    about.entry(name).or_insert(entry);
-                }
-            }
-            Err(error) => report(Event::Warning(format!("{url} cannot be read: {error}"))),
-        }
-    }
-    Ok(about)
-}
-
-/// Has the indexer write the channel; whether anything changed.
-fn write(
-    kept: &BTreeMap<String, Vec<(usize, u32)>>,
-    upstream: &Upstream,
-    about: &HashMap<String, About>,
-    base_url: BaseUrl,
-    output: &Path,
-    options: &Options,
-    report: ReportTo<'_>,
-) -> Result<bool, Error> {
-    fs_err::create_dir_all(output).map_err(|source| Error::Write {
-        path: output.to_owned(),
-        source,
-    })?;
-    let given: Vec<Kept<'_>> = kept
-        .iter()
-        .map(|(subdir, rows)| Kept {
-            subdir: subdir.clone(),
-            upstream,
-            rows: rows.clone(),
-            about,
-        })
-        .collect();
-    let given: Vec<&dyn crate::import::Given> = given.iter().map(|one| one as _).collect();
-    let options = index::Options {
-        subdirs: kept.keys().cloned().collect(),
-        base_url,
-        update_cache: false,
-        upstream_stage: STAGE.to_owned(),
-        outputs: Outputs {
-            attestations: false,
-            indexed_timestamp: false,
-            ..options.index.outputs
-        },
-        ..options.index.clone()
-    };
-    let written = index::index_given(output, &options, &given, &|event| {
-        report(Event::Index(event));
-    })?;
-    Ok(written.subdirs.iter().any(|subdir| subdir.changed))
-}
-
-/// The listing in the indexer's cache.
-const STAGE: &str = "meta";
-
-fn subfolder(subdir: &str, rows: &[(usize, u32)], upstream: &Upstream) -> Subfolder {
-    let of_subdir = || {
-        let listings = upstream.listings.iter();
-        listings.filter(|listing| listing.subdir.as_str() == subdir)
-    };
-    let names: HashSet<&str> = rows
-        .iter()
-        .map(|(listing, row)| upstream.listings[*listing].text.file(*row))
-        .filter_map(|file| archive::package::split_file_name(file).map(|(name, _, _)| name))
-        .collect();
-    Subfolder {
-        name: subdir.to_owned(),
-        packages: rows.len(),
-        names: names.len(),
-        upstream_packages: of_subdir().map(|listing| listing.whole).sum(),
-        upstream_names: of_subdir().map(|listing| listing.all_names).sum(),
-    }
 }
 
 /// Writes a file whole, or leaves what was there.

@@ -1,5 +1,6 @@
 //! `archiconda channel`: builds meta-channels, and tells why packages are in them or not.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -48,7 +49,7 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
     };
     progress.doing("read the channels");
     let built = meta::build(&definition, &client, &options, &|event| {
-        show(&progress, &event)
+        show(&progress, &event);
     });
     progress.finish();
     let built = built?;
@@ -193,6 +194,7 @@ fn prove(progress: &Progress, proof: &Proof) {
 
 /// The first of many.
 fn some(files: &[String]) -> String {
+    // Writing to a String does not fail.
     const SHOWN: usize = 3;
     let mut text = files
         .iter()
@@ -201,7 +203,7 @@ fn some(files: &[String]) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     if files.len() > SHOWN {
-        text.push_str(&format!(" and {} more", files.len() - SHOWN));
+        let _ = write!(text, " and {} more", files.len() - SHOWN);
     }
     if text.is_empty() {
         "none".to_owned()
@@ -217,23 +219,26 @@ fn describe(built: &Report, plan: bool) -> String {
             Some(all) => format!(" of {all}"),
             None => String::new(),
         };
-        text.push_str(&format!(
-            "{}: {}{of} packages, {} of {} names\n",
+        let _ = writeln!(
+            text,
+            "{}: {}{of} packages, {} of {} names",
             subdir.name, subdir.packages, subdir.names, subdir.upstream_names
-        ));
+        );
     }
     let (packages, missing) = (&built.plan, built.plan.missing);
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "{} packages, {:.1} MB",
         packages.packages,
         megabytes(packages.bytes)
-    ));
+    );
     if missing > 0 {
         let verb = if plan { "to fetch" } else { "fetched" };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "; {missing} {verb}, {:.1} MB",
             megabytes(packages.missing_bytes)
-        ));
+        );
     }
     text.push('\n');
     if !plan {
@@ -242,7 +247,7 @@ fn describe(built: &Report, plan: bool) -> String {
         } else {
             "unchanged"
         };
-        text.push_str(&format!("{} {state}\n", built.channel.display()));
+        let _ = writeln!(text, "{} {state}", built.channel.display());
     }
     text
 }
@@ -312,7 +317,7 @@ fn cut(cut: &Cut) -> (String, &'static str) {
 fn tell(answer: &Answer, names_platform: bool) -> String {
     let mut text = String::new();
     if names_platform {
-        text.push_str(&format!("{}:\n", answer.platform));
+        let _ = writeln!(text, "{}:", answer.platform);
     }
     if answer.packages.is_empty() {
         text.push_str("  no such package\n");
@@ -323,13 +328,13 @@ fn tell(answer: &Answer, names_platform: bool) -> String {
         } else {
             "left out"
         };
-        text.push_str(&format!("  {} ({}) {verb}", told.package, told.channel));
+        let _ = write!(text, "  {} ({}) {verb}", told.package, told.channel);
         if let Some(reason) = &told.cut {
-            text.push_str(&format!(": {}", cut(reason).0));
+            let _ = write!(text, ": {}", cut(reason).0);
         }
         text.push('\n');
         for (asker, spec) in told.way.iter().flatten() {
-            text.push_str(&format!("    {asker} asks for {spec}\n"));
+            let _ = writeln!(text, "    {asker} asks for {spec}");
         }
     }
     text

@@ -62,6 +62,23 @@ pub(crate) fn pump(
     }
 }
 
+/// The SHA-256 of all that a reader has, and how many bytes that is.
+pub(crate) fn sha256_of_all(mut reader: impl Read) -> io::Result<([u8; 32], u64)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut size = 0;
+    loop {
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => return Ok((hasher.finalize().into(), size)),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        size += count as u64;
+    }
+}
+
 /// The bytes of a SHA-256, for names of things that have no digest of their own.
 pub(crate) fn sha256_of(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()

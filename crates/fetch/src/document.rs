@@ -15,7 +15,7 @@ use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::digest::{Hasher, pump, sha256_of};
+use crate::digest::{Hasher, sha256_of, sha256_of_all};
 use crate::packages::{Package, Wanted};
 use crate::retry::{is_transient, retry_after};
 use crate::store::cache_error;
@@ -284,19 +284,17 @@ fn local(url: Url) -> Result<Option<Document>, Error> {
         path: path.clone(),
         source,
     };
-    let mut file = match fs_err::File::open(&path) {
+    let file = match fs_err::File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
-    let mut hasher = Hasher::default();
-    pump(&mut file, &mut hasher, &mut |_, _| Ok(())).map_err(unreadable)?;
-    let digests = hasher.finish();
+    let (sha256, size) = sha256_of_all(file).map_err(unreadable)?;
     Ok(Some(Document {
         url,
         path,
-        sha256: digests.sha256,
-        size: digests.size,
+        sha256,
+        size,
         cached: true,
     }))
 }

@@ -194,7 +194,7 @@ mod tests {
     /// As old as files are that nobody writes any more.
     fn settle(path: &std::path::Path) {
         let file = File::options().write(true).open(path).expect("a file");
-        let past = SystemTime::now() - Duration::from_secs(60);
+        let past = SystemTime::now() - Duration::from_mins(1);
         file.set_modified(past).expect("a time");
     }
 

@@ -65,7 +65,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["serve"]),
     ("hyper-util", &["serve"]),
     ("rattler", &["installer"]),
-    ("toml", &["repack", "serve", "spec"]),
+    ("toml", &["channel", "repack", "serve", "spec"]),
     ("clap", &["cli", "xtask"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli", "xtask"]),

@@ -28,7 +28,8 @@ pub(super) fn open<'a>(key: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
     (*sum == checksum(key, value)).then_some(value)
 }
 
-pub(super) fn encode_known(known: &Known) -> Vec<u8> {
+/// A row under another name, which damage can make of it, is not whole.
+pub(super) fn encode_known(name: &str, known: &Known) -> Vec<u8> {
     let mut value = Vec::with_capacity(40);
     value.extend_from_slice(&known.stat.size.to_le_bytes());
     value.extend_from_slice(&known.stat.mtime_ns.to_le_bytes());
@@ -48,11 +49,11 @@ pub(super) fn encode_known(known: &Known) -> Vec<u8> {
     });
     value.extend_from_slice(&known.mark.sum.to_le_bytes());
     value.extend_from_slice(&known.indexed_ms.to_le_bytes());
-    seal("", &value)
+    seal(name, &value)
 }
 
-pub(super) fn known(sealed: &[u8]) -> Option<Known> {
-    let mut reader = Reader(open("", sealed)?);
+pub(super) fn known(name: &str, sealed: &[u8]) -> Option<Known> {
+    let mut reader = Reader(open(name, sealed)?);
     let stat = Stat {
         size: u64::from_le_bytes(reader.array()?),
         mtime_ns: i64::from_le_bytes(reader.array()?),

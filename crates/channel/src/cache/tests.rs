@@ -4,7 +4,7 @@ use archive::digest::{Md5, Sha256};
 use archive::package::Kind;
 use proptest::prelude::*;
 
-use super::{Cache, Error, FILE, Known, Mark, State};
+use super::{Cache, Error, FILE, Known, Mark, State, codec};
 use crate::scan::{Stat, Wanted};
 use crate::scanned::{PostInstall, Scanned};
 
@@ -150,6 +150,17 @@ fn what_is_not_committed_is_not_there() {
     drop(batch);
     drop(cache);
     assert_eq!(read(folder.path()).unwrap().1.len(), 1);
+}
+
+#[test]
+fn a_row_under_another_name_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 1);
+    let (files, _, _) = read(folder.path()).unwrap();
+    let (name, known) = &files[0];
+    let row = codec::encode_known(name, known);
+    assert_eq!(codec::known(name, &row), Some(*known));
+    assert_eq!(codec::known("other-1-0.conda", &row), None);
 }
 
 proptest! {

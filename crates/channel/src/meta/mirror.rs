@@ -10,6 +10,7 @@ use fetch::{Client, Wanted};
 use serde::{Deserialize, Serialize};
 use spec::Mirror;
 
+use super::output::Rows;
 use super::upstream::Upstream;
 use super::{Error, Event, ReportTo, write_file};
 use crate::index::SUBDIRS;
@@ -37,12 +38,7 @@ pub struct Plan {
 
 impl Plan {
     /// Compares what is to be there with the tree.
-    pub(super) fn new(
-        kept: &BTreeMap<String, Vec<(usize, u32)>>,
-        upstream: &Upstream,
-        mirror: Mirror,
-        output: &Path,
-    ) -> Self {
+    pub(super) fn new(kept: &Rows, upstream: &Upstream, mirror: Mirror, output: &Path) -> Self {
         let mut plan = Self::default();
         for (subdir, rows) in kept {
             for (listing, row) in rows {
@@ -109,9 +105,9 @@ fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
     let folder = to.parent().unwrap_or(output);
     let draft = tempfile::Builder::new()
         .prefix(crate::publish::DRAFT)
-        .make_in(folder, |path| match std::fs::hard_link(from, path) {
+        .make_in(folder, |path| match fs_err::hard_link(from, path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(error),
-            Err(_) => std::fs::copy(from, path).map(drop),
+            Err(_) => fs_err::copy(from, path).map(drop),
             linked => linked,
         })?;
     draft
@@ -129,7 +125,7 @@ struct Note {
 /// Removes packages that nothing has named for the time of grace.
 pub(super) fn withdraw(
     output: &Path,
-    kept: &BTreeMap<String, Vec<(usize, u32)>>,
+    kept: &Rows,
     upstream: &Upstream,
     grace: Duration,
     now_ms: i64,

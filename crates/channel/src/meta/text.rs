@@ -4,8 +4,10 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::LazyLock;
 
 use archive::package::Kind;
+use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -199,9 +201,9 @@ fn name<'t>(file: &'t str, record: &'t str) -> Cow<'t, str> {
 /// key with its value.
 fn has_name(record: &str, name: &str) -> bool {
     const KEY: &str = "\"name\":";
-    let mut rest = record;
-    while let Some(at) = rest.find(KEY) {
-        rest = rest.get(at + KEY.len()..).unwrap_or_default();
+    static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+    for at in FINDER.find_iter(record.as_bytes()) {
+        let rest = record.get(at + KEY.len()..).unwrap_or_default();
         let value = rest.trim_start().strip_prefix('"');
         let after = value.and_then(|value| value.strip_prefix(name));
         if after.is_some_and(|after| after.starts_with('"')) {

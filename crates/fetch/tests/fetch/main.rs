@@ -1,5 +1,6 @@
 //! The crate against a real server on the loopback interface, which can be told to misbehave.
 
+mod documents;
 mod environment;
 mod packages;
 mod property;

@@ -1,3 +1,5 @@
+//! Definitions that are read, and mistakes that are told.
+
 use conda::Subdir;
 
 use super::{Keep, MetaChannel, Mirror, Newer, Priority, read};

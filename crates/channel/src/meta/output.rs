@@ -1,0 +1,180 @@
+//! What stays, on its way into the channel's folder: one list for each platform's folder, where its packages
+//! are, what channels tell of them, and the indexer that writes all of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+use conda::Subdir;
+use fetch::Client;
+
+use super::given::{About, Kept};
+use super::upstream::Upstream;
+use super::{Compiled, Error, Event, Options, ReportTo, Subfolder, files};
+use crate::base_url::BaseUrl;
+use crate::index::{self, Outputs};
+
+/// The listing in the indexer's cache.
+const STAGE: &str = "meta";
+
+/// The rows that stay, by platform's folder: the number of the listing and that of the row.
+pub(super) type Rows = BTreeMap<String, Vec<(usize, u32)>>;
+
+/// The rows that stay, by platform's folder and sorted by file name. What stays for several platforms is there
+/// once; of two files of one name the more important channel's.
+pub(super) fn kept(compiled: &[Compiled<'_>], upstream: &Upstream, report: ReportTo<'_>) -> Rows {
+    let mut kept = Rows::new();
+    kept.insert(Subdir::NoArch.to_string(), Vec::new());
+    for one in compiled {
+        kept.entry(one.platform.to_string()).or_default();
+        for id in one.closure.kept().keys() {
+            let candidate = one.pool.get(*id);
+            let rows = kept
+                .entry(one.pool.subdir(candidate).to_owned())
+                .or_default();
+            rows.push((candidate.listing, candidate.row));
+        }
+    }
+    for (subdir, rows) in &mut kept {
+        let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
+        rows.sort_unstable_by(|one, other| file(one).cmp(file(other)).then(one.cmp(other)));
+        rows.dedup();
+        rows.dedup_by(|one, other| {
+            let is_same = file(one) == file(other);
+            if is_same {
+                report(Event::Warning(format!(
+                    "{subdir}/{} is in two channels; the more important one's stays",
+                    file(one)
+                )));
+            }
+            is_same
+        });
+    }
+    kept
+}
+
+/// Where the packages of each folder are.
+pub(super) fn base_urls(
+    kept: &Rows,
+    upstream: &Upstream,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut bases = BTreeMap::new();
+    for (subdir, rows) in kept {
+        let used: BTreeSet<usize> = rows.iter().map(|(listing, _)| *listing).collect();
+        let places: BTreeSet<String> = used
+            .iter()
+            .map(|listing| upstream.listings[*listing].base_url.to_string())
+            .collect();
+        match places.len() {
+            0 => {}
+            1 => bases.extend(places.into_iter().map(|place| (subdir.clone(), place))),
+            _ => {
+                return Err(Error::SeveralPlaces {
+                    subdir: subdir.clone(),
+                    places: places.into_iter().collect(),
+                });
+            }
+        }
+    }
+    Ok(bases)
+}
+
+/// What the channels tell of the names that stay; a channel that tells nothing is no worse for it.
+pub(super) fn about(
+    kept: &Rows,
+    upstream: &Upstream,
+    client: &Client,
+    options: &Options,
+    report: ReportTo<'_>,
+) -> Result<HashMap<String, About>, Error> {
+    let mut about = HashMap::new();
+    if !options.index.outputs.channeldata || options.locked {
+        return Ok(about);
+    }
+    let mut names: HashSet<&str> = HashSet::new();
+    for (listing, row) in kept.values().flatten() {
+        let file = upstream.listings[*listing].text.file(*row);
+        names.extend(archive::package::split_file_name(file).map(|(name, _, _)| name));
+    }
+    for source in &upstream.channels {
+        let Ok(url) = source.url.join("channeldata.json") else {
+            continue;
+        };
+        let told = client.document(&url, &|event| report(Event::Fetch(event)));
+        let document = match told {
+            Ok(Some(document)) => document,
+            Ok(None) => continue,
+            Err(error) if error.is_refusal() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        match files::channeldata(&document.path, &names) {
+            Ok(found) => {
+                for (name, entry) in found {
+                    about.entry(name).or_insert(entry);
+                }
+            }
+            Err(error) => report(Event::Warning(format!("{url} cannot be read: {error}"))),
+        }
+    }
+    Ok(about)
+}
+
+/// Has the indexer write the channel; whether anything changed.
+pub(super) fn write(
+    kept: &Rows,
+    upstream: &Upstream,
+    about: &HashMap<String, About>,
+    base_url: BaseUrl,
+    output: &Path,
+    options: &Options,
+    report: ReportTo<'_>,
+) -> Result<bool, Error> {
+    fs_err::create_dir_all(output).map_err(|source| Error::Write {
+        path: output.to_owned(),
+        source,
+    })?;
+    let given: Vec<Kept<'_>> = kept
+        .iter()
+        .map(|(subdir, rows)| Kept {
+            subdir: subdir.clone(),
+            upstream,
+            rows: rows.clone(),
+            about,
+        })
+        .collect();
+    let given: Vec<&dyn crate::import::Given> = given.iter().map(|one| one as _).collect();
+    let options = index::Options {
+        subdirs: kept.keys().cloned().collect(),
+        base_url,
+        update_cache: false,
+        upstream_stage: STAGE.to_owned(),
+        outputs: Outputs {
+            attestations: false,
+            indexed_timestamp: false,
+            ..options.index.outputs
+        },
+        ..options.index.clone()
+    };
+    let written = index::index_given(output, &options, &given, &|event| {
+        report(Event::Index(event));
+    })?;
+    Ok(written.subdirs.iter().any(|subdir| subdir.changed))
+}
+
+pub(super) fn subfolder(subdir: &str, rows: &[(usize, u32)], upstream: &Upstream) -> Subfolder {
+    let of_subdir = || {
+        let listings = upstream.listings.iter();
+        listings.filter(|listing| listing.subdir.as_str() == subdir)
+    };
+    let names: HashSet<&str> = rows
+        .iter()
+        .map(|(listing, row)| upstream.listings[*listing].text.file(*row))
+        .filter_map(|file| archive::package::split_file_name(file).map(|(name, _, _)| name))
+        .collect();
+    Subfolder {
+        name: subdir.to_owned(),
+        packages: rows.len(),
+        names: names.len(),
+        upstream_packages: of_subdir().map(|listing| listing.whole).sum(),
+        upstream_names: of_subdir().map(|listing| listing.all_names).sum(),
+    }
+}
