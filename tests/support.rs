@@ -6,6 +6,7 @@ pub(crate) mod bucket;
 pub(crate) mod channel;
 pub(crate) mod database;
 pub(crate) mod package;
+pub(crate) mod rattler;
 pub(crate) mod raw;
 pub(crate) mod requirements;
 pub(crate) mod run;

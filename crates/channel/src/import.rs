@@ -8,12 +8,13 @@ use archive::digest::{Md5, Sha256};
 use archive::package::Kind;
 
 use crate::json::Json;
+use crate::output::date;
 use crate::scan::{LEFT_OUT, Wanted};
 use crate::scanned::{PostInstall, Scanned};
 
 mod database;
 mod error;
-mod repodata;
+pub(crate) mod repodata;
 pub(crate) mod shards;
 mod source;
 #[cfg(test)]
@@ -218,12 +219,7 @@ impl Record {
             Some(Json::Integer(digits)) => digits.parse().unwrap_or(0),
             _ => 0,
         };
-        let unit = if time > 253_402_300_799 {
-            1_000_000
-        } else {
-            1_000_000_000
-        };
-        time.saturating_mul(unit)
+        date::milliseconds(time).saturating_mul(1_000_000)
     }
 }
 

@@ -37,7 +37,7 @@ mod share;
 mod tests;
 mod update;
 
-pub(crate) use listing::SUBDIRS;
+pub use listing::SUBDIRS;
 pub use options::{ChannelRelations, DEFAULT_ZSTD_LEVEL, Options, Outputs};
 
 /// Changes when the same packages and options come to other files.
@@ -192,7 +192,7 @@ pub(crate) fn index_given(
     }
     let subdirs = listing::subdirs(&channel, &options.subdirs, &known)?;
     let shared = read_together(&channel, &subdirs, options, report)?;
-    let context = context(&channel, subdirs, options, report)?;
+    let context = context(&channel, subdirs, options, only, report)?;
     let lock = Lock::take(&channel, options.patience, &mut |owner| {
         report(Event::Waiting { owner });
     })?;
@@ -236,7 +236,7 @@ fn read_together(
             report(event);
         }
     };
-    let context = context(channel, subdirs.to_vec(), options, &quiet)?;
+    let context = context(channel, subdirs.to_vec(), options, Only::default(), &quiet)?;
     let home = Home::of(channel, options.database.as_ref(), &options.cache_dir)?;
     let shared = home
         .open()
@@ -251,6 +251,7 @@ fn context<'a>(
     channel: &Place,
     subdirs: Vec<String>,
     options: &'a Options,
+    only: Only,
     report: &'a (dyn Fn(Event<'_>) + Sync),
 ) -> Result<Context<'a>, Error> {
     check(options)?;
@@ -286,7 +287,7 @@ fn context<'a>(
         output,
         options,
         report,
-        only: Only::of(options)?,
+        only,
         generator: Generator::find(channel, options.patch_generator.as_deref())?,
         script_limit: Duration::from_hours(1),
         pins,

@@ -26,7 +26,8 @@ pub use error::{Error, Unusable};
 pub use hotfix::Error as HotfixError;
 pub use import::Error as ImportError;
 pub use index::{
-    ChannelRelations, DEFAULT_ZSTD_LEVEL, Event, Options, Outputs, Report, Skipped, Subdir, index,
+    ChannelRelations, DEFAULT_ZSTD_LEVEL, Event, Options, Outputs, Report, SUBDIRS, Skipped,
+    Subdir, index,
 };
 pub use json::{Error as JsonError, Json};
 pub use lock::{Error as LockError, Owner};

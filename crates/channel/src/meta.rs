@@ -13,6 +13,7 @@ use spec::{Keep, MetaChannel, Mirror, Newer};
 
 use crate::base_url::BaseUrl;
 use crate::index;
+use crate::publish;
 use candidate::{Id, Pool};
 use closure::Closure;
 use lock::Locked;
@@ -353,12 +354,11 @@ fn prove(
         if definition.keep != Keep::default() && !definition.no_deps {
             let all = one.pool.ids().filter(|id| one.closure.is_alive(*id));
             let everything = proof::part(&one.pool, all);
+            let mut needed = BTreeSet::new();
             for specs in &questions {
-                if let Ok(solution) = sides.on_part(&everything, specs)? {
-                    let places = proof::places(&one.pool, &solution);
-                    one.closure.add_solution(places.into_iter());
-                }
+                needed.extend(sides.on_part(&everything, specs)?.into_iter().flatten());
             }
+            one.closure.add_solutions(proof::places(&one.pool, &needed));
         }
         let part = proof::part(&one.pool, one.closure.kept().keys().copied());
         for specs in questions {
@@ -384,18 +384,11 @@ fn prove(
 
 /// Writes a file whole, or leaves what was there.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    use std::io::Write as _;
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(bytes)?;
-        let open = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(open)?;
-        file.persist(path).map_err(|error| error.error)
-    });
+    let written = publish::draft(folder.unwrap_or(Path::new(".")), bytes, true)
+        .and_then(|file| file.persist(path).map_err(|error| error.error));
     written.map(drop).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,

@@ -301,7 +301,8 @@ pub(crate) fn sweep(place: &Place, names: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-fn draft(folder: &Path, bytes: &[u8], sync: bool) -> io::Result<NamedTempFile> {
+/// A file beside the place that it will have.
+pub(crate) fn draft(folder: &Path, bytes: &[u8], sync: bool) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
         .prefix(DRAFT)
         .permissions(Permissions::from_mode(0o666))

@@ -40,66 +40,52 @@ impl Failure {
     }
 }
 
+/// The exit code of the first kind that an error says to be of.
+fn first(kinds: &[(bool, Exit)]) -> Exit {
+    let found = kinds.iter().find(|(is_of_kind, _)| *is_of_kind);
+    found.map_or(Exit::Failed, |(_, exit)| *exit)
+}
+
 impl From<installer::Error> for Failure {
     fn from(error: installer::Error) -> Failure {
-        let exit = if error.is_integrity() {
-            Exit::Integrity
-        } else if error.is_unsolvable() {
-            Exit::NoSolution
-        } else if error.is_usage() {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_unsolvable(), Exit::NoSolution),
+            (error.is_usage(), Exit::Usage),
+        ]);
         Failure::new(exit, error)
     }
 }
 
 impl From<repack::Error> for Failure {
     fn from(error: repack::Error) -> Failure {
-        let exit = if error.is_integrity() {
-            Exit::Integrity
-        } else if error.is_usage() {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_usage(), Exit::Usage),
+        ]);
         Failure::new(exit, error)
     }
 }
 
 impl From<serve::Error> for Failure {
     fn from(error: serve::Error) -> Failure {
-        let exit = if error.is_usage() {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
-        Failure::new(exit, error)
+        Failure::new(first(&[(error.is_usage(), Exit::Usage)]), error)
     }
 }
 
 impl From<channel::meta::Error> for Failure {
     fn from(error: channel::meta::Error) -> Failure {
-        let exit = if error.is_integrity() {
-            Exit::Integrity
-        } else if error.is_usage() {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_usage(), Exit::Usage),
+        ]);
         Failure::new(exit, error)
     }
 }
 
 impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
-        let exit = if error.is_integrity() {
-            Exit::Integrity
-        } else {
-            Exit::Failed
-        };
-        Failure::new(exit, error)
+        Failure::new(first(&[(error.is_integrity(), Exit::Integrity)]), error)
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use conda::{credentials, hex};
-use futures_util::stream::{self, StreamExt as _};
 use reqwest::header::{
     ACCEPT_ENCODING, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
@@ -64,21 +63,8 @@ enum Failure {
 }
 
 impl Client {
-    /// The files at `urls`, in their order: `None` where the server says that there is none. Local
-    /// files are not copied. Offline, what was fetched last counts, and what never was is absent.
-    pub fn documents(
-        &self,
-        urls: &[Url],
-        report: Report<'_>,
-    ) -> Result<Vec<Option<Document>>, Error> {
-        let asked = urls.iter().map(|url| self.document_at(url, report));
-        let fetched = stream::iter(asked)
-            .buffered(self.options.concurrency.max(1))
-            .collect::<Vec<_>>();
-        self.block_on(fetched).into_iter().collect()
-    }
-
-    /// The file at one URL; see [`Client::documents`].
+    /// The file at a URL: `None` where the server says that there is none. A local file is not copied.
+    /// Offline, what was fetched last counts, and what never was is absent.
     pub fn document(&self, url: &Url, report: Report<'_>) -> Result<Option<Document>, Error> {
         self.block_on(self.document_at(url, report))
     }

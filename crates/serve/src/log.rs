@@ -167,7 +167,8 @@ fn now() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
-fn printable(text: &str) -> String {
+/// A text in which nothing steers a terminal.
+pub(crate) fn printable(text: &str) -> String {
     let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
     text.chars().map(shown).collect()
 }

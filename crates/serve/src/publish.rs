@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::error::chain;
 use crate::log::Log;
 use crate::upload;
 
@@ -173,12 +174,7 @@ impl Indexer {
         match indexing.await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                let mut text = error.to_string();
-                let mut source = std::error::Error::source(&error);
-                while let Some(cause) = source {
-                    text = format!("{text}: {cause}");
-                    source = cause.source();
-                }
+                let text = chain(&error);
                 self.log
                     .note("error", &format!("{}: not indexed: {text}", self.name));
                 false

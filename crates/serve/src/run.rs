@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::access::Access;
 use crate::digests::Digests;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::exchange::{Door, Shared};
 use crate::limits::Permits;
 use crate::listen::{self, Certificate, Listener};
@@ -162,12 +162,7 @@ fn load(settings: &Settings, site: &Site) -> Result<Access, Error> {
 /// What cannot be read stays as it was.
 fn reload(settings: &Settings, shared: &Shared, certificate: &Certificate) {
     let failed = |error: &Error| {
-        let mut text = format!("not read anew: {error}");
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
+        let text = format!("not read anew: {}", chain(error));
         shared.log.note("error", &text);
     };
     match load(settings, &shared.site) {

@@ -12,6 +12,7 @@ use archive::digest::{Hasher, Sha256};
 use archive::package::{Kind, Package, split_file_name};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use channel::SUBDIRS;
 use http::header::{CONTENT_LENGTH, EXPECT, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -24,35 +25,13 @@ use tokio::task::spawn_blocking;
 
 use crate::connection::Activity;
 use crate::folder::Folder;
+use crate::log;
 use crate::path;
 use crate::reply::{self, Reply};
 use crate::settings::Limits;
 
 /// What uploads are called until they are whole.
 const DRAFT: &str = ".archiconda-upload-";
-
-/// The folders that `channel::index` looks into (conda's `constants.KNOWN_SUBDIRS`).
-const SUBDIRS: [&str; 19] = [
-    "emscripten-wasm32",
-    "freebsd-64",
-    "linux-32",
-    "linux-64",
-    "linux-aarch64",
-    "linux-armv6l",
-    "linux-armv7l",
-    "linux-ppc64",
-    "linux-ppc64le",
-    "linux-riscv64",
-    "linux-s390x",
-    "noarch",
-    "osx-64",
-    "osx-arm64",
-    "wasi-wasm32",
-    "win-32",
-    "win-64",
-    "win-arm64",
-    "zos-z",
-];
 
 /// Pieces of an upload that may wait for the disk.
 const WAITING: usize = 8;
@@ -215,11 +194,7 @@ pub(crate) async fn put(
         .length
         .is_some_and(|length| length > upload.limits.upload)
     {
-        let message = format!("packages of up to {} bytes are taken", upload.limits.upload);
-        return (
-            reply::refused(StatusCode::PAYLOAD_TOO_LARGE, &message),
-            false,
-        );
+        return (too_large(upload.limits), false);
     }
     let (pieces, waiting) = mpsc::channel(WAITING);
     let written = {
@@ -261,15 +236,17 @@ pub(crate) async fn put(
     }
 }
 
+fn too_large(limits: &Limits) -> Reply {
+    let message = format!("packages of up to {} bytes are taken", limits.upload);
+    reply::refused(StatusCode::PAYLOAD_TOO_LARGE, &message)
+}
+
 fn failure(problem: &Problem) -> Reply {
     let text = problem.to_string();
     match problem {
         Problem::Length => reply::refused(StatusCode::BAD_REQUEST, &text),
         Problem::Digest | Problem::Package(_) | Problem::Index(_) => {
-            let printable = text
-                .chars()
-                .map(|letter| if letter.is_control() { ' ' } else { letter });
-            let text: String = printable.take(500).collect();
+            let text: String = log::printable(&text).chars().take(500).collect();
             reply::text(StatusCode::UNPROCESSABLE_ENTITY, &text)
         }
         Problem::Write(error) => match error.kind() {
@@ -312,9 +289,7 @@ async fn feed(
                 upload.activity.moved();
                 *received += bytes.len() as u64;
                 if *received > upload.limits.upload {
-                    let message =
-                        format!("packages of up to {} bytes are taken", upload.limits.upload);
-                    return Some(reply::refused(StatusCode::PAYLOAD_TOO_LARGE, &message));
+                    return Some(too_large(upload.limits));
                 }
                 // Who writes says why it does not go on.
                 if pieces.send(Some(bytes)).await.is_err() {

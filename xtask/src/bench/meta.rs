@@ -21,7 +21,7 @@ use crate::process;
 const OURS: &str = "archiconda channel build";
 const TREE: &str = "serde_json::Value";
 
-/// What no output of ours but repodata.json is compressed or made with.
+/// Nothing but repodata.json and shards is made, and nothing but shards compressed.
 const PLAIN: [&str; 8] = [
     "--no-proof",
     "--no-bz2",

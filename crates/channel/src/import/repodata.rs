@@ -150,14 +150,27 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     })
 }
 
-/// Which object is read.
+/// Which object of a `repodata.json` is read.
 #[derive(Clone, Copy)]
-enum Place {
+pub(crate) enum Place {
     Top,
-    /// `v3`
+    /// `v3` (CEP 48)
     Sections,
     /// Records by file name, or by file name without its extension.
     Records(Option<Kind>),
+}
+
+impl Place {
+    /// The object under a key, if it is one that leads to records.
+    pub(crate) fn below(self, key: &str) -> Option<Self> {
+        Some(match (self, key) {
+            (Self::Top, "packages" | "packages.conda") => Self::Records(None),
+            (Self::Top, "v3") => Self::Sections,
+            (Self::Sections, "conda") => Self::Records(Some(Kind::Conda)),
+            (Self::Sections, "tar.bz2") => Self::Records(Some(Kind::TarBz2)),
+            _ => return None,
+        })
+    }
 }
 
 struct Level<'a> {
@@ -182,33 +195,29 @@ impl<'de> Visitor<'de> for Level<'_> {
 
     fn visit_map<M: MapAccess<'de>>(mut self, mut members: M) -> Result<(), M::Error> {
         while let Some(key) = members.next_key::<String>()? {
-            let inner = match (self.place, key.as_str()) {
-                (Place::Top, "packages" | "packages.conda") => Place::Records(None),
-                (Place::Top, "v3") => Place::Sections,
-                (Place::Sections, "conda") => Place::Records(Some(Kind::Conda)),
-                (Place::Sections, "tar.bz2") => Place::Records(Some(Kind::TarBz2)),
+            if let Some(place) = self.place.below(&key) {
+                members.next_value_seed(Level {
+                    place,
+                    visit: &mut *self.visit,
+                })?;
+                continue;
+            }
+            match (self.place, key.as_str()) {
                 (Place::Top, "info") => {
                     let info: serde_json::Value = members.next_value()?;
                     if let Some(subdir) = info.get("subdir").and_then(|subdir| subdir.as_str()) {
                         self.pass::<M::Error>(Item::Subdir(subdir.to_owned()))?;
                     }
-                    continue;
                 }
                 (Place::Records(kind), _) => {
                     let value = members.next_value()?;
                     let file = kind.map_or(key.clone(), |kind| format!("{key}{kind}"));
                     self.pass::<M::Error>(Item::Record(file, value))?;
-                    continue;
                 }
                 _ => {
                     members.next_value::<IgnoredAny>()?;
-                    continue;
                 }
-            };
-            members.next_value_seed(Level {
-                place: inner,
-                visit: &mut *self.visit,
-            })?;
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::place::{Objects, Place};
 
 /// The folders that are platforms (conda's `constants.KNOWN_SUBDIRS`).
-pub(crate) const SUBDIRS: [&str; 19] = [
+pub const SUBDIRS: [&str; 19] = [
     "emscripten-wasm32",
     "freebsd-64",
     "linux-32",

@@ -68,21 +68,23 @@ pub(super) fn platform(
     };
     let (mut instructions, hotfixes) = instructions(context, &head, raw, folder)?;
     instructions.keep(context.own_keys());
-    let mut failure = None;
-    let has = RefCell::new(|file: &str| {
-        if platform.has(file) || !is_part {
-            return platform.has(file);
+    let failure = RefCell::new(None);
+    let has = |file: &str| {
+        let known = match platform.has(file) {
+            false if is_part => cache.file(&platform.place, file),
+            has => return has,
+        };
+        match known {
+            Ok(known) => known.is_some_and(|known| known.state != State::Unusable),
+            Err(error) => {
+                failure.replace(Some(error));
+                false
+            }
         }
-        let known = cache.file(&platform.place, file).unwrap_or_else(|error| {
-            failure = Some(error);
-            None
-        });
-        known.is_some_and(|known| known.state != State::Unusable)
-    });
-    let removed = instructions.removed(&|kind, file| {
-        Kind::from_file_name(file) == Some(kind) && (has.borrow_mut())(file)
-    });
-    if let Some(error) = failure {
+    };
+    let removed =
+        instructions.removed(&|kind, file| Kind::from_file_name(file) == Some(kind) && has(file));
+    if let Some(error) = failure.into_inner() {
         return Err(error.into());
     }
     let patched: Each<'_> = &|kind, take| {

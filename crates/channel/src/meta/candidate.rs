@@ -37,7 +37,6 @@ pub(super) struct Candidate<'t> {
 /// All packages of one name, the best first.
 #[derive(Debug, Default)]
 pub(super) struct Slot<'t> {
-    pub(super) name: Box<str>,
     pub(super) candidates: Vec<Candidate<'t>>,
     /// Where each version begins.
     versions: Vec<usize>,
@@ -69,13 +68,11 @@ impl<'t> Pool<'t> {
         priority: Priority,
         follows_run_exports: bool,
     ) -> Self {
-        let of_platform =
-            |listing: &Listing| listing.subdir == Subdir::NoArch || listing.subdir == platform;
         let channels = (0..upstream.channels.len())
             .map(|channel| {
                 let listings = upstream.listings.iter().enumerate();
                 listings
-                    .filter(|(_, listing)| listing.channel == channel && of_platform(listing))
+                    .filter(|(_, listing)| listing.channel == channel && listing.is_of(platform))
                     .map(|(number, _)| number)
                     .collect()
             })
@@ -243,7 +240,7 @@ impl<'t> Pool<'t> {
             }
             is_owned |= found && self.strict;
         }
-        Slot::new(name, candidates)
+        Slot::new(candidates)
     }
 
     /// Whether a package is what a spec means.
@@ -348,7 +345,7 @@ impl<'t> Pool<'t> {
 }
 
 impl<'t> Slot<'t> {
-    fn new(name: &str, mut candidates: Vec<Candidate<'t>>) -> Self {
+    fn new(mut candidates: Vec<Candidate<'t>>) -> Self {
         // As solvers prefer them: not weighed down, newest, built last.
         candidates.sort_by(|one, other| {
             other
@@ -367,7 +364,6 @@ impl<'t> Slot<'t> {
             }
         }
         Self {
-            name: name.into(),
             candidates,
             versions,
         }

@@ -71,13 +71,11 @@ impl Closure {
         !self.dead.contains_key(&id)
     }
 
-    /// Adds packages of a solution. Whether any was missing.
-    pub(super) fn add_solution(&mut self, ids: impl Iterator<Item = Id>) -> bool {
-        let before = self.kept.len();
+    /// Adds packages of solutions.
+    pub(super) fn add_solutions(&mut self, ids: Vec<Id>) {
         for id in ids {
             self.kept.entry(id).or_insert(Reason::Solution);
         }
-        self.kept.len() > before
     }
 
     fn follow(

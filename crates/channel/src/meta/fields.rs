@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::output::date;
+
 /// The fields of one record. Lists of specs are as they stand there.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'t> {
@@ -172,7 +174,6 @@ fn features(value: Option<&Value>) -> Vec<String> {
 
 /// A time as records have it: old ones in seconds.
 fn milliseconds(value: &Value) -> Option<i64> {
-    const LAST_SECOND: i64 = 253_402_300_799;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a time beyond all bounds is as good as none"
@@ -180,11 +181,7 @@ fn milliseconds(value: &Value) -> Option<i64> {
     let time = value
         .as_i64()
         .or_else(|| value.as_f64().map(|time| time as i64))?;
-    Some(if time > LAST_SECOND {
-        time
-    } else {
-        time.saturating_mul(1000)
-    })
+    Some(date::milliseconds(time))
 }
 
 #[cfg(test)]

@@ -90,11 +90,7 @@ pub(super) fn about(
     if !options.index.outputs.channeldata || options.locked {
         return Ok(about);
     }
-    let mut names: HashSet<&str> = HashSet::new();
-    for (listing, row) in kept.values().flatten() {
-        let file = upstream.listings[*listing].text.file(*row);
-        names.extend(archive::package::split_file_name(file).map(|(name, _, _)| name));
-    }
+    let names = names(kept.values().flatten(), upstream);
     for source in &upstream.channels {
         let Ok(url) = source.url.join("channeldata.json") else {
             continue;
@@ -165,16 +161,21 @@ pub(super) fn subfolder(subdir: &str, rows: &[(usize, u32)], upstream: &Upstream
         let listings = upstream.listings.iter();
         listings.filter(|listing| listing.subdir.as_str() == subdir)
     };
-    let names: HashSet<&str> = rows
-        .iter()
-        .map(|(listing, row)| upstream.listings[*listing].text.file(*row))
-        .filter_map(|file| archive::package::split_file_name(file).map(|(name, _, _)| name))
-        .collect();
     Subfolder {
         name: subdir.to_owned(),
         packages: rows.len(),
-        names: names.len(),
+        names: names(rows.iter(), upstream).len(),
         upstream_packages: of_subdir().map(|listing| listing.whole).sum(),
         upstream_names: of_subdir().map(|listing| listing.all_names).sum(),
     }
+}
+
+/// The names of packages, as their file names have them.
+fn names<'a>(
+    rows: impl Iterator<Item = &'a (usize, u32)>,
+    upstream: &'a Upstream,
+) -> HashSet<&'a str> {
+    rows.map(|(listing, row)| upstream.listings[*listing].text.file(*row))
+        .filter_map(|file| archive::package::split_file_name(file).map(|(name, _, _)| name))
+        .collect()
 }

@@ -9,7 +9,7 @@ use spec::{MetaChannel, PackageSpec, Priority};
 use super::Error;
 use super::candidate::{Id, Pool};
 use super::record;
-use super::upstream::{Listing, Upstream};
+use super::upstream::Upstream;
 
 /// What was solved on both sides, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +163,7 @@ pub(super) fn part(pool: &Pool<'_>, kept: impl Iterator<Item = Id>) -> Vec<Vec<R
     folders.into_values().collect()
 }
 
-/// Where the packages of a solution are in the pool.
+/// Where the packages of solutions are in the pool.
 pub(super) fn places(pool: &Pool<'_>, solution: &BTreeSet<String>) -> Vec<Id> {
     let mut found = Vec::new();
     for (number, slot) in pool.slots().iter().enumerate() {
@@ -186,8 +186,6 @@ fn whole(
     platform: Subdir,
     roots: impl Iterator<Item = String>,
 ) -> Vec<Vec<RepoDataRecord>> {
-    let of_platform =
-        |listing: &&Listing| listing.subdir == platform || listing.subdir == Subdir::NoArch;
     let mut seen: HashSet<String> = HashSet::new();
     let mut open: Vec<String> = roots.collect();
     let mut found: BTreeMap<(usize, u32), RepoDataRecord> = BTreeMap::new();
@@ -198,7 +196,7 @@ fn whole(
             continue;
         }
         for (number, listing) in upstream.listings.iter().enumerate() {
-            if !of_platform(&listing) {
+            if !listing.is_of(platform) {
                 continue;
             }
             for row in listing.names.of(&name) {

@@ -11,6 +11,7 @@ use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::import::repodata::Place;
 use crate::json::Json;
 
 /// Records, and where in the text they are.
@@ -239,16 +240,6 @@ struct Found {
     subdir: Option<String>,
 }
 
-/// Which object is read.
-#[derive(Clone, Copy)]
-enum Place {
-    Top,
-    /// `v3` (CEP 48)
-    Sections,
-    /// Records by file name, or by file name without its extension.
-    Records(Option<Kind>),
-}
-
 struct Level<'a, 't> {
     place: Place,
     text: &'t str,
@@ -297,40 +288,35 @@ impl<'t> Visitor<'t> for Level<'_, 't> {
 
     fn visit_map<M: MapAccess<'t>>(self, mut members: M) -> Result<(), M::Error> {
         while let Some(Key(key)) = members.next_key::<Key<'t>>()? {
-            let inner = match (self.place, &*key) {
-                (Place::Top, "packages" | "packages.conda") => Place::Records(None),
-                (Place::Top, "v3") => Place::Sections,
-                (Place::Sections, "conda") => Place::Records(Some(Kind::Conda)),
-                (Place::Sections, "tar.bz2") => Place::Records(Some(Kind::TarBz2)),
+            if let Some(place) = self.place.below(&key) {
+                members.next_value_seed(Level {
+                    place,
+                    text: self.text,
+                    found: &mut *self.found,
+                })?;
+                continue;
+            }
+            match (self.place, &*key) {
                 (Place::Top, "info") => {
                     let info: serde_json::Value = members.next_value()?;
                     let text = |key: &str| Some(info.get(key)?.as_str()?.to_owned());
                     self.found.base_url = text("base_url");
                     self.found.subdir = text("subdir");
-                    continue;
                 }
                 (Place::Top, "removed") => {
                     let removed: serde_json::Value = members.next_value()?;
                     let files = removed.as_array().into_iter().flatten();
                     let files = files.filter_map(|file| Some(file.as_str()?.to_owned()));
                     self.found.removed.extend(files);
-                    continue;
                 }
                 (Place::Records(kind), _) => {
                     let value: &'t RawValue = members.next_value()?;
                     self.found.record(self.text, key, kind, value);
-                    continue;
                 }
                 _ => {
                     members.next_value::<IgnoredAny>()?;
-                    continue;
                 }
-            };
-            members.next_value_seed(Level {
-                place: inner,
-                text: self.text,
-                found: &mut *self.found,
-            })?;
+            }
         }
         Ok(())
     }

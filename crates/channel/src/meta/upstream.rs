@@ -57,6 +57,13 @@ pub(super) struct Listing {
     pub(super) all_names: usize,
 }
 
+impl Listing {
+    /// Whether machines of a platform use it.
+    pub(super) fn is_of(&self, platform: Subdir) -> bool {
+        self.subdir == platform || self.subdir == Subdir::NoArch
+    }
+}
+
 impl Source {
     /// Whether a spec that names a channel means this one.
     pub(super) fn is(&self, wanted: &Channel) -> bool {
@@ -92,7 +99,7 @@ struct Open {
 
 enum Content {
     Absent,
-    Whole(Text),
+    Whole(Text, Names),
     Sharded {
         index: Index,
         text: Text,
@@ -197,7 +204,8 @@ impl Loader<'_> {
             });
             let text = self.readable(&document, read)?;
             open.revision.add(name, &document);
-            open.content = Content::Whole(text);
+            let names = text.names();
+            open.content = Content::Whole(text, names);
             break;
         }
         Ok(open)
@@ -266,32 +274,20 @@ impl Loader<'_> {
     ) -> Result<(), Error> {
         let mut seen: HashSet<String> = HashSet::new();
         let mut frontier: Vec<String> = roots.to_vec();
-        let whole: HashMap<usize, Names> = folders
-            .iter()
-            .enumerate()
-            .filter_map(|(number, open)| match &open.content {
-                Content::Whole(text) => Some((number, text.names())),
-                _ => None,
-            })
-            .collect();
         while !frontier.is_empty() {
             frontier.retain(|name| !name.starts_with("__") && seen.insert(name.clone()));
             let mut next = BTreeSet::new();
-            for number in 0..folders.len() {
-                let of_platform = [platform, Subdir::NoArch].contains(&folders[number].subdir);
-                if !of_platform {
-                    continue;
-                }
-                match &folders[number].content {
+            let of_platform = |open: &&mut Open| [platform, Subdir::NoArch].contains(&open.subdir);
+            for open in folders.iter_mut().filter(of_platform) {
+                match &open.content {
                     Content::Absent => {}
-                    Content::Whole(text) => {
-                        let names = &whole[&number];
+                    Content::Whole(text, names) => {
                         for row in frontier.iter().flat_map(|name| names.of(name)) {
                             self.asked_for(text.record(*row), &mut next);
                         }
                     }
                     Content::Sharded { .. } => {
-                        self.shards(channels, &mut folders[number], &frontier, &mut next)?;
+                        self.shards(channels, open, &frontier, &mut next)?;
                     }
                 }
             }
@@ -395,16 +391,16 @@ impl Loader<'_> {
     /// Adds what a folder has to the whole.
     fn close(&self, open: Open, upstream: &mut Upstream) -> Result<(), Error> {
         let mut revision = open.revision;
-        let (text, base, whole, all_names) = match open.content {
+        let (text, names, base, whole, all_names) = match open.content {
             Content::Absent => return Ok(()),
-            Content::Whole(text) => {
+            Content::Whole(text, names) => {
                 let base = text.base_url.clone();
-                let count = text.len();
-                (text, base, Some(count), None)
+                let (records, all_names) = (text.len(), names.len());
+                (text, names, base, Some(records), all_names)
             }
             Content::Sharded { index, text, .. } => {
-                let names = index.shards.len();
-                (text, index.base_url, None, Some(names))
+                let names = text.names();
+                (text, names, index.base_url, None, index.shards.len())
             }
         };
         let told =
@@ -435,12 +431,11 @@ impl Loader<'_> {
                 break;
             }
         }
-        let names = text.names();
         upstream.revisions.push(revision);
         upstream.listings.push(Listing {
             channel: open.channel,
             subdir: open.subdir,
-            all_names: all_names.unwrap_or(names.len()),
+            all_names,
             names,
             text,
             base_url,

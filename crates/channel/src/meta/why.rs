@@ -1,11 +1,14 @@
 //! Why a package is in a meta-channel, or is not.
 
+use std::collections::BTreeSet;
+
 use conda::MatchSpec;
 use fetch::Client;
 use spec::{Keep, MetaChannel};
 
 use super::candidate::Id;
 use super::closure::{Asker, Reason};
+use super::spec_table::SpecId;
 use super::{Compiled, Cut, Error, Options, ReportTo};
 
 /// What is told of one platform.
@@ -53,9 +56,10 @@ pub fn why(
         let mut packages = Vec::new();
         if let Some(name) = &name {
             let slot = one.pool.slot(name, &rules);
+            let asked = one.asked(name);
             for id in one.pool.ids().filter(|id| id.slot == slot) {
                 if one.pool.fits(wanted, one.pool.get(id)) {
-                    packages.push(one.tell(&upstream, id));
+                    packages.push(one.tell(&upstream, &asked, id));
                 }
             }
         }
@@ -68,7 +72,7 @@ pub fn why(
 }
 
 impl Compiled<'_> {
-    fn tell(&self, upstream: &super::Upstream, id: Id) -> Told {
+    fn tell(&self, upstream: &super::Upstream, asked: &BTreeSet<SpecId>, id: Id) -> Told {
         let candidate = self.pool.get(id);
         let listing = self.pool.listing(candidate);
         let way = self.way(id);
@@ -78,7 +82,7 @@ impl Compiled<'_> {
             (None, None, Some(spec)) => {
                 Some(Cut::DeadEnd(self.pool.specs.get(spec).text.to_string()))
             }
-            (None, None, None) if self.is_selected(id) => Some(Cut::Keep),
+            (None, None, None) if self.is_selected(asked, id) => Some(Cut::Keep),
             (None, None, None) => Some(Cut::Unreached),
         };
         Told {
@@ -89,20 +93,22 @@ impl Compiled<'_> {
         }
     }
 
-    /// Whether any spec of what stays means a package.
-    fn is_selected(&self, id: Id) -> bool {
-        let name = &self.pool.slots()[id.slot as usize].name;
+    /// The specs of what stays, and of the definition, that are about a name.
+    fn asked(&self, name: &str) -> BTreeSet<SpecId> {
         let kept = self.closure.kept().keys().map(|kept| self.pool.get(*kept));
         let asked = kept.flat_map(|kept| kept.depends.iter().chain(&kept.besides));
-        let asked: std::collections::HashSet<_> = asked.chain(&self.roots).collect();
-        asked.into_iter().any(|spec| {
-            let spec = self.pool.specs.get(*spec);
-            let is_one = spec.name == *name;
-            let fits = || {
-                let meaning = spec.meaning.as_ref();
-                meaning.is_none_or(|spec| self.pool.fits(spec, self.pool.get(id)))
-            };
-            is_one && fits()
+        asked
+            .chain(&self.roots)
+            .copied()
+            .filter(|spec| &*self.pool.specs.get(*spec).name == name)
+            .collect()
+    }
+
+    /// Whether any of these specs means a package.
+    fn is_selected(&self, asked: &BTreeSet<SpecId>, id: Id) -> bool {
+        asked.iter().any(|spec| {
+            let meaning = self.pool.specs.get(*spec).meaning.as_ref();
+            meaning.is_none_or(|spec| self.pool.fits(spec, self.pool.get(id)))
         })
     }
 

@@ -17,6 +17,15 @@ pub(crate) fn seconds(timestamp: i64) -> i64 {
     }
 }
 
+/// The same in milliseconds.
+pub(crate) fn milliseconds(timestamp: i64) -> i64 {
+    if timestamp > LAST_SECOND {
+        timestamp
+    } else {
+        timestamp.saturating_mul(1000)
+    }
+}
+
 /// `2023-11-14`. Times that have no such form print nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Day(pub(crate) i64);

@@ -95,10 +95,7 @@ fn identity(record: &str) -> Option<(String, String, i64)> {
             _ => {}
         }
     }
-    // A time in seconds is smaller than the same in milliseconds.
-    if timestamp == date::seconds(timestamp) {
-        timestamp = timestamp.saturating_mul(1000);
-    }
+    let timestamp = date::milliseconds(timestamp);
     Some((name?.into_owned(), version?.into_owned(), timestamp))
 }
 
