@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use archive::digest::{Hasher, Sha256};
+use archive::digest::Sha256;
 
 use crate::Error;
-use crate::cache::{self, Cache, Home, State};
-use crate::hotfix::{self, Generator};
+use crate::cache::{self, Cache, Home};
+use crate::hotfix::Generator;
 use crate::import::{Given, Source};
-use crate::lock::{Lock, Owner};
+use crate::lock::Lock;
 use crate::output::current::Pins;
 use crate::place::{Location, Place};
 use crate::publish::{self, Folder};
@@ -20,6 +20,7 @@ use only::Only;
 use update::{Platform, Scope};
 
 mod attestations;
+mod event;
 mod import;
 mod listing;
 mod make;
@@ -31,120 +32,16 @@ mod pages;
 mod published;
 mod quarantine;
 mod records;
+mod revision;
 mod shards;
 mod share;
 #[cfg(test)]
 mod tests;
 mod update;
 
+pub use event::{Event, Report, Skipped, Subdir};
 pub use listing::SUBDIRS;
 pub use options::{ChannelRelations, DEFAULT_ZSTD_LEVEL, Options, Outputs};
-
-/// Changes when the same packages and options come to other files.
-const FORM: &str = "1";
-
-/// What happens while a channel is indexed. Packages come in no particular order.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// Another process has the channel, and is waited for.
-    Waiting {
-        /// Who.
-        owner: &'a Owner,
-    },
-    /// The cache was damaged or of another version, and everything is read again.
-    CacheLost,
-    /// What others know was taken over.
-    Imported {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// Where it stood.
-        path: &'a std::path::Path,
-        /// Of how many packages.
-        packages: usize,
-    },
-    /// The folders are listed.
-    Listed {
-        /// How many packages will be read.
-        packages: usize,
-    },
-    /// A package was read.
-    Indexed {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// The file name.
-        file: &'a str,
-    },
-    /// A package is left out.
-    Skipped {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// The file name.
-        file: &'a str,
-        /// Why.
-        reason: &'a str,
-    },
-    /// A package says that it was built later than now (CEP 47).
-    Future {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// The file name.
-        file: &'a str,
-    },
-    /// A file that the user may have written is not replaced by what was made.
-    Kept {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// The file name.
-        file: &'a str,
-    },
-    /// All packages of a name are so much that conda up to 26.7.0 refuses their shard.
-    LargeShard {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// The name.
-        name: &'a str,
-        /// The shard's length before compression, in bytes.
-        size: usize,
-    },
-    /// The files of a platform are in place.
-    Published {
-        /// The platform's folder.
-        subdir: &'a str,
-        /// Whether any is another than before.
-        changed: bool,
-    },
-}
-
-/// What indexing came to.
-#[derive(Debug)]
-pub struct Report {
-    /// The platforms, sorted by name.
-    pub subdirs: Vec<Subdir>,
-}
-
-/// What indexing one platform came to.
-#[derive(Debug)]
-pub struct Subdir {
-    /// The folder's name.
-    pub name: String,
-    /// How many packages are in the repodata.
-    pub packages: usize,
-    /// How many were read; of the others it was known what they are.
-    pub read: usize,
-    /// What is not, sorted by file name.
-    pub skipped: Vec<Skipped>,
-    /// Whether any file was written.
-    pub changed: bool,
-}
-
-/// A package that is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// The file name; what of it is not UTF-8 is replaced.
-    pub file: String,
-    /// Why.
-    pub reason: String,
-}
 
 /// What the parts of one run share.
 struct Context<'a> {
@@ -344,9 +241,9 @@ fn run(
     let of_channel = Memory::load(context, cache, "")?;
     let revisions: Vec<_> = platforms
         .iter()
-        .map(|platform| revision(context, platform))
+        .map(|platform| revision::of_platform(context, platform))
         .collect();
-    let of_all = of_all(context, &revisions, &platforms);
+    let of_all = revision::of_all(context, &revisions, &platforms);
     let is_fresh = |(memory, revision): (&Memory, &Sha256), place: &Place| {
         memory.revision == Some(*revision)
             && !context.runs_a_script()
@@ -562,69 +459,4 @@ fn names(place: &Place) -> Result<Vec<String>, Error> {
 fn memories(context: &Context<'_>, cache: &Cache) -> Result<Vec<Memory>, Error> {
     let load = |name: &String| Memory::load(context, cache, name).map_err(Error::from);
     context.subdirs.iter().map(load).collect()
-}
-
-/// One digest of what the channel's own files are made of.
-fn of_all(context: &Context<'_>, revisions: &[Sha256], platforms: &[Platform]) -> Sha256 {
-    let mut hasher = Hasher::new();
-    for (revision, platform) in revisions.iter().zip(platforms) {
-        hasher.update(&revision.0);
-        for skipped in platform.skipped.values() {
-            hasher.update(format!("{skipped:?}").as_bytes());
-        }
-    }
-    let notices = context.channel.stat(notices::FILE);
-    hasher.update(format!("{notices:?}").as_bytes());
-    hasher.finish().sha256
-}
-
-/// One digest of all that a platform's files are made of, but for what a script may say.
-fn revision(context: &Context<'_>, platform: &Platform) -> Sha256 {
-    let mut hasher = Hasher::new();
-    let options = context.options;
-    let told = format!(
-        "{FORM} {} {:?} {:?} {:?} {:?} {} {:?}",
-        env!("CARGO_PKG_VERSION"),
-        options.outputs,
-        options.base_url,
-        options.channel_relations,
-        options.channel_name,
-        options.zstd_level,
-        context.pins,
-    );
-    hasher.update(told.as_bytes());
-    let own = context.channel.at(&platform.name);
-    memory::add_file(&mut hasher, &own, hotfix::FILE);
-    let generator = match &context.generator {
-        Some(Generator::Package(path, _) | Generator::Script(path) | Generator::Rules(path, _)) => {
-            Some(path.as_path())
-        }
-        None => None,
-    };
-    if let Some(path) = generator {
-        memory::add_path(&mut hasher, path, 0);
-    }
-    for (file, known) in &platform.files {
-        if known.state != State::Unusable {
-            hasher.update(file.as_bytes());
-            hasher.update(&[
-                0,
-                u8::from(known.wanted.run_exports),
-                u8::from(known.wanted.details),
-            ]);
-            for number in [known.stat.size, known.stat.inode] {
-                hasher.update(&number.to_le_bytes());
-            }
-            hasher.update(&known.stat.mtime_ns.to_le_bytes());
-            hasher.update(&known.mark.sum.to_le_bytes());
-            if options.outputs.indexed_timestamp {
-                hasher.update(&known.indexed_ms.to_le_bytes());
-            }
-        }
-    }
-    for (file, digest) in &platform.attestations {
-        hasher.update(file.as_bytes());
-        hasher.update(digest.as_bytes());
-    }
-    hasher.finish().sha256
 }

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use archive::package::split_file_name;
 
 use super::memory::{self, Memory};
+use super::revision::FORM;
 use super::update::{Platform, Scope, place};
-use super::{Context, FORM, Options, SUBDIRS};
+use super::{Context, Options, SUBDIRS};
 use crate::Error;
 use crate::cache::{self, Cache, Known, State};
 use crate::hotfix;
