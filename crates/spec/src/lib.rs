@@ -33,6 +33,8 @@ mod source;
 pub use condarc::{Condarc, Node};
 pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
 pub use error::{Diagnostic, Error, Warning};
-pub use meta_channel::{Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority};
+pub use meta_channel::{
+    Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority, Question,
+};
 pub use outputs::{BuildOutput, HashAlgorithm, TextErrors};
 pub use requirement::PackageSpec;

@@ -8,6 +8,9 @@ use conda::{PackageName, Subdir};
 use crate::error::{Error, Warning};
 use crate::requirement::PackageSpec;
 
+pub use question::Question;
+
+mod question;
 mod read;
 #[cfg(test)]
 mod tests;

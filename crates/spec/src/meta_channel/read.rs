@@ -310,15 +310,20 @@ fn newer<'t>(source: &mut Source<'t>, key: &str, value: &Value<'t>) -> Option<Ne
         DeValue::Datetime(date) => date.to_string(),
         _ => source.line(key, value)?,
     };
-    let found = instant(&text)
-        .map(Newer::Than)
-        .or_else(|| age(&text).map(Newer::ThanAgo));
+    let found = newer_of(&text);
     if found.is_none() {
         let message = format!("`{key}` is {}, which is no date", quote(&text));
         let advice = "write a day (\"2026-06-01\"), an instant (\"2026-06-01T12:00:00Z\") or an age (\"14d\")";
         source.error(value.span(), message, Some(advice.to_owned()));
     }
     found
+}
+
+/// A day, an instant or an age.
+pub(super) fn newer_of(text: &str) -> Option<Newer> {
+    instant(text)
+        .map(Newer::Than)
+        .or_else(|| age(text).map(Newer::ThanAgo))
 }
 
 /// `14d` or `36h`, in milliseconds.
