@@ -14,3 +14,5 @@ mod repack;
 mod repack_wheels;
 mod serve;
 mod support;
+mod transfer;
+mod verify;

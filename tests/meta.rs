@@ -429,3 +429,48 @@ fn server_shard(channel: &Path) -> String {
     let name = wanted.file_name().unwrap_or_default();
     format!("/{}", name.to_string_lossy())
 }
+
+#[test]
+fn a_page_tells_what_is_in_it_and_why() {
+    let place = Place::new();
+    let server = Server::start(&publish(&place, "forge", &forge()));
+    let spec = definition(&place, &[server.url()], "");
+    let build = || run(&mut command(&place, "build", &spec, &[])).succeeds();
+    build();
+    let path = place.join("www/mine/about.html");
+    let page = fs::read_to_string(&path).expect("a page");
+    for told in [
+        "<h1>About mine</h1>",
+        "Compiled from http://127.0.0.1",
+        "last changed <time",
+        "<rect class=\"after\"",
+        "the definition asks for <code>app</code>",
+        ">app</a> asks for <code>lib &gt;=2</code>",
+        "href=\"packages/zlib.html\"",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(!page.contains("unasked"));
+    let index = fs::read_to_string(place.join("www/mine/index.html")).expect("a page");
+    assert!(index.contains("href=\"about.html\""));
+    // Nothing is written again, however much later.
+    let before = fs::metadata(&path)
+        .expect("a page")
+        .modified()
+        .expect("a time");
+    build();
+    assert_eq!(
+        fs::metadata(&path)
+            .expect("a page")
+            .modified()
+            .expect("a time"),
+        before
+    );
+    let shorter = definition(&place, &[server.url()], "exclude.names = [\"zlib\"]");
+    run(&mut command(&place, "build", &shorter, &[])).succeeds();
+    assert!(
+        !fs::read_to_string(&path)
+            .expect("a page")
+            .contains("zlib.html")
+    );
+}

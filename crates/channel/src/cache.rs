@@ -8,6 +8,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use fetch::postgres::{Changes, Database, Table};
+use rayon::prelude::*;
 
 use crate::scan::{Stat, Wanted};
 use crate::scanned::Scanned;
@@ -96,6 +97,9 @@ enum Tables {
     File(Store),
     Database(Box<Database>),
 }
+
+/// Takes file name, record and `run_exports` of a package.
+type TakeTexts<'a, T> = dyn Fn(&mut T, &str, &str, Option<&str>) + Sync + 'a;
 
 /// A set of changes that is there as a whole after a crash, or not at all.
 pub(crate) struct Batch<'a> {
@@ -206,19 +210,55 @@ impl Cache {
         }
     }
 
-    /// Hands the texts of all packages of a platform on, sorted by name: file name, record,
-    /// `run_exports`.
-    pub(crate) fn records(
+    /// The texts of all packages of a platform, sorted by name, in parts that begin at the names in `bounds`: what
+    /// `take` makes of file name, record and `run_exports`. A file's parts are read side by side.
+    pub(crate) fn records<T: Default + Send>(
         &self,
         subdir: &str,
-        take: &mut dyn FnMut(&str, &str, Option<&str>),
-    ) -> Result<(), Error> {
-        self.range(Table::Packages, subdir, &mut |name, value| {
-            if let Some((record, run_exports)) = codec::texts(name, value)? {
-                take(name, record, run_exports);
+        bounds: &[&str],
+        take: &TakeTexts<'_, T>,
+    ) -> Result<Vec<T>, Error> {
+        let folder = format!("{subdir}/");
+        let mut edges: Vec<_> = bounds
+            .iter()
+            .map(|name| format!("{folder}{name}"))
+            .collect();
+        edges.insert(0, folder.clone());
+        // `0` comes after the slash.
+        edges.push(format!("{subdir}0"));
+        let make = |part: &mut T, key: &str, value: &[u8]| {
+            let name = key.strip_prefix(&folder).ok_or(Error::Damaged)?;
+            if let Some((record, run_exports)) = codec::texts(name, value).ok_or(Error::Damaged)? {
+                take(part, name, record, run_exports);
             }
-            Some(())
-        })
+            Ok(())
+        };
+        let parts = edges.windows(2).filter_map(|edges| match edges {
+            [start, end] => Some((start.as_str(), end.as_str())),
+            _ => None,
+        });
+        match &self.tables {
+            Tables::File(store) => {
+                let parts: Vec<_> = parts.collect();
+                let read = |bounds: &(&str, &str)| {
+                    let mut part = T::default();
+                    store.range(Table::Packages, *bounds, &mut |key, value| {
+                        make(&mut part, key, value)
+                    })?;
+                    Ok(part)
+                };
+                parts.par_iter().map(read).collect()
+            }
+            Tables::Database(database) => parts
+                .map(|bounds| {
+                    let mut part = T::default();
+                    database.range(Table::Packages, bounds, &mut |key, value| {
+                        make(&mut part, key, value)
+                    })?;
+                    Ok(part)
+                })
+                .collect(),
+        }
     }
 
     /// What the cache tells of one file.

@@ -178,3 +178,14 @@ pub enum Unusable {
         source: json::Error,
     },
 }
+
+/// An error with the causes below it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.extend([": ", &error.to_string()]);
+        next = error.source();
+    }
+    text
+}

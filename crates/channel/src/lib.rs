@@ -13,11 +13,15 @@ mod index;
 mod json;
 mod lock;
 pub mod meta;
+mod origins;
 mod output;
 mod place;
 mod publish;
 mod scan;
 mod scanned;
+mod text;
+pub mod transfer;
+pub mod verify;
 mod yaml;
 
 pub use base_url::BaseUrl;
@@ -31,4 +35,5 @@ pub use index::{
 };
 pub use json::{Error as JsonError, Json};
 pub use lock::{Error as LockError, Owner};
+pub use origins::Origins;
 pub use place::Location;

@@ -30,18 +30,19 @@ mod given;
 mod lock;
 mod mirror;
 mod output;
+mod page;
 mod proof;
 mod record;
 mod rules;
 mod spec_table;
 #[cfg(test)]
 mod tests;
-mod text;
 mod upstream;
 mod why;
 
 pub use error::Error;
 pub use mirror::Plan;
+pub use mirror::place;
 pub use proof::{Outcome, Proof};
 pub use rules::Cut;
 pub use why::{Answer, Told, why};
@@ -66,6 +67,9 @@ pub struct Options {
     pub proof: bool,
     /// Whether nothing is written or mirrored.
     pub plan: bool,
+    /// Whether a server of ours stands before the channel, so that packages can be asked for there wherever they
+    /// come from.
+    pub served: bool,
     /// The time of the build, in milliseconds since 1970, for `exclude_newer` as an age.
     pub now_ms: i64,
     /// How the channel is written; base URL, stage and platforms are the compiler's.
@@ -174,14 +178,23 @@ pub fn build(
         return Ok(result);
     }
     let base_url = match definition.mirror {
-        Mirror::None => BaseUrl::Platforms(output::base_urls(&kept, &upstream)?),
+        Mirror::None => BaseUrl::Platforms(output::base_urls(&kept, &upstream, options.served)?),
         Mirror::OnDemand | Mirror::Full => BaseUrl::Here,
     };
     if definition.mirror == Mirror::Full {
         result.plan.fetch(client, &folder, report)?;
     }
     let about = output::about(&kept, &upstream, client, options, report)?;
+    output::origins(&kept, &upstream, definition.mirror, &folder)?;
     result.changed = output::write(&kept, &upstream, &about, base_url, &folder, options, report)?;
+    page::write(
+        definition,
+        &upstream,
+        &compiled,
+        &result.subdirs,
+        (&folder, result.changed),
+        options,
+    )?;
     if definition.mirror == Mirror::Full {
         mirror::withdraw(
             &folder,

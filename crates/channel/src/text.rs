@@ -1,4 +1,4 @@
-//! The records of one platform's folder upstream, as text that is taken apart no further than where each
+//! The records of one platform's folder, as text that is taken apart no further than where each
 //! record begins and ends: 600,000 of them take little more than the file that they stand in.
 
 use std::borrow::Cow;
@@ -16,13 +16,13 @@ use crate::json::Json;
 
 /// Records, and where in the text they are.
 #[derive(Debug, Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     whole: String,
     rows: Vec<Row>,
     /// `info.base_url` (CEP 15).
-    pub(super) base_url: Option<String>,
+    pub(crate) base_url: Option<String>,
     /// `info.subdir`.
-    pub(super) subdir: Option<String>,
+    pub(crate) subdir: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,13 +33,13 @@ struct Row {
 
 /// The rows of each name.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     rows: HashMap<Box<str>, Vec<u32>>,
 }
 
 impl Text {
     /// Takes a `repodata.json` apart.
-    pub(super) fn parse(text: String) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: String) -> Result<Self, serde_json::Error> {
         let mut found = Found::default();
         let mut reader = serde_json::Deserializer::from_str(&text);
         Level {
@@ -110,7 +110,7 @@ impl Text {
     }
 
     /// Adds a record that came from a shard.
-    pub(super) fn push(&mut self, file: &str, record: &Json) {
+    pub(crate) fn push(&mut self, file: &str, record: &Json) {
         let start = self.whole.len();
         self.whole.push_str(file);
         let middle = self.whole.len();
@@ -123,24 +123,24 @@ impl Text {
     }
 
     /// How many records there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// The file name of a row.
-    pub(super) fn file(&self, row: u32) -> &str {
+    pub(crate) fn file(&self, row: u32) -> &str {
         let row = self.rows.get(row as usize);
         row.map_or("", |row| of(&self.whole, row.file))
     }
 
     /// The record of a row, as it stood there.
-    pub(super) fn record(&self, row: u32) -> &str {
+    pub(crate) fn record(&self, row: u32) -> &str {
         let row = self.rows.get(row as usize);
         row.map_or("", |row| of(&self.whole, row.record))
     }
 
     /// The rows by the name of their packages.
-    pub(super) fn names(&self) -> Names {
+    pub(crate) fn names(&self) -> Names {
         let mut rows: HashMap<Box<str>, Vec<u32>> = HashMap::new();
         let mut add = |name: Cow<'_, str>, found: Vec<u32>| match rows.get_mut(&*name) {
             Some(known) => known.extend(found),
@@ -168,12 +168,12 @@ impl Text {
 
 impl Names {
     /// The rows of one name.
-    pub(super) fn of(&self, name: &str) -> &[u32] {
+    pub(crate) fn of(&self, name: &str) -> &[u32] {
         self.rows.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How many names there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 }

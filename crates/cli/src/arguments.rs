@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use conda::Subdir;
 use url::Url;
 
+pub(crate) mod channel;
 pub(crate) mod serve;
 
 const INSTALLER_EXAMPLES: &str = "\
@@ -53,27 +54,6 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or definition, 4 damaged or wrong bytes.";
 
-const CHANNEL_BUILD_EXAMPLES: &str = "\
-Examples:
-  archiconda channel build channels/archiconda.toml --output-dir www
-      www/archiconda: what the definition's roots can need, for all its platforms
-  archiconda channel build my.toml --plan
-      what would stay, and what a mirror would have to fetch; nothing is written
-  archiconda channel build my.toml --strict --json
-      exit code 3 if a root has another solution than on the whole channels
-  archiconda channel build my.toml --locked
-      the same channel again, from what the lock names
-
-Exit codes: 0 done, 1 failed, 2 wrong usage or definition, 3 no solution, 4 damaged or wrong bytes.";
-
-const CHANNEL_WHY_EXAMPLES: &str = "\
-Examples:
-  archiconda channel why channels/archiconda.toml openssl
-      for each openssl, who needs it or why it is left out
-  archiconda channel why channels/archiconda.toml \"numpy <2\" --platform linux-aarch64 --json
-
-Exit codes: 0 done, 1 failed or no such package, 2 wrong usage or definition.";
-
 /// Makes and serves conda distributions, for any CPU from any host.
 #[derive(Debug, Parser)]
 #[command(
@@ -103,100 +83,15 @@ pub(crate) enum Command {
     /// Make a channel of a folder of packages.
     #[command(after_help = INDEX_EXAMPLES, args_override_self = true)]
     Index(Box<Index>),
-    /// Compile meta-channels: channels merged, cut to what is needed, and proved.
+    /// Compile, verify and carry channels.
     #[command(subcommand)]
-    Channel(Box<Channel>),
+    Channel(Box<channel::Channel>),
     /// Make a bootstrap channel of Debian packages and Python wheels.
     #[command(after_help = REPACK_EXAMPLES)]
     Repack(Box<Repack>),
     /// Serve channels over HTTP.
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Serve>),
-}
-
-/// The commands of `archiconda channel`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Channel {
-    /// Build a meta-channel from its definition.
-    #[command(after_help = CHANNEL_BUILD_EXAMPLES)]
-    Build(ChannelBuild),
-    /// Tell why packages are in a meta-channel, or are not.
-    #[command(after_help = CHANNEL_WHY_EXAMPLES)]
-    Why(ChannelWhy),
-}
-
-/// Options of `archiconda channel build`.
-#[derive(Debug, Args)]
-pub(crate) struct ChannelBuild {
-    #[command(flatten)]
-    pub(crate) definition: Definition,
-    /// Where the channel is written, in a folder of its name.
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub(crate) output_dir: PathBuf,
-    /// Say what would stay and what would be fetched; write nothing.
-    #[arg(long, visible_alias = "dry-run")]
-    pub(crate) plan: bool,
-    /// End with 3 if a root or a set has another solution than on the whole channels, unless the definition
-    /// cuts for it, or has none.
-    #[arg(long, conflicts_with = "no_proof")]
-    pub(crate) strict: bool,
-    /// Do not solve roots and sets on both sides.
-    #[arg(long)]
-    pub(crate) no_proof: bool,
-    /// How long a package or a shard stays that nothing names any more, like 36h or 7d.
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
-    pub(crate) grace: Duration,
-    /// How long to wait for another process that writes the channel; 0 to fail at once.
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
-    pub(crate) wait: Duration,
-    #[command(flatten)]
-    pub(crate) outputs: Outputs,
-    /// The level of .zst files.
-    #[arg(long, value_name = "LEVEL", default_value_t = channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
-    pub(crate) zst_level: i32,
-    /// Threads that compress [default: one for each processor].
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    pub(crate) threads: usize,
-}
-
-/// Options of `archiconda channel why`.
-#[derive(Debug, Args)]
-pub(crate) struct ChannelWhy {
-    #[command(flatten)]
-    pub(crate) definition: Definition,
-    /// The packages: a name or a match spec.
-    #[arg(value_name = "NAME")]
-    pub(crate) wanted: String,
-}
-
-/// What all commands have in common that read a meta-channel's definition.
-#[derive(Debug, Args)]
-pub(crate) struct Definition {
-    /// The meta-channel's definition, a TOML file (docs/channel.md).
-    pub(crate) spec: PathBuf,
-    /// A platform to compile for, instead of the definition's; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
-    pub(crate) platform: Vec<Subdir>,
-    /// The lock [default: beside the definition, with the suffix .lock].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) lock: Option<PathBuf>,
-    /// Compile from what the lock names, and fail if that cannot be had.
-    #[arg(long)]
-    pub(crate) locked: bool,
-    #[command(flatten)]
-    pub(crate) network: Network,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
 }
 
 /// How channels are reached.
@@ -219,6 +114,12 @@ pub(crate) struct Network {
     /// several times.
     #[arg(long, value_name = "URL=URL", value_parser = mirror)]
     pub(crate) mirror: Vec<(Url, Url)>,
+    /// How many packages come from one server at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_per_host: u16,
+    /// How many bytes of packages come in a second, like 500K or 20M [default: as many as come].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) limit_rate: Option<u64>,
     /// Use only what is in the cache or in local folders.
     #[arg(long)]
     pub(crate) offline: bool,
@@ -330,7 +231,7 @@ pub(crate) struct Index {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub(crate) wait: Duration,
     /// The level of .zst files.
-    #[arg(long, value_name = "LEVEL", default_value_t = channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+    #[arg(long, value_name = "LEVEL", default_value_t = ::channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) zst_level: i32,
     /// Where the cache is: in a file of the channel (sqlite3, as conda-index calls it), or in a database that several
     /// processes share (postgresql, or its URL).
@@ -512,6 +413,28 @@ fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map_err(|_| "expected a number of seconds".to_owned())
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()))
+}
+
+/// A number, and `K`, `M`, `G` or `T` for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let unit = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("expected a size like 500M or 4G".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a size like 500M or 4G".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "that is too much".to_owned())
 }
 
 /// A number and `s`, `m`, `h` or `d`; without one, seconds.

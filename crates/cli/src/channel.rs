@@ -1,4 +1,5 @@
-//! `archiconda channel`: builds meta-channels, and tells why packages are in them or not.
+//! `archiconda channel`: builds meta-channels, and tells why packages are in them or not; what else is done with
+//! channels is in `verify` and `transfer`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,17 +13,23 @@ use conda::{MatchSpec, ParseMatchSpecOptions};
 use serde_json::{Value, json};
 use spec::MetaChannel;
 
-use crate::arguments::{Channel, ChannelBuild, ChannelWhy, Definition};
+use crate::arguments::channel::{Channel, ChannelBuild, ChannelWhy, Definition};
 use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, megabytes};
 use crate::{index, network};
+
+mod transfer;
+mod verify;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Channel) -> Result<Exit, Failure> {
     match arguments {
         Channel::Build(arguments) => build(arguments),
         Channel::Why(arguments) => why(arguments),
+        Channel::Verify(arguments) => verify::run(arguments),
+        Channel::Export(arguments) => transfer::export(arguments),
+        Channel::Import(arguments) => transfer::import(arguments),
     }
 }
 
@@ -146,6 +153,7 @@ fn options(asked: &Definition) -> Result<Options, Failure> {
         locked: asked.locked,
         proof: true,
         plan: true,
+        served: false,
         now_ms: seconds.map_or(now_ms, |seconds| seconds.saturating_mul(1000)),
         index: ::channel::Options::default(),
     })

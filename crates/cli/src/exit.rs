@@ -83,6 +83,26 @@ impl From<channel::meta::Error> for Failure {
     }
 }
 
+impl From<channel::verify::Error> for Failure {
+    fn from(error: channel::verify::Error) -> Failure {
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_usage(), Exit::Usage),
+        ]);
+        Failure::new(exit, error)
+    }
+}
+
+impl From<channel::transfer::Error> for Failure {
+    fn from(error: channel::transfer::Error) -> Failure {
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_usage(), Exit::Usage),
+        ]);
+        Failure::new(exit, error)
+    }
+}
+
 impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
         Failure::new(first(&[(error.is_integrity(), Exit::Integrity)]), error)

@@ -107,6 +107,7 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
             .unwrap_or_else(fetch::default_cache_dir),
         subdirs: arguments.subdir.clone(),
         channel_name: arguments.channel_name.clone(),
+        has_about: false,
         patch_generator: arguments.patch_generator.clone(),
         current_index_versions: arguments.current_index_versions_file.clone(),
         base_url: arguments

@@ -26,6 +26,9 @@ pub(crate) fn client(network: &Network) -> Result<(Client, PathBuf), Failure> {
         offline: network.offline,
         channel_alias: network.channel_alias.clone(),
         mirrors: mirrors(network),
+        per_host: usize::from(network.max_per_host),
+        concurrency: usize::from(network.max_per_host).max(defaults.concurrency),
+        rate: network.limit_rate,
         ..defaults
     })?;
     Ok((client, cache_dir))

@@ -107,6 +107,20 @@ impl Progress {
         );
     }
 
+    /// Starts a bar that counts bytes.
+    pub(crate) fn bytes(&self, verb: &'static str, length: u64) {
+        self.start(
+            verb,
+            "{prefix:>8} [{bar:24}] {bytes}/{total_bytes} {binary_bytes_per_sec} {wide_msg}",
+            length,
+        );
+    }
+
+    /// Moves a bar that counts bytes.
+    pub(crate) fn more(&self, bytes: u64) {
+        self.with_bar(|bar| bar.inc(bytes));
+    }
+
     /// Moves the bar by one; `name` is what was done.
     pub(crate) fn one(&self, name: &str) {
         self.with_bar(|bar| {

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::credentials::Credentials;
 use crate::http::{self, RetryReports};
+use crate::pace::Pace;
 use crate::retry::Policy;
 use crate::store::Store;
 use crate::{Cause, Error, channel};
@@ -30,6 +31,10 @@ pub struct Options {
     pub channel_alias: Url,
     /// How many requests are made at once; at least 1.
     pub concurrency: usize,
+    /// How many packages come from one server at once; at least 1.
+    pub per_host: usize,
+    /// How many bytes of packages come in a second, all together.
+    pub rate: Option<u64>,
     /// Servers that are asked instead of the ones whose URLs begin so.
     pub mirrors: HashMap<Url, Vec<Url>>,
     /// A credential file in rattler's format, asked before the default ones.
@@ -57,6 +62,7 @@ pub struct Client {
     pub(crate) credentials: Credentials,
     pub(crate) retry_reports: RetryReports,
     pub(crate) store: Store,
+    pub(crate) pace: Pace,
     runtime: Option<Runtime>,
 }
 
@@ -66,7 +72,9 @@ impl Default for Options {
             cache_dir: default_cache_dir(),
             offline: false,
             channel_alias: default_alias(),
-            concurrency: 8,
+            concurrency: 16,
+            per_host: 8,
+            rate: None,
             mirrors: HashMap::new(),
             auth_file: None,
             connect_timeout: Duration::from_secs(15),
@@ -124,6 +132,7 @@ impl Client {
             .finish();
         Ok(Self {
             store: Store::new(options.cache_dir.join("packages")),
+            pace: Pace::new(options.per_host, options.rate),
             options,
             plain,
             packages,

@@ -130,6 +130,7 @@ impl Transfer<'_> {
         if position > 0 && self.wanted.size == Some(position) {
             return Ok(());
         }
+        let _place = self.client.pace.enter(&self.wanted.url).await;
         let mut request = self
             .client
             .packages
@@ -216,6 +217,7 @@ impl Transfer<'_> {
                     },
                 }));
             }
+            self.client.pace.take(piece.len() as u64).await;
             self.partial.append(&piece).map_err(Failure::Final)?;
             (self.report)(Event::PackageBytes {
                 file_name: &self.wanted.file_name,

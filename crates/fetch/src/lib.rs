@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod http;
 mod local;
+mod pace;
 mod packages;
 mod partial;
 pub mod postgres;

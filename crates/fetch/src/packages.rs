@@ -82,6 +82,21 @@ impl Client {
             .collect()
     }
 
+    /// Where an archive grows while it is fetched, once [`Event::PackageStarted`] was told of it. What is there is
+    /// neither whole nor checked; when it is both, the same file has another name.
+    pub fn growing(&self, wanted: &Wanted) -> Result<PathBuf, Error> {
+        self.store.partial_path(&self.without_credentials(wanted))
+    }
+
+    /// Reads what the store has of an archive again, and takes it out if it is not what its name says: bytes are
+    /// checked when they come in, and a file that somebody else has a link to may be changed there.
+    pub fn recheck(&self, wanted: &Wanted) -> Result<(), Error> {
+        match wanted.sha256 {
+            Some(sha256) => self.store.recheck(sha256),
+            None => Ok(()),
+        }
+    }
+
     async fn fetch_all(
         &self,
         wanted: &[&Wanted],

@@ -121,6 +121,16 @@ impl Store {
         let _ = fs::remove_file(entry);
     }
 
+    /// Takes an archive out that has not the digest that is its name.
+    pub(crate) fn recheck(&self, sha256: [u8; 32]) -> Result<(), Error> {
+        let entry = self.entry_path(&sha256);
+        match fs::metadata(&entry) {
+            Ok(_) => self.again(&entry, &info_path(&entry), sha256).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(cache_error(&entry)(error)),
+        }
+    }
+
     fn prepare(&self, digests: Digests) -> Result<PathBuf, Error> {
         let entry = self.entry_path(&digests.sha256);
         if let Some(folder) = entry.parent() {

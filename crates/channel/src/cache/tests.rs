@@ -82,7 +82,16 @@ fn read(folder: &std::path::Path) -> Result<Contents, Error> {
     let cache = Cache::open(folder)?;
     let files = cache.files("noarch")?;
     let mut names = Vec::new();
-    cache.records("noarch", &mut |name, _, _| names.push(name.to_owned()))?;
+    // In three parts, of which one is empty.
+    let bounds = ["name1", "name1-"];
+    let take =
+        |names: &mut Vec<String>, name: &str, _: &str, _: Option<&str>| names.push(name.to_owned());
+    names.extend(
+        cache
+            .records("noarch", &bounds, &take)?
+            .into_iter()
+            .flatten(),
+    );
     let mut packages = Vec::new();
     for name in names {
         packages.extend(cache.package("noarch", &name)?);
@@ -117,20 +126,19 @@ fn what_goes_in_comes_out() {
     let cache = Cache::open(folder.path()).unwrap();
     let one = cache.package("noarch2", "name7-1.0-0.conda").unwrap();
     assert_eq!(one, Some(scanned(7)));
-    let mut texts = Vec::new();
-    cache
-        .records("noarch2", &mut |name, record, run_exports| {
-            texts.push((
-                name.to_owned(),
-                record.to_owned(),
-                run_exports.map(str::to_owned),
-            ));
-        })
-        .unwrap();
+    type Texts = Vec<(String, String, Option<String>)>;
+    let take = |texts: &mut Texts, name: &str, record: &str, run_exports: Option<&str>| {
+        texts.push((
+            name.to_owned(),
+            record.to_owned(),
+            run_exports.map(str::to_owned),
+        ));
+    };
+    let texts = cache.records("noarch2", &[], &take).unwrap();
     let expected = scanned(7);
     assert_eq!(
         texts,
-        [(expected.file, expected.record, expected.run_exports)]
+        [[(expected.file, expected.record, expected.run_exports)]]
     );
 
     let mut cache = cache;

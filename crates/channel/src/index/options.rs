@@ -30,6 +30,8 @@ pub struct Options {
     pub subdirs: Vec<String>,
     /// What the channel is called in pages; the name of its folder by default.
     pub channel_name: Option<String>,
+    /// Whether pages lead to an `about.html`, which the caller writes.
+    pub has_about: bool,
     /// Where hotfixes come from.
     pub patch_generator: Option<PathBuf>,
     /// A YAML file of versions that `current_repodata.json` keeps besides the newest.
@@ -157,6 +159,7 @@ impl Default for Options {
             cache_dir: fetch::default_cache_dir(),
             subdirs: Vec::new(),
             channel_name: None,
+            has_about: false,
             patch_generator: None,
             current_index_versions: None,
             base_url: BaseUrl::Here,

@@ -39,6 +39,7 @@ pub(super) fn site<'a>(context: &'a Context<'_>, subdirs: &'a [&'a str]) -> Site
         base_url: Some(&context.options.base_url),
         has_packages: context.options.outputs.channeldata,
         html_dependencies: context.options.outputs.html_dependencies,
+        has_about: context.options.has_about,
     }
 }
 

@@ -1,11 +1,12 @@
-//! The records of one platform in memory: their texts one after the other, so that 660,000 of them
-//! take little more than their text.
+//! The records of one platform in memory: their texts one after the other in a few parts, so that 660,000 of them
+//! take little more than their text, and several threads have something to do.
 
 use std::io;
 use std::ops::Range;
 
 use archive::package::Kind;
 use memchr::memmem;
+use rayon::prelude::*;
 
 use super::Context;
 use super::update::Platform;
@@ -13,9 +14,17 @@ use crate::Error;
 use crate::cache::{self, Cache};
 use crate::output::channeldata::newest;
 
+/// A platform has a part for so many packages, at most one for each thread.
+const PART: usize = 8192;
+
 /// What the packages of a platform tell, sorted by file name.
 #[derive(Default)]
 pub(super) struct Records {
+    parts: Vec<Part>,
+}
+
+#[derive(Default)]
+struct Part {
     text: String,
     rows: Vec<Row>,
 }
@@ -49,12 +58,19 @@ impl Records {
         cache: &Cache,
         platform: &Platform,
     ) -> Result<Self, cache::Error> {
-        let mut records = Self::default();
-        cache.records(&platform.place, &mut |file, record, run_exports| {
-            let record = platform.complete(context, file, record);
-            records.push(file, &record, run_exports);
-        })?;
-        Ok(records)
+        let files = platform.files.len();
+        let step = (files / rayon::current_num_threads().max(1)).max(PART);
+        let bounds = platform.files.keys().step_by(step).skip(1);
+        let bounds: Vec<_> = bounds.map(String::as_str).collect();
+        let parts = cache.records(
+            &platform.place,
+            &bounds,
+            &|part: &mut Part, file, record, run_exports| {
+                let record = platform.complete(context, file, record);
+                part.push(file, &record, run_exports);
+            },
+        )?;
+        Ok(Self { parts })
     }
 
     /// A few packages of a platform.
@@ -64,18 +80,86 @@ impl Records {
         platform: &Platform,
         files: impl Iterator<Item = &'a str>,
     ) -> Result<Self, cache::Error> {
-        let mut records = Self::default();
+        let mut part = Part::default();
         let mut files: Vec<_> = files.collect();
         files.sort_unstable();
         for file in files {
             if let Some(scanned) = cache.package(&platform.place, file)? {
                 let record = platform.complete(context, file, &scanned.record);
-                records.push(file, &record, scanned.run_exports.as_deref());
+                part.push(file, &record, scanned.run_exports.as_deref());
             }
         }
-        Ok(records)
+        Ok(Self { parts: vec![part] })
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len()).sum()
+    }
+
+    /// All, sorted by file name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        self.parts.iter().flat_map(Part::iter)
+    }
+
+    /// One package.
+    pub(super) fn get(&self, file: &str) -> Option<Record<'_>> {
+        let begins_before = |part: &Part| part.iter().next().is_none_or(|one| one.file <= file);
+        let after = self.parts.partition_point(begins_before);
+        self.parts.get(after.checked_sub(1)?)?.get(file)
+    }
+
+    /// For each record whether it is among so many that were built last.
+    pub(super) fn newest(&self, count: usize) -> Vec<bool> {
+        const KEY: &str = "\"timestamp\":";
+        if self.len() <= count {
+            return vec![true; self.len()];
+        }
+        let key = memmem::FinderRev::new(KEY);
+        let time = |one: Record<'_>| {
+            // A key cannot be part of a string, where its quotes are escaped.
+            let at = key.rfind(one.record)?;
+            let rest = one.record.get(at + KEY.len()..)?;
+            let end = rest.find([',', '}'])?;
+            Some(newest::seconds(rest.get(..end)?))
+        };
+        let times: Vec<i64> = self
+            .parts
+            .par_iter()
+            .flat_map(|part| {
+                part.rows
+                    .par_iter()
+                    .map(|row| time(part.at(row)).unwrap_or(0))
+            })
+            .collect();
+        let mut sorted = times.clone();
+        let (_, least, _) = sorted.select_nth_unstable(self.len() - count);
+        let least = *least;
+        // Of those that are as old as the oldest only as many as there is room for.
+        let mut left = count - times.iter().filter(|time| **time > least).count();
+        times
+            .iter()
+            .map(|time| {
+                let is_last = *time == least && left > 0;
+                left -= usize::from(is_last);
+                *time > least || is_last
+            })
+            .collect()
+    }
+
+    /// Those of one kind, before patches.
+    pub(super) fn each(
+        &self,
+        kind: Kind,
+        take: &mut dyn FnMut(&str, &str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.iter()
+            .filter(|one| one.kind == kind)
+            .try_for_each(|one| take(one.file, one.record))
+    }
+}
+
+impl Part {
     fn push(&mut self, file: &str, record: &str, run_exports: Option<&str>) {
         let Some(kind) = Kind::from_file_name(file) else {
             return;
@@ -94,53 +178,14 @@ impl Records {
         }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// All, sorted by file name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+    fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         self.rows.iter().map(|row| self.at(row))
     }
 
-    /// One package.
-    pub(super) fn get(&self, file: &str) -> Option<Record<'_>> {
-        let found = self
-            .rows
-            .binary_search_by(|row| self.at(row).file.cmp(file))
-            .ok()?;
+    fn get(&self, file: &str) -> Option<Record<'_>> {
+        let search = |row: &Row| self.at(row).file.cmp(file);
+        let found = self.rows.binary_search_by(search).ok()?;
         self.rows.get(found).map(|row| self.at(row))
-    }
-
-    /// For each record whether it is among so many that were built last.
-    pub(super) fn newest(&self, count: usize) -> Vec<bool> {
-        const KEY: &str = "\"timestamp\":";
-        if self.len() <= count {
-            return vec![true; self.len()];
-        }
-        let key = memmem::FinderRev::new(KEY);
-        let time = |one: Record<'_>| {
-            // A key cannot be part of a string, where its quotes are escaped.
-            let at = key.rfind(one.record)?;
-            let rest = one.record.get(at + KEY.len()..)?;
-            let end = rest.find([',', '}'])?;
-            Some(newest::seconds(rest.get(..end)?))
-        };
-        let times: Vec<i64> = self.iter().map(|one| time(one).unwrap_or(0)).collect();
-        let mut sorted = times.clone();
-        let (_, least, _) = sorted.select_nth_unstable(self.len() - count);
-        let least = *least;
-        // Of those that are as old as the oldest only as many as there is room for.
-        let mut left = count - times.iter().filter(|time| **time > least).count();
-        times
-            .iter()
-            .map(|time| {
-                let is_last = *time == least && left > 0;
-                left -= usize::from(is_last);
-                *time > least || is_last
-            })
-            .collect()
     }
 
     fn at(&self, row: &Row) -> Record<'_> {
@@ -156,17 +201,6 @@ impl Records {
             record: next(row.record),
             run_exports: next(row.run_exports),
         }
-    }
-
-    /// Those of one kind, before patches.
-    pub(super) fn each(
-        &self,
-        kind: Kind,
-        take: &mut dyn FnMut(&str, &str) -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.iter()
-            .filter(|one| one.kind == kind)
-            .try_for_each(|one| take(one.file, one.record))
     }
 }
 

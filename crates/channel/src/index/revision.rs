@@ -33,7 +33,7 @@ pub(super) fn of_platform(context: &Context<'_>, platform: &Platform) -> Sha256 
     let mut hasher = Hasher::new();
     let options = context.options;
     let told = format!(
-        "{FORM} {} {:?} {:?} {:?} {:?} {} {:?}",
+        "{FORM} {} {:?} {:?} {:?} {:?} {} {:?} {}",
         env!("CARGO_PKG_VERSION"),
         options.outputs,
         options.base_url,
@@ -41,6 +41,7 @@ pub(super) fn of_platform(context: &Context<'_>, platform: &Platform) -> Sha256 
         options.channel_name,
         options.zstd_level,
         context.pins,
+        options.has_about,
     );
     hasher.update(told.as_bytes());
     let own = context.channel.at(&platform.name);

@@ -9,6 +9,7 @@ use super::memory::Memory;
 use super::published::{self, Published};
 use super::{Context, Event, Skipped, attestations, only, quarantine};
 use crate::cache::{self, Cache, Known, State};
+use crate::error::chain;
 use crate::output::repodata::fields::with;
 use crate::output::repodata::quoted;
 use crate::place::{Listed, Odd, Place};
@@ -494,15 +495,4 @@ fn set(record: &mut Cow<'_, str>, key: &str, value: Option<&str>) {
     if value.is_some() || record.contains(key) {
         *record = Cow::Owned(with(record, key, value));
     }
-}
-
-/// An error with the causes below it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.extend([": ", &error.to_string()]);
-        next = error.source();
-    }
-    text
 }

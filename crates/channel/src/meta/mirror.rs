@@ -101,7 +101,7 @@ impl Plan {
 }
 
 /// Puts a file of the store into the tree: as a link where that can be, or else as a copy, and never half.
-fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
+pub fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
     let folder = to.parent().unwrap_or(output);
     let draft = tempfile::Builder::new()
         .prefix(crate::publish::DRAFT)

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use conda::Subdir;
 use fetch::Client;
+use spec::Mirror;
 
 use super::given::{About, Kept};
 use super::upstream::Upstream;
 use super::{Compiled, Error, Event, Options, ReportTo, Subfolder, files};
 use crate::base_url::BaseUrl;
 use crate::index::{self, Outputs};
+use crate::origins::Origins;
 
 /// The listing in the indexer's cache.
 const STAGE: &str = "meta";
@@ -52,10 +54,12 @@ pub(super) fn kept(compiled: &[Compiled<'_>], upstream: &Upstream, report: Repor
     kept
 }
 
-/// Where the packages of each folder are.
+/// Where the packages of each folder are. Where a server answers for them, one that clients cannot reach, or
+/// several, are as good as none.
 pub(super) fn base_urls(
     kept: &Rows,
     upstream: &Upstream,
+    served: bool,
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut bases = BTreeMap::new();
     for (subdir, rows) in kept {
@@ -64,9 +68,12 @@ pub(super) fn base_urls(
             .iter()
             .map(|listing| upstream.listings[*listing].base_url.to_string())
             .collect();
+        let is_local = places.iter().any(|place| place.starts_with("file:"));
         match places.len() {
             0 => {}
+            1 if served && is_local => {}
             1 => bases.extend(places.into_iter().map(|place| (subdir.clone(), place))),
+            _ if served => {}
             _ => {
                 return Err(Error::SeveralPlaces {
                     subdir: subdir.clone(),
@@ -76,6 +83,28 @@ pub(super) fn base_urls(
         }
     }
     Ok(bases)
+}
+
+/// Notes where each package comes from.
+pub(super) fn origins(
+    kept: &Rows,
+    upstream: &Upstream,
+    mirror: Mirror,
+    output: &Path,
+) -> Result<(), Error> {
+    let mut origins = Origins::new(mirror == Mirror::Full);
+    for (subdir, rows) in kept {
+        for (listing, row) in rows {
+            let listing = &upstream.listings[*listing];
+            origins.add(subdir, listing.text.file(*row), &listing.base_url);
+        }
+    }
+    fs_err::create_dir_all(output)
+        .and_then(|()| origins.write(output))
+        .map_err(|source| Error::Write {
+            path: output.to_owned(),
+            source,
+        })
 }
 
 /// What the channels tell of the names that stay; a channel that tells nothing is no worse for it.
@@ -143,6 +172,7 @@ pub(super) fn write(
         base_url,
         update_cache: false,
         upstream_stage: STAGE.to_owned(),
+        has_about: true,
         outputs: Outputs {
             attestations: false,
             indexed_timestamp: false,

@@ -48,6 +48,7 @@ fn options(base: &Path) -> Options {
         locked: false,
         proof: true,
         plan: true,
+        served: false,
         now_ms: 1_700_000_000_000,
         index: crate::Options::default(),
     }
@@ -78,7 +79,7 @@ impl Numbers {
 
 /// Names of packages, in the order of their file names.
 fn names(repodata: &Path) -> Vec<String> {
-    let text = super::text::Text::parse(fs_err::read_to_string(repodata).unwrap()).unwrap();
+    let text = crate::text::Text::parse(fs_err::read_to_string(repodata).unwrap()).unwrap();
     let rows = 0..u32::try_from(text.len()).unwrap();
     let names: BTreeSet<String> = rows
         .filter_map(|row| archive::package::split_file_name(text.file(row)))

@@ -13,10 +13,10 @@ use url::Url;
 
 use super::fields::{Fields, exported};
 use super::lock::{Locked, Revision};
-use super::text::{Names, Text};
 use super::{Error, Event};
 use crate::import::shards::{Index, sections};
 use crate::output::shards::INDEX;
+use crate::text::{Names, Text};
 
 /// How often the channels are read when one of them changes meanwhile.
 const ATTEMPTS: usize = 3;

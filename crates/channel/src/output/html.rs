@@ -9,6 +9,7 @@
 //! | `html/list-LETTER.html` | the names with that initial, if there are more than a thousand | with channeldata |
 //! | `html/packages.js` | the names for the search, loaded when somebody searches | with channeldata |
 //! | `packages/NAME.html` | one name: versions, files, dependencies | with channeldata |
+//! | `about.html` | what a meta-channel has, and why | of meta-channels |
 //!
 //! **A page for each name, not one template and data.** Pages are to be read without scripts, and
 //! from `file://`, where a script may not fetch; a template would be empty there. What a page for each
@@ -28,6 +29,7 @@ use text::{Path, Text};
 
 use crate::base_url::BaseUrl;
 
+mod about;
 mod channel;
 pub(crate) mod package;
 mod subdir;
@@ -35,6 +37,7 @@ mod subdir;
 mod tests;
 mod text;
 
+pub(crate) use about::{About, Folder, Platform, Why, about_page};
 pub(crate) use channel::{Listed, channel_pages};
 pub(crate) use subdir::{FILES, IndexFile, Records as SubdirRecords, write_subdir};
 
@@ -51,6 +54,8 @@ pub(crate) struct Site<'a> {
     pub(crate) has_packages: bool,
     /// All files show their dependencies, not only those of the newest version.
     pub(crate) html_dependencies: bool,
+    /// There is a page about a meta-channel.
+    pub(crate) has_about: bool,
 }
 
 /// The files that all pages need: path in the channel, and content.
@@ -160,6 +165,12 @@ fn begin(out: &mut String, site: &Site<'_>, root: Root, title: &str, search: Sea
 fn end(out: &mut String, site: &Site<'_>, root: Root) {
     let up = root.path();
     out.push_str("</main>\n<footer>\n");
+    if site.has_about {
+        let _ = writeln!(
+            out,
+            r#"<p><a href="{up}about.html">What is in this channel, and why</a></p>"#
+        );
+    }
     if site.has_packages {
         let _ = writeln!(
             out,

@@ -3,8 +3,9 @@
 
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
-use archive::digest::{HashingWriter, Sha256};
+use archive::digest::{Hasher, Sha256};
 use tempfile::NamedTempFile;
 
 use super::{Body, Draft, Folder, Made, Rank, draft, write_error};
@@ -13,6 +14,9 @@ use crate::place::Place;
 
 /// How much is gathered before it is written, in bytes.
 const PIECE: usize = 256 << 10;
+
+/// How many pieces wait to be digested.
+const PIECES: usize = 4;
 
 /// A file that lies whole beside its place.
 pub(crate) struct Large {
@@ -32,6 +36,25 @@ impl Large {
     }
 }
 
+/// Passes on what is written to it to a file, and to whoever digests it.
+struct Digested {
+    file: NamedTempFile,
+    sender: SyncSender<Vec<u8>>,
+}
+
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_all(bytes)?;
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.sender.send(bytes.to_vec()).map_err(gone)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Folder {
     /// Writes a file beside the place that it will have.
     pub(crate) fn write(
@@ -39,14 +62,30 @@ impl Folder {
         write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Large> {
         let file = draft(&self.beside(), b"", false)?;
-        let mut out = BufWriter::with_capacity(PIECE, HashingWriter::new(file));
-        write(&mut out)?;
-        let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let (file, sha256, length) = out.finish();
-        Ok(Large {
-            file,
-            length,
-            sha256,
+        std::thread::scope(|scope| {
+            let (sender, pieces) = sync_channel::<Vec<u8>>(PIECES);
+            // To make the bytes costs about as much as to digest them.
+            let digesting = scope.spawn(move || {
+                let mut hasher = Hasher::new();
+                for piece in pieces {
+                    hasher.update(&piece);
+                }
+                hasher.finish()
+            });
+            let out = Digested { file, sender };
+            let mut out = BufWriter::with_capacity(PIECE, out);
+            write(&mut out)?;
+            let Digested { file, sender } =
+                out.into_inner().map_err(io::IntoInnerError::into_error)?;
+            drop(sender);
+            match digesting.join() {
+                Ok(digests) => Ok(Large {
+                    file,
+                    length: digests.length,
+                    sha256: digests.sha256,
+                }),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         })
     }
 

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use archive::digest::Sha256;
 
-use super::{Platform, chain};
+use super::Platform;
 use crate::cache::{Batch, Cache, Known, Mark, State};
+use crate::error::chain;
 use crate::index::{Context, Event};
 use crate::output::repodata::fields::field_of_sorted;
 use crate::scan::{self, Done, Job, Wanted};

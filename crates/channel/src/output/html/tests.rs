@@ -7,6 +7,7 @@ use archive::digest::Sha256;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::about::{self, About, about_page};
 use super::text::{Count, Path, Size, Text, file_stem, shorten, web_address};
 use super::{IndexFile, Listed, Site, assets, channel_pages, package, write_subdir};
 use crate::base_url::BaseUrl;
@@ -274,7 +275,28 @@ fn hostile_texts_make_no_markup() {
         base_url: Some(&evil_base),
         has_packages: true,
         html_dependencies: true,
+        has_about: true,
     };
+    let about = About {
+        channels: vec![evil],
+        updated: 1,
+        folders: vec![about::Folder {
+            name: evil,
+            names: 1,
+            ..about::Folder::default()
+        }],
+        platforms: vec![about::Platform {
+            name: evil,
+            roots: vec![evil],
+            names: vec![about::Why {
+                name: evil,
+                packages: 1,
+                asker: Some(evil),
+                spec: evil,
+            }],
+        }],
+    };
+    found.push((String::new(), about_page(&bad_site, &about)));
     write_subdir(&mut out, &bad_site, evil, &[], 1, &|take| take(evil, &text)).unwrap();
     found.push((String::new(), String::from_utf8(out).unwrap()));
     for (path, page) in found {
