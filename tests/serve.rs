@@ -2,6 +2,8 @@
 
 mod access;
 mod clients;
+mod compiled;
+mod dynamic;
 mod files;
 mod framing;
 mod life;

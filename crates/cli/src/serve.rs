@@ -2,13 +2,19 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
+use spec::{MetaChannel, Mirror};
 
-use crate::arguments::serve::{Log, NewToken, Serve, ServeCommand, TokenCommand};
+use crate::arguments::serve::{DynamicMirror, Log, NewToken, Serve, ServeCommand, TokenCommand};
 use crate::exit::{Exit, Failure};
-use ::serve::{Event, Limits, LogForm, Named, Settings, Tls};
+use crate::network;
+use ::serve::{Compiling, Event, Limits, LogForm, Named, Origin, Questions, Settings, Tls};
+
+/// What the meta-channels are called together that addresses ask for: in the list of tokens, the log and the numbers.
+const DYNAMIC: &str = "dynamic";
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Serve) -> Result<Exit, Failure> {
@@ -27,11 +33,19 @@ pub(crate) fn run(arguments: &Serve) -> Result<Exit, Failure> {
 fn settings(arguments: &Serve) -> Result<Settings, Failure> {
     let channels = arguments.channels.iter().map(|text| named(text));
     let channels: anyhow::Result<Vec<_>> = channels.collect();
+    let mut channels = channels.map_err(|error| Failure::new(Exit::Usage, error))?;
+    if !arguments.dynamic.is_empty() {
+        channels.push(Named {
+            name: DYNAMIC.to_owned(),
+            origin: Origin::Questions(questions(arguments)),
+        });
+    }
     let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
     Ok(Settings {
         listen: arguments.listen.clone(),
         metrics_listen: arguments.metrics_listen,
-        channels: channels.map_err(|error| Failure::new(Exit::Usage, error))?,
+        compiling: compiling(arguments, &channels)?,
+        channels,
         tls: tls.map(|(certificate, key)| Tls { certificate, key }),
         tokens: arguments.tokens.clone(),
         limits: Limits {
@@ -43,6 +57,7 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
             grace: arguments.grace,
             upload: arguments.max_upload,
             flat: arguments.index_delay,
+            ..Limits::default()
         },
         log: match arguments.log {
             Log::Json => LogForm::Json,
@@ -52,16 +67,64 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
     })
 }
 
-/// `NAME=DIR`, or a folder whose name it is.
+/// What addresses may ask for.
+fn questions(arguments: &Serve) -> Questions {
+    let name = |text: &String| match text.split_once('=') {
+        Some((name, channel)) => (name.trim_matches('/').to_owned(), channel.to_owned()),
+        None => (text.clone(), text.clone()),
+    };
+    Questions {
+        channels: arguments.dynamic.iter().map(name).collect(),
+        platforms: arguments.dynamic_platform.clone(),
+        mirror: match arguments.dynamic_mirror {
+            DynamicMirror::None => Mirror::None,
+            DynamicMirror::OnDemand => Mirror::OnDemand,
+        },
+        blacklists: arguments.blacklists.clone(),
+        most: usize::try_from(arguments.max_questions).unwrap_or(usize::MAX),
+        patience: arguments.question_timeout,
+    }
+}
+
+/// How definitions are compiled, where there are any.
+fn compiling(arguments: &Serve, channels: &[Named]) -> Result<Option<Compiling>, Failure> {
+    let is_folder = |channel: &Named| matches!(channel.origin, Origin::Folder(_));
+    if channels.iter().all(is_folder) {
+        return Ok(None);
+    }
+    let (client, cache_dir) = network::client(&arguments.network)?;
+    let state = arguments.state_dir.clone();
+    Ok(Some(Compiling {
+        client: Arc::new(client),
+        state: state.unwrap_or_else(|| cache_dir.join("serve")),
+        refresh: Some(arguments.refresh).filter(|refresh| !refresh.is_zero()),
+    }))
+}
+
+/// `NAME=` and a folder or a definition, or one of them alone: a folder's own name, or the definition's.
 fn named(text: &str) -> anyhow::Result<Named> {
     let path = Path::new(text);
-    if let Some((name, folder)) = text.split_once('=')
-        && !path.is_dir()
+    let is_definition = |path: &Path| path.extension().is_some_and(|ending| ending == "toml");
+    if let Some((name, origin)) = text.split_once('=')
+        && !path.exists()
     {
-        let name = name.trim_matches('/').to_owned();
+        let origin = Path::new(origin);
         return Ok(Named {
-            name,
-            folder: folder.into(),
+            name: name.trim_matches('/').to_owned(),
+            origin: if is_definition(origin) {
+                Origin::Definition(origin.to_owned())
+            } else {
+                Origin::Folder(origin.to_owned())
+            },
+        });
+    }
+    if is_definition(path) && !path.is_dir() {
+        let text = fs_err::read_to_string(path)?;
+        let parsed = MetaChannel::parse(&text)
+            .map_err(|error| anyhow!("{}", error.render(&path.display().to_string())))?;
+        return Ok(Named {
+            name: parsed.definition.name,
+            origin: Origin::Definition(path.to_owned()),
         });
     }
     let real = fs_err::canonicalize(path).with_context(|| format!("cannot serve `{text}`"))?;
@@ -70,7 +133,7 @@ fn named(text: &str) -> anyhow::Result<Named> {
         name.ok_or_else(|| anyhow!("the folder `{text}` has no name: NAME=DIR gives it one"))?;
     Ok(Named {
         name: name.to_owned(),
-        folder: path.to_owned(),
+        origin: Origin::Folder(path.to_owned()),
     })
 }
 

@@ -286,14 +286,18 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::settings::Named;
+    use crate::settings::{Named, Origin, Settings};
 
     fn site() -> Site {
         let named = ["open", "closed", "other"].map(|name| Named {
             name: name.to_owned(),
-            folder: std::env::temp_dir(),
+            origin: Origin::Folder(std::env::temp_dir()),
         });
-        Site::new(&named).expect("a site")
+        Site::new(&Settings {
+            channels: named.into(),
+            ..Settings::default()
+        })
+        .expect("a site")
     }
 
     fn list(site: &Site) -> Access {

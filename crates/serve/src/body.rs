@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use rustix::io::{Errno, ReadWriteFlags};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::exchange::Exchange;
@@ -30,6 +31,8 @@ enum Content {
     Nothing,
     Text(Bytes),
     Part(Part),
+    /// What others send, and how many bytes are left of it.
+    Pieces(mpsc::Receiver<io::Result<Bytes>>, u64),
 }
 
 /// Bytes of a file from one position to another.
@@ -103,6 +106,11 @@ impl Body {
         }))
     }
 
+    /// So many bytes that come from elsewhere.
+    pub(crate) fn pieces(pieces: mpsc::Receiver<io::Result<Bytes>>, length: u64) -> Self {
+        Self::of(Content::Pieces(pieces, length))
+    }
+
     fn of(content: Content) -> Self {
         Self {
             content,
@@ -122,6 +130,7 @@ impl Body {
             Content::Nothing => 0,
             Content::Text(text) => text.len() as u64,
             Content::Part(part) => part.end - part.position,
+            Content::Pieces(_, left) => *left,
         }
     }
 }
@@ -144,6 +153,19 @@ impl HttpBody for Body {
                     return Poll::Ready(Some(Err(error)));
                 }
             },
+            Content::Pieces(pieces, left) => {
+                let gone = || Err(io::ErrorKind::UnexpectedEof.into());
+                match ready!(pieces.poll_recv(context)).unwrap_or_else(gone) {
+                    Ok(piece) => {
+                        *left = left.saturating_sub(piece.len() as u64);
+                        piece
+                    }
+                    Err(error) => {
+                        self.content = Content::Nothing;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+            }
         };
         if self.left() == 0 {
             self.content = Content::Nothing;

@@ -55,6 +55,21 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A definition is none, or nothing says how it is compiled.
+    #[error("{problem}")]
+    Definition {
+        /// What is wrong with it, with its path and lines.
+        problem: String,
+    },
+    /// A meta-channel could not be compiled.
+    #[error("cannot compile `{what}`")]
+    Compile {
+        /// The definition, or the question.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<channel::meta::Error>,
+    },
     /// The system does not give what a server needs.
     #[error("cannot start the server")]
     System(#[source] io::Error),
@@ -63,10 +78,14 @@ pub enum Error {
 impl Error {
     /// Whether the user asked for something that cannot be asked for.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Name { .. } | Self::Certificate { .. } | Self::Tokens { .. }
-        )
+        match self {
+            Self::Name { .. }
+            | Self::Certificate { .. }
+            | Self::Tokens { .. }
+            | Self::Definition { .. } => true,
+            Self::Compile { source, .. } => source.is_usage(),
+            _ => false,
+        }
     }
 }
 

@@ -215,7 +215,6 @@ async fn respond(
     let Some((channel, rest)) = found else {
         return reply::not_found();
     };
-    let Source::Folder(folder) = &channel.source;
     if act == Act::Read {
         let asked = Asked {
             parts: rest,
@@ -224,8 +223,20 @@ async fn respond(
             headers: &head.headers,
             is_public: access.is_public(channel),
         };
-        return file::answer(folder, &shared.digests, asked).await;
+        let digests = &shared.digests;
+        return match &channel.source {
+            Source::Folder(folder) => file::answer(folder, digests, asked).await,
+            Source::Compiled(compiled) => {
+                let reply = file::answer(compiled.folder(), digests, asked).await;
+                compiled.answer(reply, digests, asked).await
+            }
+            Source::Dynamic(dynamic) => dynamic.answer(digests, &shared.log, asked).await,
+        };
     }
+    let Source::Folder(folder) = &channel.source else {
+        upload::discard(&mut body, &head.headers, &shared.limits).await;
+        return not_allowed(READING);
+    };
     let Some(target) = Target::parse(rest).filter(|_| !address.is_folder) else {
         upload::discard(&mut body, &head.headers, &shared.limits).await;
         let message = "packages are put at CHANNEL/SUBDIR/NAME-VERSION-BUILD.conda or .tar.bz2";

@@ -1,13 +1,16 @@
 //! Channels over HTTP: what lies in folders is served as files, with what clients and caches need to ask no
-//! more than they must. [`run`] binds, answers and stops; what a request goes through is in `exchange`:
+//! more than they must; meta-channels are compiled into folders (`compiled`, `dynamic`), and their packages come from elsewhere
+//! when they are asked for (`packages`). [`run`] binds, answers and stops; what a request goes through is in `exchange`:
 //! limits → address → access → the channel's own answer. Asynchronous inside only.
 
 mod access;
 mod body;
+mod compiled;
 mod conditions;
 mod connection;
 mod content;
 mod digests;
+mod dynamic;
 mod error;
 mod exchange;
 mod file;
@@ -17,6 +20,7 @@ mod limits;
 mod listen;
 mod log;
 mod metrics;
+mod packages;
 mod path;
 mod publish;
 mod reply;
@@ -28,4 +32,4 @@ mod upload;
 pub use access::new_token;
 pub use error::Error;
 pub use run::{Event, run};
-pub use settings::{Limits, LogForm, Named, Settings, Tls};
+pub use settings::{Compiling, Limits, LogForm, Named, Origin, Questions, Settings, Tls};

@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "other"];
-const STATUSES: [u16; 26] = [
+const STATUSES: [u16; 27] = [
     200, 201, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 414,
-    416, 422, 429, 500, 503, 507, 0,
+    416, 422, 429, 500, 502, 503, 507, 0,
 ];
 /// In microseconds: up to the bounds of most downloads.
 const BOUNDS: [u64; 12] = [

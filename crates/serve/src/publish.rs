@@ -1,6 +1,7 @@
 //! The index after a channel changed: its shards at once, which are small, and the flat files when some time is
 //! over, which are all packages together. One indexing of a channel at a time.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What tells the indexers of all channels.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    channels: Vec<mpsc::UnboundedSender<Change>>,
+    /// By the number of the channel.
+    channels: BTreeMap<usize, mpsc::UnboundedSender<Change>>,
 }
 
 /// The package that came, changed or went, as `SUBDIR/FILE`; none if nobody knows what did.
@@ -41,16 +43,17 @@ struct Indexer {
 }
 
 impl Publisher {
-    /// One indexer for each folder, in the order of the channels. They end when `stop` says so, and all is indexed.
+    /// One indexer for each folder; with it, the number and the name of its channel. They end when `stop` says so, and
+    /// all is indexed.
     pub(crate) fn start(
-        folders: Vec<(String, PathBuf)>,
+        folders: Vec<(usize, String, PathBuf)>,
         delay: Duration,
         log: &Arc<Log>,
         stop: &watch::Receiver<bool>,
     ) -> (Self, Indexers) {
         let mut running = JoinSet::new();
-        let mut channels = Vec::new();
-        for (name, folder) in folders {
+        let mut channels = BTreeMap::new();
+        for (number, name, folder) in folders {
             let swept = folder.clone();
             spawn_blocking(move || upload::sweep(&swept));
             let (changed, changes) = mpsc::unbounded_channel();
@@ -61,14 +64,14 @@ impl Publisher {
                 log: Arc::clone(log),
             };
             running.spawn(indexer.follow(changes, stop.clone()));
-            channels.push(changed);
+            channels.insert(number, changed);
         }
         (Self { channels }, Indexers { running })
     }
 
     /// A channel is another one than its index says.
     pub(crate) fn changed(&self, channel: usize, change: Change) {
-        if let Some(changes) = self.channels.get(channel) {
+        if let Some(changes) = self.channels.get(&channel) {
             // It ends with the server.
             let _ = changes.send(change);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
     RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
@@ -49,6 +49,18 @@ pub(crate) fn refused(status: StatusCode, message: &str) -> Reply {
         .headers_mut()
         .insert(CONNECTION, HeaderValue::from_static("close"));
     reply
+}
+
+/// It is elsewhere, for now.
+pub(crate) fn found(url: &str) -> Reply {
+    let mut reply = text(StatusCode::FOUND, "the package is elsewhere");
+    match HeaderValue::from_str(url) {
+        Ok(url) => {
+            reply.headers_mut().insert(LOCATION, url);
+            reply
+        }
+        Err(_) => not_found(),
+    }
 }
 
 pub(crate) fn not_found() -> Reply {

@@ -37,14 +37,14 @@ pub enum Event<'a> {
     },
 }
 
-/// Serves until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reads certificates and tokens anew.
+/// Serves until SIGTERM or SIGINT; a second one ends it at once. SIGHUP reads certificates, tokens and definitions anew.
 /// Requests and warnings are written to `log`.
 pub fn run(
     settings: &Settings,
     log: Box<dyn Write + Send>,
     report: &dyn Fn(Event<'_>),
 ) -> Result<(), Error> {
-    let site = Site::new(&settings.channels)?;
+    let site = Site::new(settings)?;
     let access = load(settings, &site)?;
     let certificate = settings.tls.as_ref().map(listen::certificate).transpose()?;
     let certificate: Certificate = Arc::new(RwLock::new(certificate));
@@ -54,11 +54,24 @@ pub fn run(
         .build();
     let runtime = runtime.map_err(Error::System)?;
     let log = Arc::new(Log::start(settings.log, log));
+    let ready: Result<(), Error> = site
+        .compiled()
+        .try_for_each(|compiled| compiled.make_ready(&log));
+    if let Err(error) = ready {
+        log.flush();
+        return Err(error);
+    }
     let served = runtime.block_on(async {
         let (indexed, stop) = watch::channel(false);
-        let folders = site.channels().iter().map(|channel| {
-            let Source::Folder(folder) = &channel.source;
-            (channel.name.clone(), folder.root().to_owned())
+        let folders = site.channels().iter().filter_map(|channel| {
+            let Source::Folder(folder) = &channel.source else {
+                return None;
+            };
+            Some((
+                channel.number,
+                channel.name.clone(),
+                folder.root().to_owned(),
+            ))
         });
         let (publisher, indexers) =
             Publisher::start(folders.collect(), settings.limits.flat, &log, &stop);
@@ -67,6 +80,10 @@ pub fn run(
                 // What the last server had no time for.
                 publisher.changed(channel.number, None);
             }
+        }
+        let (reload, reloads) = watch::channel(());
+        for compiled in site.compiled() {
+            tokio::spawn(Arc::clone(compiled).follow(Arc::clone(&log), reloads.clone()));
         }
         let names = site.channels().iter().map(|channel| channel.name.clone());
         let rate = f64::from(settings.limits.rate);
@@ -83,7 +100,15 @@ pub fn run(
             has_metrics: settings.metrics_listen.is_none(),
         });
         let mut signals = Signals::new()?;
-        serve(settings, &shared, &certificate, &mut signals, report).await?;
+        serve(
+            settings,
+            &shared,
+            &certificate,
+            &mut signals,
+            &reload,
+            report,
+        )
+        .await?;
         let _ = indexed.send(true);
         tokio::select! {
             () = indexers.finish() => {}
@@ -102,6 +127,7 @@ async fn serve(
     shared: &Arc<Shared>,
     certificate: &Certificate,
     signals: &mut Signals,
+    again: &watch::Sender<()>,
     report: &dyn Fn(Event<'_>),
 ) -> Result<(), Error> {
     let mut listeners = Vec::new();
@@ -136,6 +162,7 @@ async fn serve(
     });
     while let Told::Reload = signals.next().await {
         reload(settings, shared, certificate);
+        again.send_replace(());
     }
     shared
         .log

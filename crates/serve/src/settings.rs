@@ -1,8 +1,14 @@
 //! What a server can be asked. The defaults are here, the names of options in `cli`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use conda::Subdir;
+use fetch::Client;
+use spec::Mirror;
 
 /// How a server serves.
 #[derive(Debug, Clone)]
@@ -13,6 +19,8 @@ pub struct Settings {
     pub metrics_listen: Option<SocketAddr>,
     /// What is served.
     pub channels: Vec<Named>,
+    /// How definitions are compiled; needed where there is one.
+    pub compiling: Option<Compiling>,
     /// With which certificate, if not without TLS.
     pub tls: Option<Tls>,
     /// The list of tokens (docs/serve.md, "Access"), if there are any.
@@ -23,13 +31,52 @@ pub struct Settings {
     pub log: LogForm,
 }
 
-/// A channel's folder, and its name in addresses.
+/// A channel, and its name in addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// One or more parts of a path, with slashes between them.
     pub name: String,
-    /// Where it lies.
-    pub folder: PathBuf,
+    /// Where its files come from.
+    pub origin: Origin,
+}
+
+/// Where a channel's files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// They lie in this folder.
+    Folder(PathBuf),
+    /// They are compiled from this definition of a meta-channel, and again when its channels change.
+    Definition(PathBuf),
+    /// They are compiled as addresses ask for them.
+    Questions(Questions),
+}
+
+/// What addresses may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Questions {
+    /// The channels: what addresses call them, and what they are.
+    pub channels: BTreeMap<String, String>,
+    /// The platforms that are compiled, besides noarch.
+    pub platforms: Vec<Subdir>,
+    /// Where the packages are.
+    pub mirror: Mirror,
+    /// The folder of the files that `--blacklist=NAME` means.
+    pub blacklists: Option<PathBuf>,
+    /// How many questions have a folder at a time.
+    pub most: usize,
+    /// How long somebody waits for a question that nobody asked before.
+    pub patience: Duration,
+}
+
+/// How meta-channels are compiled.
+#[derive(Debug, Clone)]
+pub struct Compiling {
+    /// What fetches.
+    pub client: Arc<Client>,
+    /// Where compiled channels are kept, each in a folder of its name.
+    pub state: PathBuf,
+    /// How often their channels are asked whether they changed; never, if not at all.
+    pub refresh: Option<Duration>,
 }
 
 /// Files in PEM form, read anew on SIGHUP.
@@ -71,6 +118,8 @@ pub struct Limits {
     pub upload: u64,
     /// How long the flat files of a channel may be older than its shards.
     pub flat: Duration,
+    /// Packages that are fetched from elsewhere at a time.
+    pub downloads: usize,
 }
 
 impl Default for Settings {
@@ -79,6 +128,7 @@ impl Default for Settings {
             listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000)],
             metrics_listen: None,
             channels: Vec::new(),
+            compiling: None,
             tls: None,
             tokens: None,
             limits: Limits::default(),
@@ -98,6 +148,7 @@ impl Default for Limits {
             grace: Duration::from_secs(30),
             upload: 4 << 30,
             flat: Duration::from_secs(20),
+            downloads: 16,
         }
     }
 }

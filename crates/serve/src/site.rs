@@ -2,11 +2,15 @@
 //! from is its own business.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
+use crate::compiled::Compiled;
+use crate::dynamic::Dynamic;
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::path;
-use crate::settings::Named;
+use crate::settings::{Named, Origin, Settings};
 
 /// All channels.
 #[derive(Debug)]
@@ -28,13 +32,17 @@ pub(crate) struct Channel {
 pub(crate) enum Source {
     /// They lie in a folder.
     Folder(Folder),
+    /// They are compiled into a folder here.
+    Compiled(Arc<Compiled>),
+    /// Addresses ask for what is compiled.
+    Dynamic(Arc<Dynamic>),
 }
 
 impl Site {
-    pub(crate) fn new(named: &[Named]) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let mut names = BTreeSet::new();
         let mut channels = Vec::new();
-        for (number, Named { name, folder }) in named.iter().enumerate() {
+        for (number, Named { name, origin }) in settings.channels.iter().enumerate() {
             let wrong = |problem| Error::Name {
                 name: name.clone(),
                 problem,
@@ -45,20 +53,19 @@ impl Site {
             if !names.insert(name) {
                 return Err(wrong("two channels have it; NAME=DIR gives another one"));
             }
-            let is_folder = fs_err::metadata(folder).and_then(|metadata| {
-                let is_folder = metadata.is_dir();
-                is_folder
-                    .then_some(())
-                    .ok_or(std::io::ErrorKind::NotADirectory.into())
-            });
-            is_folder.map_err(|source| Error::Folder {
-                path: folder.clone(),
-                source,
-            })?;
+            let source = match origin {
+                Origin::Folder(folder) => Source::Folder(existing(folder)?),
+                Origin::Definition(path) => {
+                    Source::Compiled(Arc::new(Compiled::new(name, path, settings)?))
+                }
+                Origin::Questions(asked) => {
+                    Source::Dynamic(Arc::new(Dynamic::new(asked, settings)?))
+                }
+            };
             channels.push(Channel {
                 name: name.clone(),
                 number,
-                source: Source::Folder(Folder::new(folder.clone())),
+                source,
             });
         }
         Ok(Self { channels })
@@ -66,6 +73,16 @@ impl Site {
 
     pub(crate) fn channels(&self) -> &[Channel] {
         &self.channels
+    }
+
+    /// The meta-channels among them.
+    pub(crate) fn compiled(&self) -> impl Iterator<Item = &Arc<Compiled>> {
+        self.channels
+            .iter()
+            .filter_map(|channel| match &channel.source {
+                Source::Compiled(compiled) => Some(compiled),
+                Source::Folder(_) | Source::Dynamic(_) => None,
+            })
     }
 
     /// The channel that an address is about, and what follows its name. A channel that is alone needs no name.
@@ -78,11 +95,27 @@ impl Site {
                 return Some((channel, rest));
             }
         }
+        let is_dynamic = |channel: &&Channel| matches!(channel.source, Source::Dynamic(_));
         match self.channels.as_slice() {
             [only] => Some((only, parts)),
-            _ => None,
+            // Its addresses begin with the names of the channels that are asked for.
+            channels => Some((channels.iter().find(is_dynamic)?, parts)),
         }
     }
+}
+
+fn existing(path: &Path) -> Result<Folder, Error> {
+    let is_folder = fs_err::metadata(path).and_then(|metadata| {
+        let is_folder = metadata.is_dir();
+        is_folder
+            .then_some(())
+            .ok_or(std::io::ErrorKind::NotADirectory.into())
+    });
+    is_folder.map_err(|source| Error::Folder {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Folder::new(path.to_owned()))
 }
 
 impl Channel {
@@ -119,10 +152,13 @@ mod tests {
             .iter()
             .map(|name| Named {
                 name: (*name).to_owned(),
-                folder: std::env::temp_dir(),
+                origin: Origin::Folder(std::env::temp_dir()),
             })
             .collect();
-        Site::new(&named)
+        Site::new(&Settings {
+            channels: named,
+            ..Settings::default()
+        })
     }
 
     #[test]

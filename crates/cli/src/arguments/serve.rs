@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use conda::Subdir;
 
-use super::seconds;
+use super::{Network, seconds, size};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -14,10 +15,14 @@ Examples:
       the channel in the folder `channel`, at http://127.0.0.1:8000/ and under its name
   archiconda serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem main=/srv/main dev=/srv/dev
       two channels for everybody, with TLS
+  archiconda serve channels/archiconda.toml
+      a meta-channel, compiled here and again when its channels change
+  archiconda serve --dynamic conda-forge
+      meta-channels of conda-forge as addresses ask for them: http://127.0.0.1:8000/conda-forge/python,numpy
   archiconda serve token new --name ci --channel main --write
       a token, and the lines for the file that --tokens names
 
-SIGTERM and SIGINT: running answers come to their end. SIGHUP: certificates and tokens are read anew.
+SIGTERM and SIGINT: running answers come to their end. SIGHUP: certificates, tokens and definitions are read anew.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 const PORT: u16 = 8000;
@@ -28,8 +33,9 @@ const PORT: u16 = 8000;
 pub(crate) struct Serve {
     #[command(subcommand)]
     pub(crate) command: Option<ServeCommand>,
-    /// A channel's folder; several are served each under its name, which is the folder's unless another is given.
-    #[arg(required = true, value_name = "[NAME=]DIR")]
+    /// A channel's folder, or the definition of a meta-channel, which ends in .toml; several are served each under its
+    /// name, which is the folder's or the definition's unless another is given.
+    #[arg(required_unless_present = "dynamic", value_name = "[NAME=]DIR|FILE")]
     pub(crate) channels: Vec<String>,
     /// Where to listen; port 0 is any free one. May be given several times.
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:8000", value_parser = address)]
@@ -73,6 +79,38 @@ pub(crate) struct Serve {
     /// How long repodata.json and its like may be older than the shards, when packages were put or taken away.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub(crate) index_delay: Duration,
+    /// A channel of which addresses may ask for meta-channels, as /CHANNELS/CONSTRAINTS/SUBDIR/FILE: a name, or a name
+    /// and what it stands for; may be given several times.
+    #[arg(long, value_name = "NAME[=CHANNEL]")]
+    pub(crate) dynamic: Vec<String>,
+    /// A platform that such meta-channels are compiled for; may be given several times.
+    #[arg(long, value_name = "PLATFORM", default_values = ["linux-64", "linux-aarch64"], requires = "dynamic")]
+    pub(crate) dynamic_platform: Vec<Subdir>,
+    /// Where their packages are: where they come from, or here once somebody asked for them.
+    #[arg(
+        long,
+        value_name = "MIRROR",
+        default_value = "none",
+        requires = "dynamic"
+    )]
+    pub(crate) dynamic_mirror: DynamicMirror,
+    /// The folder of files that --blacklist=NAME in an address means.
+    #[arg(long, value_name = "DIR", requires = "dynamic")]
+    pub(crate) blacklists: Option<PathBuf>,
+    /// How many such meta-channels are kept; the one that was not asked for longest goes.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_questions: u32,
+    /// How long somebody waits for such a meta-channel that nobody asked for before.
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    pub(crate) question_timeout: Duration,
+    /// Where meta-channels are kept that are compiled here [default: serve in the folder of --cache-dir].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// How often the channels of definitions are asked whether they changed; 0 for never.
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    pub(crate) refresh: Duration,
+    #[command(flatten)]
+    pub(crate) network: Network,
     /// Print the addresses as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -115,6 +153,15 @@ pub(crate) struct NewToken {
     pub(crate) json: bool,
 }
 
+/// Where the packages of meta-channels are that addresses ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DynamicMirror {
+    /// Where they come from
+    None,
+    /// Here, once somebody asked for them
+    OnDemand,
+}
+
 /// How requests are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Log {
@@ -145,28 +192,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     };
     let first = named.map_err(|error| error.to_string())?.next();
     first.ok_or_else(|| "this name has no address".to_owned())
-}
-
-/// A number, and `K`, `M`, `G` or `T` for powers of 1024.
-fn size(text: &str) -> Result<u64, String> {
-    let unit = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let shift = match unit.to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return Err("expected a size like 500M or 4G".to_owned()),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "expected a size like 500M or 4G".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "that is too much".to_owned())
 }
 
 fn date(text: &str) -> Result<String, String> {

@@ -1,0 +1,372 @@
+//! Meta-channels that an address asks for: `/CHANNELS/CONSTRAINTS/SUBDIR/FILE`, in conda-metachannel's form. Each question is
+//! compiled once, into a folder that is served like any other, and again when it is asked for and its channels may have
+//! changed. What an address may say is `spec`'s business.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use archive::digest::Sha256;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use spec::MetaChannel;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+
+use crate::compiled::{Compiled, Definition};
+use crate::digests::Digests;
+use crate::error::{Error, chain};
+use crate::file::{self, Asked};
+use crate::log::Log;
+use crate::path;
+use crate::reply::{self, Reply};
+use crate::settings::{Compiling, Questions, Settings};
+
+/// Below the folder of compiled channels.
+const FOLDER: &str = "questions";
+
+/// How many questions are compiled at a time.
+const COMPILING: usize = 2;
+
+/// How long a failure is the answer to everybody.
+const FAILED: Duration = Duration::from_secs(5);
+
+/// All questions.
+#[derive(Debug)]
+pub(crate) struct Dynamic {
+    asked: Questions,
+    compiling: Compiling,
+    downloads: usize,
+    known: Mutex<Known>,
+    permits: Arc<Semaphore>,
+}
+
+/// The questions that have a folder.
+#[derive(Debug, Default)]
+struct Known {
+    questions: HashMap<String, Arc<Question>>,
+    /// Counts requests.
+    clock: u64,
+}
+
+/// One question.
+#[derive(Debug)]
+struct Question {
+    compiled: Arc<Compiled>,
+    state: watch::Sender<State>,
+    /// The clock when it was asked last.
+    used: Mutex<u64>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    /// Nobody has begun.
+    New,
+    Compiling,
+    /// Since when it is what upstream has, and whether that is looked at just now.
+    Ready(Instant, bool),
+    Failed(StatusCode, Arc<str>),
+}
+
+/// What an address is about.
+struct Meant<'a> {
+    /// What the address calls the channels.
+    names: String,
+    channels: Vec<String>,
+    constraints: &'a str,
+    rest: &'a [String],
+}
+
+impl Dynamic {
+    pub(crate) fn new(asked: &Questions, settings: &Settings) -> Result<Self, Error> {
+        let compiling = settings.compiling.clone();
+        let compiling = compiling.ok_or_else(|| Error::Definition {
+            problem: "nothing says how meta-channels are to be compiled".to_owned(),
+        })?;
+        sweep(&compiling.state.join(FOLDER), asked.most);
+        Ok(Self {
+            asked: asked.clone(),
+            compiling,
+            downloads: settings.limits.downloads,
+            known: Mutex::default(),
+            permits: Arc::new(Semaphore::new(COMPILING)),
+        })
+    }
+
+    /// Answers a request; `parts` are all of its address.
+    pub(crate) async fn answer(
+        &self,
+        digests: &Digests,
+        log: &Arc<Log>,
+        asked: Asked<'_>,
+    ) -> Reply {
+        let Some(meant) = self.meant(asked.parts) else {
+            return reply::not_found();
+        };
+        let question = spec::Question::parse(
+            meant.constraints,
+            meant.channels,
+            self.asked.platforms.clone(),
+            self.asked.mirror,
+        );
+        let question = match question {
+            Ok(question) => question,
+            Err(reason) => return reply::text(StatusCode::BAD_REQUEST, &reason),
+        };
+        if question.definition.blacklist.is_some() && self.asked.blacklists.is_none() {
+            return reply::text(StatusCode::BAD_REQUEST, "there are no blacklists here");
+        }
+        if question.constraints != meant.constraints {
+            return moved(&question.constraints, meant.rest, asked.is_folder);
+        }
+        let title = format!("{}/{}", meant.names, question.constraints);
+        let question = self.question(question.definition, &title, log);
+        match tokio::time::timeout(self.asked.patience, self.ready(&question, log)).await {
+            Ok(Ok(())) => {}
+            Ok(Err((status, reason))) => return reply::later(status, &reason, FAILED),
+            Err(_) => {
+                let reason = "the meta-channel is being compiled";
+                return reply::later(StatusCode::SERVICE_UNAVAILABLE, reason, FAILED);
+            }
+        }
+        let asked = Asked {
+            parts: meant.rest,
+            ..asked
+        };
+        let reply = file::answer(question.compiled.folder(), digests, asked).await;
+        question.compiled.answer(reply, digests, asked).await
+    }
+
+    /// The channels are as many parts of the address as make a list of known ones.
+    fn meant<'a>(&self, parts: &'a [String]) -> Option<Meant<'a>> {
+        (1..parts.len()).rev().find_map(|length| {
+            let (names, rest) = parts.split_at_checked(length)?;
+            let names = names.join("/");
+            let known = |name: &str| self.asked.channels.get(name.trim()).cloned();
+            let channels: Option<Vec<String>> = names.split(',').map(known).collect();
+            let (constraints, rest) = rest.split_first()?;
+            // Who takes the channels' names alone for a channel asks for this.
+            if channel::SUBDIRS.contains(&constraints.as_str()) {
+                return None;
+            }
+            Some(Meant {
+                channels: channels?,
+                names,
+                constraints,
+                rest,
+            })
+        })
+    }
+
+    /// What is known of a question; the one that was not asked for longest makes room for a new one.
+    fn question(&self, mut definition: MetaChannel, title: &str, log: &Arc<Log>) -> Arc<Question> {
+        // What it stands for may be another thing for the next server.
+        let told = format!("{title} {definition:?}");
+        let key = Sha256::of(told.as_bytes()).to_string();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clock += 1;
+        let now = known.clock;
+        let used = |question: &Question, at: u64| {
+            *question.used.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        };
+        if let Some(question) = known.questions.get(&key) {
+            used(question, now);
+            return Arc::clone(question);
+        }
+        let name = format!("{FOLDER}/{}", key.get(..32).unwrap_or(&key));
+        definition.name.clone_from(&name);
+        let base = self.asked.blacklists.clone().unwrap_or_default();
+        let definition = Definition::Question(Box::new(definition), base);
+        let question = Arc::new(Question {
+            compiled: Arc::new(Compiled::of(
+                (&name, title),
+                definition,
+                &self.compiling,
+                self.downloads,
+            )),
+            state: watch::Sender::new(State::New),
+            used: Mutex::new(now),
+        });
+        known.questions.insert(key, Arc::clone(&question));
+        while known.questions.len() > self.asked.most.max(1) {
+            let age =
+                |question: &Question| *question.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let oldest = known
+                .questions
+                .iter()
+                .min_by_key(|(_, question)| age(question));
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            if let Some(gone) = known.questions.remove(&oldest) {
+                let log = Arc::clone(log);
+                spawn_blocking(move || remove(gone.compiled.folder().root(), &log));
+            }
+        }
+        question
+    }
+
+    /// Waits until a question has its files.
+    async fn ready(
+        &self,
+        question: &Arc<Question>,
+        log: &Arc<Log>,
+    ) -> Result<(), (StatusCode, Arc<str>)> {
+        self.begin(question, log);
+        let mut states = question.state.subscribe();
+        loop {
+            match states.borrow_and_update().clone() {
+                State::Ready(..) => return Ok(()),
+                State::Failed(status, reason) => return Err((status, reason)),
+                State::New | State::Compiling => {}
+            }
+            if states.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Begins to compile where that is due.
+    fn begin(&self, question: &Arc<Question>, log: &Arc<Log>) {
+        let refresh = self.compiling.refresh;
+        let is_due = question.state.send_if_modified(|state| match state {
+            State::New => {
+                *state = State::Compiling;
+                true
+            }
+            State::Ready(since, running) if !*running => {
+                *running = refresh.is_some_and(|refresh| since.elapsed() >= refresh);
+                *running
+            }
+            _ => false,
+        });
+        if !is_due {
+            return;
+        }
+        let was_ready = matches!(*question.state.borrow(), State::Ready(..));
+        let (question, log) = (Arc::clone(question), Arc::clone(log));
+        let permits = Arc::clone(&self.permits);
+        tokio::spawn(async move {
+            let _permit = permits.acquire().await;
+            let (compiled, notes) = (Arc::clone(&question.compiled), Arc::clone(&log));
+            let compiled = spawn_blocking(move || {
+                if was_ready {
+                    compiled.compile_again(&notes)
+                } else {
+                    compiled.make_ready(&notes)
+                }
+            });
+            let failed = match compiled.await {
+                Ok(Ok(())) => None,
+                // What is there is better than nothing.
+                Ok(Err(_)) if was_ready => None,
+                Ok(Err(error)) if error.is_usage() => {
+                    Some((StatusCode::BAD_REQUEST, chain(&error)))
+                }
+                Ok(Err(error)) => Some((StatusCode::BAD_GATEWAY, chain(&error))),
+                Err(error) => Some((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+            };
+            let Some((status, reason)) = failed else {
+                question
+                    .state
+                    .send_replace(State::Ready(Instant::now(), false));
+                return;
+            };
+            log.note("error", &format!("not compiled: {reason}"));
+            question
+                .state
+                .send_replace(State::Failed(status, reason.into()));
+            tokio::time::sleep(FAILED).await;
+            question.state.send_replace(State::New);
+        });
+    }
+}
+
+/// The same question where it has its address. Relative, since the address may have a token or another host's name
+/// before it.
+fn moved(constraints: &str, rest: &[String], is_folder: bool) -> Reply {
+    let up = rest.len() + usize::from(is_folder);
+    let mut location = match up {
+        0 => "./".to_owned(),
+        up => "../".repeat(up),
+    };
+    location.push_str(&path::encoded(constraints));
+    for part in rest {
+        location.push('/');
+        location.push_str(&path::encoded(part));
+    }
+    if is_folder {
+        location.push('/');
+    }
+    let mut reply = reply::text(
+        StatusCode::MOVED_PERMANENTLY,
+        "the same question has another address",
+    );
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        reply.headers_mut().insert(LOCATION, location);
+    }
+    reply
+}
+
+/// Of what earlier servers have left, the newest stay.
+fn sweep(folder: &Path, most: usize) {
+    let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_dir)?;
+            Some((metadata.modified().ok()?, entry.path()))
+        })
+        .collect();
+    found.sort();
+    let more = found.len().saturating_sub(most);
+    for (_, path) in found.into_iter().take(more) {
+        // Another server may be quicker.
+        let _ = fs_err::remove_dir_all(&path);
+        let _ = fs_err::remove_file(path.with_extension("lock"));
+    }
+}
+
+fn remove(folder: &Path, log: &Log) {
+    if let Err(error) = fs_err::remove_dir_all(folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        log.note("warning", &chain(&error));
+    }
+    // Without it the next time begins anew, too.
+    let _ = fs_err::remove_file(folder.with_extension("lock"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_question_is_relative() {
+        let parts =
+            |text: &[&str]| -> Vec<String> { text.iter().map(|part| (*part).to_owned()).collect() };
+        for (rest, is_folder, expected) in [
+            (
+                parts(&["noarch", "repodata.json"]),
+                false,
+                "../../a,b/noarch/repodata.json",
+            ),
+            (parts(&[]), false, "./a,b"),
+            (parts(&[]), true, "../a,b/"),
+            (parts(&["noarch"]), true, "../../a,b/noarch/"),
+        ] {
+            let reply = moved("a,b", &rest, is_folder);
+            assert_eq!(reply.status(), StatusCode::MOVED_PERMANENTLY);
+            let location = reply
+                .headers()
+                .get(LOCATION)
+                .and_then(|value| value.to_str().ok());
+            assert_eq!(location, Some(expected));
+        }
+        let encoded = moved("a >=1,<2", &[], false);
+        assert_eq!(
+            encoded.headers().get(LOCATION).map(HeaderValue::as_bytes),
+            Some(&b"./a%20%3E=1,%3C2"[..])
+        );
+    }
+}
