@@ -314,7 +314,7 @@ fn sweep(folder: &Path, most: usize) {
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
-            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_dir)?;
+            let metadata = entry.metadata().ok().filter(|metadata| metadata.is_dir())?;
             Some((metadata.modified().ok()?, entry.path()))
         })
         .collect();

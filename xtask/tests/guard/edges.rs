@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "repack",
         &["archive", "channel", "conda", "fetch", "installer"],
     ),
-    ("serve", &["archive", "channel"]),
+    ("serve", &["archive", "channel", "conda", "fetch", "spec"]),
     (
         "cli",
         &[
