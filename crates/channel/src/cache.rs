@@ -2,12 +2,13 @@
 //! processes share. It is only a cache: when it is damaged or of another version it is thrown away, and
 //! everything is read again.
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use fetch::postgres::{Changes, Database, Table};
+use fetch::postgres::{Changes, Database, Table, Take};
 use rayon::prelude::*;
 
 use crate::scan::{Stat, Wanted};
@@ -96,6 +97,15 @@ pub(crate) struct Cache {
 enum Tables {
     File(Store),
     Database(Box<Database>),
+    /// What is known of packages comes with each run, and only notes are kept.
+    Given(Store, Rows),
+}
+
+/// What is known of packages, in memory: by table, then by key.
+#[derive(Default)]
+struct Rows {
+    files: BTreeMap<String, Vec<u8>>,
+    packages: BTreeMap<String, Vec<u8>>,
 }
 
 /// Takes file name, record and `run_exports` of a package.
@@ -112,6 +122,7 @@ pub(crate) struct Batch<'a> {
 enum Kind<'a> {
     File(Box<file::Batch<'a>>),
     Database(&'a Database, Changes),
+    Given(Box<file::Batch<'a>>, &'a mut Rows),
 }
 
 impl Cache {
@@ -120,6 +131,12 @@ impl Cache {
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let store = Store::open(folder.join(FILE))?;
         Self::check(Tables::File(store))
+    }
+
+    /// The same for a run that is given what there is to know of packages: of the file only the notes count.
+    pub(crate) fn open_given(folder: &Path) -> Result<Self, Error> {
+        let store = Store::open(folder.join(FILE))?;
+        Self::check(Tables::Given(store, Rows::default()))
     }
 
     /// Opens the cache of a channel in a database.
@@ -143,7 +160,7 @@ impl Cache {
 
     fn is_empty(&self) -> Result<bool, Error> {
         Ok(match &self.tables {
-            Tables::File(store) => !store.is_there(),
+            Tables::File(store) | Tables::Given(store, _) => !store.is_there(),
             Tables::Database(database) => database.is_empty()?,
         })
     }
@@ -164,8 +181,24 @@ impl Cache {
     /// The database, where that is what the cache is in.
     pub(crate) fn database(&self) -> Option<&Database> {
         match &self.tables {
-            Tables::File(_) => None,
+            Tables::File(_) | Tables::Given(..) => None,
             Tables::Database(database) => Some(database),
+        }
+    }
+
+    /// Whether what is known of packages comes with each run.
+    pub(crate) fn is_given(&self) -> bool {
+        matches!(self.tables, Tables::Given(..))
+    }
+
+    /// Takes what a package tells, for this run.
+    pub(crate) fn give(&mut self, subdir: &str, known: &Known, scanned: &Scanned) {
+        if let Tables::Given(_, rows) = &mut self.tables {
+            let (known, value) = rows_of(known, scanned);
+            let key = format!("{subdir}/{}", scanned.file);
+            rows.files
+                .insert(key.clone(), codec::encode_known(&scanned.file, &known));
+            rows.packages.insert(key, value);
         }
     }
 
@@ -249,6 +282,17 @@ impl Cache {
                 };
                 parts.par_iter().map(read).collect()
             }
+            Tables::Given(_, rows) => {
+                let parts: Vec<_> = parts.collect();
+                let read = |bounds: &(&str, &str)| {
+                    let mut part = T::default();
+                    range(&rows.packages, *bounds, &mut |key, value| {
+                        make(&mut part, key, value)
+                    })?;
+                    Ok(part)
+                };
+                parts.par_iter().map(read).collect()
+            }
             Tables::Database(database) => parts
                 .map(|bounds| {
                     let mut part = T::default();
@@ -301,6 +345,7 @@ impl Cache {
         let kind = match &mut self.tables {
             Tables::File(store) => Kind::File(Box::new(store.batch()?)),
             Tables::Database(database) => Kind::Database(database, Changes::new()),
+            Tables::Given(store, rows) => Kind::Given(Box::new(store.batch()?), rows),
         };
         let mut batch = Batch {
             kind,
@@ -317,6 +362,10 @@ impl Cache {
         match &self.tables {
             Tables::File(store) => store.get(table, key),
             Tables::Database(database) => Ok(database.get(table, key)?),
+            Tables::Given(store, rows) => match rows.of(table) {
+                None => store.get(table, key),
+                Some(rows) => Ok(rows.get(key).cloned()),
+            },
         }
     }
 
@@ -345,6 +394,10 @@ impl Cache {
         match &self.tables {
             Tables::File(store) => store.range(table, bounds, &mut take),
             Tables::Database(database) => database.range(table, bounds, &mut take),
+            Tables::Given(store, rows) => match rows.of(table) {
+                None => store.range(table, bounds, &mut take),
+                Some(rows) => range(rows, bounds, &mut take),
+            },
         }
     }
 }
@@ -357,11 +410,7 @@ impl Batch<'_> {
         known: &Known,
         scanned: &Scanned,
     ) -> Result<Known, Error> {
-        let value = codec::encode_package(scanned);
-        let known = Known {
-            mark: codec::mark(scanned, &value),
-            ..*known
-        };
+        let (known, value) = rows_of(known, scanned);
         self.insert(subdir, &scanned.file, &known, value)?;
         Ok(known)
     }
@@ -406,7 +455,7 @@ impl Batch<'_> {
         self.count()?;
         *self.is_changed = true;
         match self.kind {
-            Kind::File(batch) => batch.commit(),
+            Kind::File(batch) | Kind::Given(batch, _) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.write(&changes)?),
         }
     }
@@ -416,7 +465,7 @@ impl Batch<'_> {
         self.count()?;
         *self.is_changed = true;
         match self.kind {
-            Kind::File(batch) => batch.commit(),
+            Kind::File(batch) | Kind::Given(batch, _) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.finish(keys, &changes)?),
         }
     }
@@ -442,6 +491,15 @@ impl Batch<'_> {
     }
 
     fn set(&mut self, table: Table, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        if let Kind::Given(_, rows) = &mut self.kind
+            && let Some(rows) = rows.of_mut(table)
+        {
+            match value {
+                Some(value) => rows.insert(key, value),
+                None => rows.remove(&key),
+            };
+            return Ok(());
+        }
         if table == Table::Files
             && let Some((subdir, _)) = key.rsplit_once('/')
             && !self.touched.contains(subdir)
@@ -449,13 +507,52 @@ impl Batch<'_> {
             self.touched.insert(subdir.to_owned());
         }
         match &mut self.kind {
-            Kind::File(batch) => batch.set(table, &key, value.as_deref()),
+            Kind::File(batch) | Kind::Given(batch, _) => batch.set(table, &key, value.as_deref()),
             Kind::Database(_, changes) => {
                 changes.insert((table, key), value);
                 Ok(())
             }
         }
     }
+}
+
+impl Rows {
+    /// A table's rows, if they are in memory.
+    fn of(&self, table: Table) -> Option<&BTreeMap<String, Vec<u8>>> {
+        match table {
+            Table::Files => Some(&self.files),
+            Table::Packages => Some(&self.packages),
+            Table::Notes => None,
+        }
+    }
+
+    fn of_mut(&mut self, table: Table) -> Option<&mut BTreeMap<String, Vec<u8>>> {
+        match table {
+            Table::Files => Some(&mut self.files),
+            Table::Packages => Some(&mut self.packages),
+            Table::Notes => None,
+        }
+    }
+}
+
+/// What a package's rows are.
+fn rows_of(known: &Known, scanned: &Scanned) -> (Known, Vec<u8>) {
+    let value = codec::encode_package(scanned);
+    let known = Known {
+        mark: codec::mark(scanned, &value),
+        ..*known
+    };
+    (known, value)
+}
+
+fn range(
+    rows: &BTreeMap<String, Vec<u8>>,
+    (start, end): (&str, &str),
+    take: &mut Take<'_, Error>,
+) -> Result<(), Error> {
+    let bounds = (Bound::Included(start), Bound::Excluded(end));
+    rows.range::<str, _>(bounds)
+        .try_for_each(|(key, value)| take(key, value))
 }
 
 /// The note that a platform's generation is.

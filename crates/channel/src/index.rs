@@ -97,7 +97,11 @@ pub(crate) fn index_given(
     channel.forget();
     let home = Home::of(&channel, options.database.as_ref(), &options.cache_dir)?;
     let attempt = || {
-        let mut cache = home.open()?;
+        let mut cache = if given.is_empty() {
+            home.open()?
+        } else {
+            home.open_given()?
+        };
         let mut report = run(&context, &sources, given, &mut cache, &lock)?;
         home.keep(cache)?;
         for subdir in &mut report.subdirs {

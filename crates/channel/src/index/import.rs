@@ -42,6 +42,14 @@ pub(super) fn import(
 /// Records that the caller has are the listing.
 fn take(context: &Context<'_>, given: &dyn Given, cache: &mut Cache) -> Result<(), Error> {
     let place = place(&context.options.upstream_stage, given.subdir());
+    if cache.is_given() {
+        return given.read(&mut |pieces| {
+            for foreign in pieces {
+                cache.give(&place, &known(context, &foreign), &foreign.scanned);
+            }
+            Ok(())
+        });
+    }
     let note = format!("import/{place}");
     let revision = given.revision();
     if cache
