@@ -172,7 +172,7 @@ fn layout(file: &Path) -> (usize, [usize; 4]) {
     let length = opened.metadata().expect("an installer").len();
     let payload = Payload::open(&opened, length).expect("an installer");
     let number = |bytes: u64| usize::try_from(bytes).expect("a position");
-    let trailer = &payload.trailer;
+    let trailer = payload.trailer.as_ref().expect("a trailer");
     let runtime = trailer.header_length;
     let frames = runtime + trailer.runtime_length;
     (

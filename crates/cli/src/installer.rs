@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
         dry_run: arguments.dry_run,
         threads: arguments.threads,
         source_date_epoch: source_date_epoch()?,
+        ..Options::default()
     };
     let report = |event: installer::Event<'_>| progress.show(&event);
     let built = installer::build(&parsed.distribution, &client, &options, &report);

@@ -14,7 +14,8 @@ use url::Url;
 
 use crate::cache::Cache;
 use crate::event::{Event, Stage, Warning};
-use crate::pack::{self, Frames};
+use crate::frames::Frames;
+use crate::pack;
 use crate::plan::{self, Input, Planned};
 use crate::resolve::{self, Resolution};
 use crate::scan::{self, Mode, Request, Scan};
@@ -33,7 +34,7 @@ pub enum LockMode {
 }
 
 /// What the user of the builder decides.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The spec's file: relative paths in it start in its folder, the lock lies beside it.
     pub spec: PathBuf,
@@ -45,8 +46,12 @@ pub struct Options {
     pub platforms: Vec<Subdir>,
     /// Folders with runtimes, the first one first.
     pub runtimes: Vec<PathBuf>,
+    /// The lock, if not the one beside the spec.
+    pub lock_file: Option<PathBuf>,
     /// How the lock is used.
     pub lock: LockMode,
+    /// Records that a new solution keeps where it can.
+    pub favoured: BTreeMap<Subdir, Vec<RepoDataRecord>>,
     /// Resolve, and write nothing.
     pub dry_run: bool,
     /// Threads that read packages; 0 is one for each processor.
@@ -155,6 +160,39 @@ pub fn build(
     Ok(built)
 }
 
+/// What a platform's prefix is made of, read and planned: what is left to do is to write it, into an
+/// installer or elsewhere.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The packages, in dependency order, with the digests of their files.
+    pub records: Vec<RepoDataRecord>,
+    /// Their files.
+    pub packages: Vec<fetch::Package>,
+    /// The plan.
+    pub planned: Planned,
+    /// Where the frames lie that the plan names.
+    pub frames: Frames,
+}
+
+/// Fetches, reads and plans what [`crate::resolve`] found for one platform.
+pub fn prepare(
+    distribution: &Distribution,
+    target: &Target,
+    resolution: Resolution,
+    client: &fetch::Client,
+    options: &Options,
+    report: Report<'_>,
+) -> Result<Prepared, Error> {
+    let job = Job {
+        distribution,
+        target,
+        client,
+        options,
+        report,
+    };
+    job.prepare(resolution, &mut Clock::new())
+}
+
 /// One platform's build.
 struct Job<'a> {
     distribution: &'a Distribution,
@@ -177,16 +215,11 @@ impl Job<'_> {
         }
     }
 
-    fn build(&self, resolution: Resolution) -> Result<Built, Error> {
+    fn prepare(&self, resolution: Resolution, clock: &mut Clock) -> Result<Prepared, Error> {
         let Resolution {
             mut records,
             sources,
         } = resolution;
-        let platform = self.target.platform;
-        let names = runtimes::names(platform)?;
-        let runtime = runtimes::read(platform, &self.options.runtimes)?;
-        let mut clock = Clock::new();
-
         (self.report)(Event::Stage(Stage::Fetch));
         let packages = self.fetch(&records, &sources)?;
         for (record, package) in records.iter_mut().zip(&packages) {
@@ -200,9 +233,28 @@ impl Job<'_> {
         let cache = Cache::new(&self.options.cache_dir.join("plans"));
         let scans = self.scan(&records, &packages, &cache)?;
         clock.lap(Stage::Scan);
+        let (planned, frames) = self.plan(&records, &packages, &scans, &cache)?;
+        Ok(Prepared {
+            records,
+            packages,
+            planned,
+            frames,
+        })
+    }
+
+    fn build(&self, resolution: Resolution) -> Result<Built, Error> {
+        let platform = self.target.platform;
+        let names = runtimes::names(platform)?;
+        let runtime = runtimes::read(platform, &self.options.runtimes)?;
+        let mut clock = Clock::new();
+        let Prepared {
+            records,
+            packages,
+            planned,
+            frames,
+        } = self.prepare(resolution, &mut clock)?;
 
         (self.report)(Event::Stage(Stage::Pack));
-        let (planned, frames) = self.plan(&records, &packages, &scans, &cache)?;
         let files = planned
             .plan
             .packages

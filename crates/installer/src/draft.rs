@@ -14,7 +14,7 @@ use crate::Error;
 
 /// A file in the making.
 #[derive(Debug)]
-pub(crate) enum Draft {
+pub enum Draft {
     /// Linux's `O_TMPFILE`.
     Nameless(File),
     /// For file systems without it: a hidden name, removed unless the process is killed.
@@ -23,7 +23,7 @@ pub(crate) enum Draft {
 
 impl Draft {
     /// Begins a file in `folder`, which is made if it is missing.
-    pub(crate) fn new(folder: &Path) -> Result<Draft, Error> {
+    pub fn new(folder: &Path) -> Result<Draft, Error> {
         let folder = if folder.as_os_str().is_empty() {
             Path::new(".")
         } else {
@@ -42,14 +42,14 @@ impl Draft {
     }
 
     /// Begins a file that goes beside `path`.
-    pub(crate) fn beside(path: &Path) -> Result<Draft, Error> {
+    pub fn beside(path: &Path) -> Result<Draft, Error> {
         Draft::new(path.parent().unwrap_or(Path::new("")))
     }
 
     /// Puts the finished file at `path`, in the folder it was begun in, with the permission bits
     /// `mode`. What is for a user is on the disk before it has a name; what is only cached need
     /// not be.
-    pub(crate) fn publish(self, path: &Path, mode: u32, durable: bool) -> Result<(), Error> {
+    pub fn publish(self, path: &Path, mode: u32, durable: bool) -> Result<(), Error> {
         let write = |source| Error::Write {
             path: path.to_owned(),
             source,

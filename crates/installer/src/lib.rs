@@ -5,7 +5,8 @@
 //!      header ++ runtime ++ payload ◄─ pack ◄─ plan ◄────────────────────┘
 //! ```
 //!
-//! [`build()`] does it all; [`plan`] is the part that reasons, and pure. Nothing of the target is
+//! [`build()`] does it all; [`resolve()`] and [`prepare()`] are what comes before an installer is
+//! written, for who writes something else; [`plan`] is the part that reasons, and pure. Nothing of the target is
 //! run on the way: any platform's installer is built on any host.
 
 mod build;
@@ -13,6 +14,7 @@ mod cache;
 mod draft;
 mod error;
 mod event;
+mod frames;
 pub mod header;
 mod outputs;
 mod pack;
@@ -25,10 +27,14 @@ pub mod scan;
 mod settings;
 mod solid;
 
-pub use build::{Built, LockMode, Options, build};
+pub use build::{Built, LockMode, Options, Prepared, build, prepare};
+pub use draft::Draft;
 pub use error::Error;
 pub use event::{Event, Stage, Warning};
+pub use frames::{Assembled, Frames};
+pub use resolve::{Resolution, resolve};
 pub use runtimes::beside;
+pub use settings::{explicit, newest};
 
 /// Who is told what happens.
 pub type Report<'a> = &'a (dyn Fn(Event<'_>) + Sync);

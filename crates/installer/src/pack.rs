@@ -1,6 +1,5 @@
 //! Writes the installer: header, runtime, frames, the packages' plans, the plan.
 
-use std::collections::HashMap;
 use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -13,55 +12,16 @@ use archive::payload::{self, Writer, compress_json};
 use crate::cache::Cache;
 use crate::draft::Draft;
 use crate::event::Event;
+use crate::frames::Frames;
 use crate::plan::Planned;
 use crate::scan::Part;
 use crate::{Error, Report};
-
-/// All frames of an installer in their order, each once.
-#[derive(Debug, Default)]
-pub(crate) struct Frames {
-    sources: Vec<(PathBuf, Part)>,
-    numbers: HashMap<(PathBuf, u64), usize>,
-}
 
 /// A finished installer.
 #[derive(Debug)]
 pub(crate) struct Packed {
     pub(crate) size: u64,
     pub(crate) sha256: Sha256,
-}
-
-impl Frames {
-    /// Adds the parts of one package, which lies at `package`, and returns their frame numbers.
-    pub(crate) fn add(&mut self, parts: &[Part], package: &Path, cache: &Cache) -> Vec<usize> {
-        parts
-            .iter()
-            .map(|part| {
-                let path = match &part.cached {
-                    Some(name) => cache.stream_path(name),
-                    None => package.to_owned(),
-                };
-                let sources = &mut self.sources;
-                *self
-                    .numbers
-                    .entry((path.clone(), part.offset))
-                    .or_insert_with(|| {
-                        sources.push((path, part.clone()));
-                        sources.len() - 1
-                    })
-            })
-            .collect()
-    }
-
-    /// Decoded sizes in bytes.
-    pub(crate) fn sizes(&self) -> Vec<u64> {
-        self.sources.iter().map(|(_, part)| part.size).collect()
-    }
-
-    /// Compressed length of all, in bytes.
-    pub(crate) fn length(&self) -> u64 {
-        self.sources.iter().map(|(_, part)| part.length).sum()
-    }
 }
 
 /// Writes the installer to `path`, executable, by rename.
@@ -82,7 +42,7 @@ pub(crate) fn pack(
     });
     let sink = HashingWriter::new(BufWriter::with_capacity(1 << 20, Draft::beside(path)?));
     let mut writer = Writer::new(sink, header, runtime).map_err(payload)?;
-    for (source, part) in &frames.sources {
+    for (source, part) in frames.sources() {
         frame(&mut writer, source, part).map_err(|error| error.named(path))?;
         report(Event::Packed { bytes: part.length });
     }

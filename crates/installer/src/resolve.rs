@@ -16,11 +16,11 @@ use crate::{Error, Options, Report};
 
 /// What a platform's installer holds, in dependency order.
 #[derive(Debug)]
-pub(crate) struct Resolution {
+pub struct Resolution {
     /// The packages, with the channels that the prefix shall know.
-    pub(crate) records: Vec<RepoDataRecord>,
+    pub records: Vec<RepoDataRecord>,
     /// Where each of them is fetched from.
-    pub(crate) sources: Vec<Url>,
+    pub sources: Vec<Url>,
 }
 
 /// A platform of the spec while it is resolved.
@@ -31,8 +31,8 @@ struct Wanted<'a> {
     virtual_packages: Vec<GenericVirtualPackage>,
 }
 
-/// Resolves `platforms`, and with them all platforms of the spec where a lock is written.
-pub(crate) fn resolve(
+/// Resolves all `targets`; where a lock is written, it holds these platforms and no other.
+pub fn resolve(
     distribution: &Distribution,
     targets: &BTreeMap<Subdir, Target>,
     client: &fetch::Client,
@@ -188,6 +188,7 @@ fn below<'a>(url: &'a str, base: &str) -> Option<&'a str> {
 }
 
 /// The lock that belongs to a spec: `archiconda3.toml` has `archiconda3.lock`.
-pub(crate) fn lock_path(spec: &Path) -> PathBuf {
-    spec.with_extension("lock")
+pub(crate) fn lock_path(options: &Options) -> PathBuf {
+    let beside = || options.spec.with_extension("lock");
+    options.lock_file.clone().unwrap_or_else(beside)
 }

@@ -146,7 +146,7 @@ fn texts(
 
 /// The list from which the same environment can be made again, in conda's `@EXPLICIT` form. md5
 /// where there is one, since conda before 4.13 reads no other digest.
-pub(crate) fn explicit(records: &[RepoDataRecord]) -> String {
+pub fn explicit(records: &[RepoDataRecord]) -> String {
     let mut text = "@EXPLICIT\n".to_owned();
     for record in records {
         text += credentials::without(&record.url).as_str();
@@ -232,7 +232,7 @@ fn extra_files(
 }
 
 /// The time of the newest package, in seconds: the same for everybody who builds from one lock.
-fn newest(records: &[RepoDataRecord]) -> i64 {
+pub fn newest(records: &[RepoDataRecord]) -> i64 {
     let number = |record: &RepoDataRecord| {
         let written = serde_json::to_value(record.package_record.timestamp).ok()?;
         written.as_i64()

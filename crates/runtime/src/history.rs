@@ -9,11 +9,11 @@ use crate::lay::Laid;
 use crate::plan::Plan;
 
 /// Its path, relative to the prefix.
-pub(crate) const PATH: &str = "conda-meta/history";
+pub const PATH: &str = "conda-meta/history";
 
 /// The entry for one installation. `before` is what the file says so far; records in `replaced`
 /// (`NAME-VERSION-BUILD`) are no longer there.
-pub(crate) fn entry(
+pub fn entry(
     plan: &Plan,
     laid: &[Laid],
     before: &str,

@@ -10,7 +10,7 @@ use archive::payload::Payload;
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::lay::{self, Laid};
+use crate::lay::{self, Extent, Laid};
 use crate::place::{Existing, Fresh, Place, PrefixState, prefix_state, recover};
 use crate::plan::Plan;
 use crate::scripts::Scripts;
@@ -147,7 +147,11 @@ impl Installation<'_> {
         })?;
         let settings = lay::Settings {
             prefix: self.prefix,
-            keep_packages: options.keep_packages || plan.keep_packages,
+            extent: if options.keep_packages || plan.keep_packages {
+                Extent::PrefixAndCache
+            } else {
+                Extent::Prefix
+            },
             threads: options.threads,
             cancelled: options.cancelled,
         };
@@ -159,10 +163,11 @@ impl Installation<'_> {
         };
         let replaced = self.replaced(&laid)?;
         self.write_history(&tree, &laid, &replaced)?;
-        if settings.keep_packages {
+        if settings.extent.has_cache() {
             for (path, md5) in [(keep::URLS, true), (keep::URLS_TXT, false)] {
                 let before = self.existing_text(path)?;
-                self.write(&tree, path, &keep::urls(plan, &laid, &before, md5))?;
+                let packages = plan.packages.iter().zip(&laid);
+                self.write(&tree, path, &keep::urls(packages, &before, md5))?;
             }
         }
         self.check_cancelled()?;
@@ -267,6 +272,7 @@ impl Installation<'_> {
             mode: 0o664,
             modified: None,
             replace: true,
+            size: Some(text.len() as u64),
         };
         let write = || {
             if let Some(folder) = Path::new(path).parent().and_then(Path::to_str) {

@@ -4,21 +4,25 @@
 use std::fmt::Write as _;
 
 use crate::lay::Laid;
-use crate::plan::Plan;
+use crate::plan::PackageHead;
 
 /// One URL per line.
-pub(crate) const URLS_TXT: &str = "pkgs/urls.txt";
+pub const URLS_TXT: &str = "pkgs/urls.txt";
 
 /// One URL per line, with `#MD5`.
-pub(crate) const URLS: &str = "pkgs/urls";
+pub const URLS: &str = "pkgs/urls";
 
 /// What both files say after this installation, given what they said before.
-pub(crate) fn urls(plan: &Plan, laid: &[Laid], before: &str, md5: bool) -> String {
+pub fn urls<'a>(
+    packages: impl Iterator<Item = (&'a PackageHead, &'a Laid)>,
+    before: &str,
+    md5: bool,
+) -> String {
     let mut text = before.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    for (head, laid) in plan.packages.iter().zip(laid) {
+    for (head, laid) in packages {
         let line = match &laid.md5 {
             Some(digest) if md5 => format!("{}#{digest}", head.url),
             _ => head.url.clone(),

@@ -1,10 +1,12 @@
 //! Lays a plan's files into a [`Tree`]: threads take frames, largest first; each frame is verified
-//! and decoded once, and its bytes go straight to where they belong.
+//! and decoded once, and its bytes go straight to where they belong. [`lay`] does so for a whole plan,
+//! [`lay_package`] for one package after the other, where their order matters.
 //!
 //! Memory: a window and a buffer per thread ([`work`]), and the plans of the packages that are
 //! under way ([`package`]), whatever the size of the packages.
 
 mod package;
+mod packages;
 mod site;
 mod work;
 
@@ -16,9 +18,10 @@ use archive::payload::{Payload, ReadAt};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::plan::{LinkScripts, Plan};
+use crate::plan::{Entry, LinkScripts, Package, Plan, Python};
 use crate::tree::Tree;
 use package::Loaded;
+use packages::Packages;
 use site::Site;
 use work::Buffer;
 
@@ -29,12 +32,35 @@ pub(crate) use package::installed;
 pub struct Settings<'a> {
     /// The prefix that files are to name, absolute.
     pub prefix: &'a str,
-    /// Leave extracted packages in `pkgs/`.
-    pub keep_packages: bool,
+    /// What of a package is laid.
+    pub extent: Extent,
     /// How many threads decode and write; 0 means one.
     pub threads: usize,
     /// Set from outside to stop.
     pub cancelled: &'a AtomicBool,
+}
+
+/// What of a package is laid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Its files in the prefix, and its record.
+    Prefix,
+    /// These, and the extracted package in `pkgs/`; files without a placeholder are hard links.
+    PrefixAndCache,
+    /// The extracted package in `pkgs/` alone: it is there to be installed later.
+    Cache,
+}
+
+impl Extent {
+    /// Whether the package is installed.
+    pub fn has_prefix(self) -> bool {
+        self != Extent::Cache
+    }
+
+    /// Whether the extracted package stays.
+    pub fn has_cache(self) -> bool {
+        self != Extent::Prefix
+    }
 }
 
 /// What the rest of an installation needs to know of a package whose files are in place.
@@ -64,8 +90,9 @@ pub fn lay<S: ReadAt + ?Sized, T: Tree>(
     settings: Settings<'_>,
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Vec<Laid>, Error> {
-    let tasks = tasks(plan, settings.keep_packages)?;
-    let site = Site::new(payload, plan, tree, settings, report, &tasks);
+    let tasks = tasks(plan, settings.extent.has_cache())?;
+    let site = Site::new(payload, tree, settings, report);
+    let packages = Packages::new(plan, &tasks);
     let frame_size = |frame: usize| {
         payload
             .index
@@ -81,14 +108,41 @@ pub fn lay<S: ReadAt + ?Sized, T: Tree>(
             .sum(),
     });
     site.directories("the installer", ["conda-meta/history"].into_iter())?;
-    run(&site, &tasks)?;
-    lay_extra(&site)?;
+    run(&site, &packages, &tasks)?;
+    extra(&site, &plan.extra)?;
     for text in &plan.texts {
         crate::path::check("the installer", &text.path)?;
         site.directories("the installer", [text.path.as_str()].into_iter())?;
         site.text(&text.path, text.text.as_bytes(), true)?;
     }
-    site.finish()
+    packages.finish()
+}
+
+/// Puts the files of one package into `tree`, in an order that depends on nothing but the package.
+/// Its frames are those of `payload`; `python` is the plan's.
+pub fn lay_package<S: ReadAt + ?Sized, T: Tree>(
+    payload: &Payload<'_, S>,
+    package: Package,
+    python: Option<&Python>,
+    tree: &T,
+    settings: Settings<'_>,
+    report: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Laid, Error> {
+    let site = Site::new(payload, tree, settings, report);
+    let loaded = Loaded::package(package, python)?;
+    whole(&site, &loaded)?;
+    Ok(loaded.laid())
+}
+
+/// Puts files of `extra_files` into `tree`.
+pub fn lay_extra<S: ReadAt + ?Sized, T: Tree>(
+    payload: &Payload<'_, S>,
+    entries: &[Entry],
+    tree: &T,
+    settings: Settings<'_>,
+    report: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<(), Error> {
+    extra(&Site::new(payload, tree, settings, report), entries)
 }
 
 /// What a thread does in one go.
@@ -139,7 +193,11 @@ fn tasks(plan: &Plan, keep: bool) -> Result<Vec<Task>, Error> {
     Ok(tasks)
 }
 
-fn run<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>, tasks: &[Task]) -> Result<(), Error> {
+fn run<S: ReadAt + ?Sized, T: Tree>(
+    site: &Site<'_, S, T>,
+    packages: &Packages<'_>,
+    tasks: &[Task],
+) -> Result<(), Error> {
     let next = AtomicUsize::new(0);
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let worker = || {
@@ -148,7 +206,7 @@ fn run<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>, tasks: &[Task]) -> Re
             let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) else {
                 return;
             };
-            if let Err(error) = carry_out(site, task, &mut buffer) {
+            if let Err(error) = carry_out(site, packages, task, &mut buffer) {
                 site.stop();
                 let mut failure = lock(&failure);
                 // What the other threads say when they are told to stop is not the reason.
@@ -179,46 +237,52 @@ fn run<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>, tasks: &[Task]) -> Re
 
 fn carry_out<S: ReadAt + ?Sized, T: Tree>(
     site: &Site<'_, S, T>,
+    packages: &Packages<'_>,
     task: &Task,
     buffer: &mut Buffer,
 ) -> Result<(), Error> {
-    let load = |&package: &usize| site.load(package).map(|loaded| (package, loaded));
-    let packages = task
+    let load = |&package: &usize| packages.load(site, package).map(|loaded| (package, loaded));
+    let under_way = task
         .packages
         .iter()
         .map(load)
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(frame) = task.frame {
-        let jobs = packages
+        let jobs = under_way
             .iter()
             .flat_map(|(_, loaded)| loaded.jobs(frame, site.settings));
         work::decode(site, frame, jobs.collect(), buffer)?;
     }
-    for (package, loaded) in packages {
-        site.finish_part(package, &loaded)?;
+    for (package, loaded) in under_way {
+        packages.finish_part(site, package, &loaded)?;
     }
     Ok(())
 }
 
 /// Files of `extra_files`, after everything whose place they may take.
-fn lay_extra<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>) -> Result<(), Error> {
-    if site.plan.extra.is_empty() {
+fn extra<S: ReadAt + ?Sized, T: Tree>(
+    site: &Site<'_, S, T>,
+    entries: &[Entry],
+) -> Result<(), Error> {
+    if entries.is_empty() {
         return Ok(());
     }
     let settings = Settings {
-        keep_packages: false,
+        extent: Extent::Prefix,
         ..site.settings
     };
-    let loaded = Loaded::extra(&site.plan.extra)?;
+    let site = Site::new(site.payload, site.tree, settings, site.report);
+    whole(&site, &Loaded::extra(entries)?)
+}
+
+/// All frames of a package, one after the other.
+fn whole<S: ReadAt + ?Sized, T: Tree>(site: &Site<'_, S, T>, loaded: &Loaded) -> Result<(), Error> {
+    let settings = site.settings;
     loaded.begin(site, settings)?;
     let mut buffer = Buffer::new();
-    for frame in loaded.frames() {
-        work::decode(
-            site,
-            frame,
-            loaded.jobs(frame, settings).collect(),
-            &mut buffer,
-        )?;
+    for frame in loaded.frames(settings.extent) {
+        let jobs = loaded.jobs(frame, settings).collect();
+        work::decode(site, frame, jobs, &mut buffer)?;
     }
     loaded.end(site, settings)
 }

@@ -2,7 +2,8 @@
 //!
 //! [`install()`] prepares a prefix where nobody sees it, puts it in its place, runs scripts, and
 //! undoes everything if one of these fails; [`lay`] writes a plan's files into a [`tree`], a
-//! prefix on disk or something else; [`command`] is the installer's command line. Nothing here
+//! prefix on disk or a layer of an image; [`history`] and [`keep`] are what belongs to no single
+//! package; [`command`] is the installer's command line. Nothing here
 //! solves, downloads or reads packages: all conda knowledge went into the plan.
 
 pub mod command;
@@ -11,9 +12,9 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fixture;
-mod history;
+pub mod history;
 mod install;
-mod keep;
+pub mod keep;
 pub mod lay;
 mod lock;
 mod path;

@@ -125,6 +125,24 @@ impl Relocation {
         Ok(relocation)
     }
 
+    /// How many bytes come of a file of `size` bytes. Not known before for a script whose first line
+    /// names the prefix.
+    pub fn length(&self, size: u64) -> Option<u64> {
+        if self.shebang.length > 0 {
+            return None;
+        }
+        self.steps
+            .iter()
+            .try_fold(size, |length, step| match step.action {
+                Action::Replace(index) => {
+                    let (_, placeholder, text) = self.texts.get(index)?;
+                    (length + text.len() as u64).checked_sub(placeholder.len() as u64)
+                }
+                Action::Pad(zeros) => length.checked_add(zeros),
+                Action::Terminate(_) => Some(length),
+            })
+    }
+
     /// Takes the next piece of the file and writes what follows from it.
     pub fn feed(&mut self, mut bytes: &[u8], sink: &mut impl Write) -> Result<(), Problem> {
         loop {

@@ -16,6 +16,9 @@ pub struct Attributes {
     pub modified: Option<i64>,
     /// Take the place of a file or link that is there.
     pub replace: bool,
+    /// How many bytes will be written, where that is known before. A tree that has to say a file's
+    /// length first, as an archive has, can pass such a file on as it comes.
+    pub size: Option<u64>,
 }
 
 /// Takes files, links and directories at paths relative to its root: `/` between names, no empty,

@@ -1,6 +1,6 @@
 //! The TOML languages that users write: text in, typed values or errors with a line and a caret
-//! out. Two languages: the distribution (what an installer holds) and the meta-channel (what a channel
-//! compiled of others holds).
+//! out. Three languages: the distribution (what an installer holds), the meta-channel (what a channel
+//! compiled of others holds) and the image (what an installer's prefix lies in, and how it starts).
 //!
 //! `text → toml (spanned tree) → Settings per platform → Target`, see [`Distribution::parse`]:
 //!
@@ -24,6 +24,7 @@
 mod condarc;
 mod distribution;
 mod error;
+mod image;
 mod keys;
 mod meta_channel;
 mod outputs;
@@ -33,6 +34,10 @@ mod source;
 pub use condarc::{Condarc, Node};
 pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
 pub use error::{Diagnostic, Error, Warning};
+pub use image::{
+    Account, Base, Content, Image, ImageFile, ImageTarget, LayerCompression, LinkScripts,
+    MOST_LAYERS, ParsedImage, Pyc, User,
+};
 pub use meta_channel::{
     Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority, Question,
 };

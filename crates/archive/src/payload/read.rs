@@ -43,12 +43,12 @@ impl ReadAt for [u8] {
     }
 }
 
-/// An installer whose trailer and index are verified.
+/// An installer whose trailer and index are verified, or frames that were never made one.
 #[derive(Debug)]
 pub struct Payload<'a, S: ?Sized> {
     source: &'a S,
-    /// The trailer, as read.
-    pub trailer: Trailer,
+    /// The trailer, as read; none where there is no installer file.
+    pub trailer: Option<Trailer>,
     /// The index, as read.
     pub index: Index,
 }
@@ -137,14 +137,25 @@ impl<'a, S: ReadAt + ?Sized> Payload<'a, S> {
         }
         Ok(Payload {
             source,
-            trailer,
+            trailer: Some(trailer),
             index,
         })
     }
 
+    /// Frames as they would be in an installer, while they still lie elsewhere: `source` puts them at
+    /// the positions that they have here.
+    pub fn of_frames(source: &'a S, frames: Vec<Frame>) -> Payload<'a, S> {
+        let plan = frames.len();
+        Payload {
+            source,
+            trailer: None,
+            index: Index { frames, plan },
+        }
+    }
+
     /// Verifies header and runtime, the parts that ran before any check of ours.
     pub fn verify_program(&self) -> Result<(), Error> {
-        let trailer = &self.trailer;
+        let trailer = self.trailer.as_ref().ok_or(Error::NoTrailer)?;
         let header = self.digest(0, trailer.header_length, Part::Header)?;
         check(Part::Header, trailer.header_sha256, header)?;
         let (start, length) = (trailer.header_length, trailer.runtime_length);

@@ -23,7 +23,7 @@ pub(super) fn resolve(
     options: &Options,
     report: Report<'_>,
 ) -> Result<BTreeMap<Subdir, Resolution>, Error> {
-    let path = lock_path(&options.spec);
+    let path = lock_path(options);
     let old = read(&path)?;
     let mut new = Lock {
         channels: Vec::new(),
@@ -63,7 +63,7 @@ pub(super) fn resolve(
                 solved = true;
                 let channels = channels_of.remove(&platform).unwrap_or_default();
                 let failed = |source| unsolved(distribution, platform, source);
-                let records = solve(distribution, wanted, &channels, client, report)?;
+                let records = solve(distribution, wanted, &channels, client, options, report)?;
                 exclude(wanted, records, report).map_err(failed)?
             }
         };
@@ -120,6 +120,7 @@ fn solve(
     wanted: &Wanted<'_>,
     channels: &[Channel],
     client: &fetch::Client,
+    options: &Options,
     report: Report<'_>,
 ) -> Result<Vec<conda::RepoDataRecord>, Error> {
     let platforms = [wanted.platform, Subdir::NoArch];
@@ -132,7 +133,11 @@ fn solve(
         records: &records,
         specs: wanted.specs.clone(),
         virtual_packages: wanted.virtual_packages.clone(),
-        locked: Vec::new(),
+        locked: options
+            .favoured
+            .get(&wanted.platform)
+            .cloned()
+            .unwrap_or_default(),
         mix_channels: false,
     })
     .map_err(|source| unsolved(distribution, wanted.platform, source))

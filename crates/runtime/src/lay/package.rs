@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::site::Site;
 use super::work::Job;
-use super::{Laid, Settings, lock};
+use super::{Extent, Laid, Settings, lock};
 use crate::error::Error;
 use crate::plan::{Entry, File, Kind, LinkScripts, Package, Places, Python};
 use crate::tree::{Attributes, Tree};
@@ -69,14 +69,9 @@ impl Loaded {
         })
     }
 
-    /// The frames that hold bytes of it.
-    pub(super) fn frames(&self) -> BTreeSet<usize> {
-        self.package
-            .entries
-            .iter()
-            .filter_map(|entry| content(entry))
-            .map(|f| f.frame)
-            .collect()
+    /// The frames that hold bytes which are to be written.
+    pub(super) fn frames(&self, extent: Extent) -> BTreeSet<usize> {
+        self.all_jobs(extent).map(|job| job.file.frame).collect()
     }
 
     /// What is to be written from this frame.
@@ -85,7 +80,7 @@ impl Loaded {
         frame: usize,
         settings: Settings<'_>,
     ) -> impl Iterator<Item = Job<'l>> {
-        let jobs = self.all_jobs(settings.keep_packages);
+        let jobs = self.all_jobs(settings.extent);
         jobs.filter(move |job| job.file.frame == frame)
     }
 
@@ -95,26 +90,23 @@ impl Loaded {
         site: &Site<'_, S, T>,
         settings: Settings<'_>,
     ) -> Result<(), Error> {
-        let entries = self.package.entries.iter();
-        site.directories(
-            &self.dist,
-            entries.clone().filter(|e| installed(e)).map(|e| &*e.path),
-        )?;
-        for (index, entry) in entries.enumerate().filter(|(_, entry)| installed(entry)) {
+        let extent = settings.extent;
+        let entries = self.package.entries.iter().enumerate();
+        let entries = entries.filter(|(_, entry)| placed(entry, extent));
+        site.directories(&self.dist, entries.clone().map(|(_, entry)| &*entry.path))?;
+        for (index, entry) in entries {
             match &entry.kind {
                 Kind::Directory => site.make_directory(&entry.path)?,
                 Kind::SymbolicLink { target, .. } => symbolic_link(site, &entry.path, target)?,
                 Kind::EntryPoint { body } => self.entry_point(site, index, entry, body)?,
-                Kind::File(file)
-                    if file.size == 0 && !(settings.keep_packages && linked(entry)) =>
-                {
+                Kind::File(file) if file.size == 0 && !(extent.has_cache() && linked(entry)) => {
                     self.empty_file(site, &entry.path, file)?;
                 }
                 Kind::File(_) | Kind::HardLink { .. } => {}
             }
         }
-        if settings.keep_packages {
-            self.begin_kept(site)?;
+        if extent.has_cache() {
+            self.begin_kept(site, extent)?;
         }
         Ok(())
     }
@@ -125,7 +117,8 @@ impl Loaded {
         site: &Site<'_, S, T>,
         settings: Settings<'_>,
     ) -> Result<(), Error> {
-        let expected = self.all_jobs(settings.keep_packages).count();
+        let extent = settings.extent;
+        let expected = self.all_jobs(extent).count();
         if self.files.load(Ordering::Acquire) != expected {
             let problem = format!("not all files of `{}` have a frame", self.dist);
             return Err(Error::Plan { problem });
@@ -135,14 +128,14 @@ impl Loaded {
             let Kind::HardLink { to } = &entry.kind else {
                 continue;
             };
-            if let Some((target, _)) = files.get(to.as_str()).filter(|_| settings.keep_packages) {
+            if let Some((target, _)) = files.get(to.as_str()).filter(|_| extent.has_cache()) {
                 hard_link(site, &self.kept_path(entry), &self.kept_path(target))?;
             }
-            if installed(entry) {
+            if placed(entry, extent) {
                 hard_link(site, &entry.path, to)?;
             }
         }
-        for entry in self.package.info.iter().filter(|_| settings.keep_packages) {
+        for entry in self.package.info.iter().filter(|_| extent.has_cache()) {
             if let Kind::HardLink { to } = &entry.kind {
                 let to = format!("{}/{to}", self.folder());
                 hard_link(site, &self.kept_path(entry), &to)?;
@@ -151,17 +144,20 @@ impl Loaded {
         if !self.recorded {
             return Ok(());
         }
-        let written = lock(&self.written);
-        let record = record::Record {
-            package: &self.package,
-            prefix: settings.prefix,
-            kept: settings.keep_packages,
-            written: &written,
-            hard_links: &files,
-        };
-        let path = format!("conda-meta/{}.json", self.dist);
-        site.stream(&path, |sink| record.write(sink))?;
-        if settings.keep_packages {
+        if extent.has_prefix() {
+            let written = lock(&self.written);
+            let record = record::Record {
+                package: &self.package,
+                prefix: settings.prefix,
+                kept: extent.has_cache(),
+                written: &written,
+                hard_links: &files,
+            };
+            let path = format!("conda-meta/{}.json", self.dist);
+            site.directories(&self.dist, [path.as_str()].into_iter())?;
+            site.stream(&path, |sink| record.write(sink))?;
+        }
+        if extent.has_cache() {
             let path = format!("{}/{REPODATA_RECORD}", self.folder());
             site.directories(&self.dist, [path.as_str()].into_iter())?;
             site.stream(&path, |sink| {
@@ -213,10 +209,11 @@ impl Loaded {
     }
 
     /// All files that come from the payload.
-    fn all_jobs(&self, keep: bool) -> impl Iterator<Item = Job<'_>> {
+    fn all_jobs(&self, extent: Extent) -> impl Iterator<Item = Job<'_>> {
+        let keep = extent.has_cache();
         let entries = self.package.entries.iter().enumerate();
         let in_prefix = entries.clone().filter_map(move |(index, entry)| {
-            let file = content(entry).filter(|_| installed(entry))?;
+            let file = content(entry).filter(|_| placed(entry, extent))?;
             // A kept package's file is written there, and linked into the prefix.
             let copied = !(keep && linked(entry));
             // Empty files were written at the beginning, with what else needs no frame.
@@ -232,7 +229,7 @@ impl Loaded {
         });
         let kept = entries.filter_map(move |(index, entry)| {
             let file = content(entry).filter(|_| keep)?;
-            let link = linked(entry) && installed(entry);
+            let link = linked(entry) && placed(entry, extent);
             Some(self.kept_job(index, entry, file, link.then_some(entry.path.as_str())))
         });
         let info = self.package.info.iter().filter_map(move |entry| {
@@ -265,10 +262,14 @@ impl Loaded {
     }
 
     /// Folders, links and empty files of the package in `pkgs/`.
-    fn begin_kept<S: ReadAt + ?Sized, T: Tree>(&self, site: &Site<'_, S, T>) -> Result<(), Error> {
+    fn begin_kept<S: ReadAt + ?Sized, T: Tree>(
+        &self,
+        site: &Site<'_, S, T>,
+        extent: Extent,
+    ) -> Result<(), Error> {
         let from_package = |entry: &&Entry| !matches!(entry.kind, Kind::EntryPoint { .. });
         let entries = self.package.entries.iter().filter(from_package);
-        let entries = entries.map(|entry| (entry, linked(entry) && installed(entry)));
+        let entries = entries.map(|entry| (entry, linked(entry) && placed(entry, extent)));
         for (entry, linked) in entries.chain(self.package.info.iter().map(|entry| (entry, false))) {
             let path = self.kept_path(entry);
             site.directories(&self.dist, [path.as_str()].into_iter())?;
@@ -297,6 +298,7 @@ impl Loaded {
             mode: file.mode,
             modified: Some(file.modified),
             replace: !self.recorded,
+            size: Some(0),
         };
         site.small_file(path, &[], attributes)
             .map_err(site.cannot_write(path))
@@ -319,6 +321,7 @@ impl Loaded {
             mode: ENTRY_POINT_MODE,
             modified: None,
             replace: false,
+            size: Some(text.len() as u64),
         };
         let written = site.small_file(&entry.path, text.as_bytes(), attributes);
         written.map_err(site.cannot_write(&entry.path))?;
@@ -367,6 +370,11 @@ impl Loaded {
 /// Whether something is written into the prefix for this entry.
 pub(crate) fn installed(entry: &Entry) -> bool {
     entry.clobbered_by.is_none()
+}
+
+/// Whether something is written into the prefix for this entry, this time.
+fn placed(entry: &Entry, extent: Extent) -> bool {
+    extent.has_prefix() && installed(entry)
 }
 
 /// Whether the prefix's file is the one of the kept package.

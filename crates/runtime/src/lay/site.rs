@@ -1,19 +1,17 @@
-//! What the threads share: the tree, the folders that were made in it, and the packages under way.
+//! What the threads share: the tree, and the folders that were made in it.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use archive::payload::{Payload, ReadAt};
 
-use super::package::Loaded;
-use super::{Laid, Settings, Task, lock};
+use super::{Settings, lock};
 use crate::error::Error;
 use crate::event::Event;
 use crate::path;
-use crate::plan::{Package, Plan};
 use crate::tree::{Attributes, Tree};
 
 /// Mode of the files that belong to no package, before the umask.
@@ -22,52 +20,27 @@ const TEXT_MODE: u32 = 0o664;
 /// A tree that is being filled.
 pub(super) struct Site<'a, S: ?Sized, T> {
     pub(super) payload: &'a Payload<'a, S>,
-    pub(super) plan: &'a Plan,
     pub(super) tree: &'a T,
     pub(super) settings: Settings<'a>,
     pub(super) report: &'a (dyn Fn(Event<'_>) + Sync),
     made: Mutex<HashSet<String>>,
-    packages: Vec<Slot>,
     failed: AtomicBool,
-}
-
-/// A package on its way.
-#[derive(Default)]
-struct Slot {
-    /// How many tasks still have bytes for it.
-    left: AtomicUsize,
-    loaded: Mutex<Option<Arc<Loaded>>>,
-    laid: OnceLock<Laid>,
 }
 
 impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
     pub(super) fn new(
         payload: &'a Payload<'a, S>,
-        plan: &'a Plan,
         tree: &'a T,
         settings: Settings<'a>,
         report: &'a (dyn Fn(Event<'_>) + Sync),
-        tasks: &[Task],
     ) -> Self {
-        let packages: Vec<Slot> = plan.packages.iter().map(|_| Slot::default()).collect();
-        for slot in tasks
-            .iter()
-            .flat_map(|task| &task.packages)
-            .filter_map(|p| packages.get(*p))
-        {
-            slot.left.fetch_add(1, Ordering::Relaxed);
-        }
-        let made = Mutex::default();
-        let failed = AtomicBool::new(false);
         Site {
             payload,
-            plan,
             tree,
             settings,
             report,
-            made,
-            packages,
-            failed,
+            made: Mutex::default(),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -78,61 +51,6 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
 
     pub(super) fn stop(&self) {
         self.failed.store(true, Ordering::Relaxed);
-    }
-
-    /// The plan of a package; the first thread that asks reads it and makes what needs no bytes.
-    pub(super) fn load(&self, package: usize) -> Result<Arc<Loaded>, Error> {
-        let (Some(slot), Some(head)) =
-            (self.packages.get(package), self.plan.packages.get(package))
-        else {
-            return Err(Error::Plan {
-                problem: format!("there is no package {package}"),
-            });
-        };
-        let mut loaded = lock(&slot.loaded);
-        if let Some(loaded) = &*loaded {
-            return Ok(Arc::clone(loaded));
-        }
-        if self.stopped() {
-            return Err(Error::Cancelled);
-        }
-        let read: Package = self
-            .payload
-            .json(head.plan)
-            .map_err(|source| Error::Payload { source })?;
-        let package = Loaded::package(read, self.plan.python.as_ref())?;
-        package.begin(self, self.settings)?;
-        let package = Arc::new(package);
-        *loaded = Some(Arc::clone(&package));
-        Ok(package)
-    }
-
-    /// One task less for this package; the last one completes it.
-    pub(super) fn finish_part(&self, package: usize, loaded: &Loaded) -> Result<(), Error> {
-        let Some(slot) = self.packages.get(package) else {
-            return Ok(());
-        };
-        if slot.left.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return Ok(());
-        }
-        lock(&slot.loaded).take();
-        loaded.end(self, self.settings)?;
-        (self.report)(Event::Package { dist: &loaded.dist });
-        // Only the thread of the last task comes here.
-        let _ = slot.laid.set(loaded.laid());
-        Ok(())
-    }
-
-    /// What became of all packages.
-    pub(super) fn finish(self) -> Result<Vec<Laid>, Error> {
-        let laid: Option<Vec<Laid>> = self
-            .packages
-            .into_iter()
-            .map(|slot| slot.laid.into_inner())
-            .collect();
-        laid.ok_or_else(|| Error::Plan {
-            problem: "a package was left out".to_owned(),
-        })
     }
 
     /// Makes all folders above these paths. Sorted paths are quickest.
@@ -181,6 +99,7 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
             mode: TEXT_MODE,
             modified: None,
             replace,
+            size: Some(bytes.len() as u64),
         };
         self.small_file(path, bytes, attributes)
             .map_err(self.cannot_write(path))
@@ -207,6 +126,7 @@ impl<'a, S: ReadAt + ?Sized, T: Tree> Site<'a, S, T> {
             mode: TEXT_MODE,
             modified: None,
             replace: false,
+            size: None,
         };
         let write = || {
             let file = self.tree.file(path, attributes)?;

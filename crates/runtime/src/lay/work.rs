@@ -241,6 +241,10 @@ impl<F: Write> Sink<F> {
             mode: *mode,
             modified: Some(*modified),
             replace: job.replace,
+            size: match &relocation {
+                None => Some(*size),
+                Some(relocation) => relocation.length(*size),
+            },
         };
         let file = site
             .tree

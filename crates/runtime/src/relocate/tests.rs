@@ -14,11 +14,15 @@ fn relocate(bytes: &[u8], places: Places, prefix: &str, piece: usize) -> Result<
         places,
     };
     let mut relocation = Relocation::new(&placeholder, prefix, bytes.len() as u64)?;
+    let length = relocation.length(bytes.len() as u64);
     let mut result = Vec::new();
     for piece in bytes.chunks(piece) {
         relocation.feed(piece, &mut result)?;
     }
     relocation.finish(&mut result)?;
+    if let Some(length) = length {
+        assert_eq!(result.len() as u64, length, "what was said before");
+    }
     Ok(result)
 }
 

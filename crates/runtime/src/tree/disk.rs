@@ -61,6 +61,7 @@ impl Disk {
                 mode,
                 modified,
                 replace: false,
+                size: Some(data.len()),
             },
         )?;
         io::copy(&mut source, &mut file.file)?;

@@ -1,0 +1,244 @@
+//! An image: which base it stands on, which installer's prefix is in it, and how a container of it
+//! starts. Only the values and how overrides apply; reading them is in `read`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use conda::Subdir;
+
+use crate::error::{Error, Warning};
+use crate::requirement::PackageSpec;
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+/// The most layers that an image may have, its base's included: Docker's overlay2 driver stops at
+/// 125.
+pub const MOST_LAYERS: usize = 120;
+
+/// The definition of an image (`docker/*.toml`), valid as far as one can see without opening a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// The distribution's spec, relative to the definition.
+    pub installer: String,
+    /// The platforms to bake for when the user names none; the installer's, if the definition names
+    /// none either.
+    pub platforms: Option<Vec<Subdir>>,
+    /// How many layers of ours there are at most.
+    pub layers: usize,
+    /// How layers are compressed.
+    pub compression: LayerCompression,
+    /// What becomes of Python modules that an installation would compile.
+    pub pyc: Pyc,
+    /// What becomes of link scripts, which are programs of the target.
+    pub link_scripts: LinkScripts,
+    settings: Settings,
+    overrides: BTreeMap<Subdir, Settings>,
+}
+
+/// What came out of a definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParsedImage {
+    /// The definition.
+    pub definition: Image,
+    /// What was accepted without effect, in the order of the file.
+    pub warnings: Vec<Warning>,
+}
+
+/// The settings for one platform, with defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageTarget {
+    /// The platform.
+    pub platform: Subdir,
+    /// What lies below our layers.
+    pub base: Base,
+    /// The prefix: absolute, made of plain names.
+    pub prefix: String,
+    /// Packages that are installed besides the installer's.
+    pub packages: Vec<PackageSpec>,
+    /// Packages that lie in the package cache, not installed.
+    pub prefetch: Vec<PackageSpec>,
+    /// Files besides the prefix.
+    pub files: Vec<ImageFile>,
+    /// Environment variables, besides those that make the prefix found.
+    pub env: BTreeMap<String, String>,
+    /// Who a container's processes are; the base's, if the definition does not say.
+    pub user: Option<User>,
+    /// Where they start.
+    pub workdir: Option<String>,
+    /// What always runs.
+    pub entrypoint: Option<Vec<String>>,
+    /// What runs if nothing else is said.
+    pub cmd: Option<Vec<String>>,
+    /// Labels, in the image's configuration.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, in the image's manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// What the image is called: `name:tag`, with a registry's host before it or not.
+    pub tags: Vec<String>,
+}
+
+/// What an image stands on. Paths are relative to the definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing.
+    Scratch,
+    /// A file or folder that says itself what it is.
+    Path(String),
+    /// An OCI image layout in a folder.
+    Layout {
+        /// The folder.
+        path: String,
+        /// Which of its images.
+        reference: Option<String>,
+    },
+    /// An OCI image layout in a tar file.
+    OciArchive {
+        /// The file.
+        path: String,
+        /// Which of its images.
+        reference: Option<String>,
+    },
+    /// What `docker save` writes.
+    DockerArchive {
+        /// The file.
+        path: String,
+        /// Which of its images.
+        reference: Option<String>,
+    },
+}
+
+/// `user`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// A name or number that the base knows, or a number that nobody has to know: `1000:1000`.
+    Known(String),
+    /// An account that is made.
+    New(Account),
+}
+
+/// A line of `/etc/passwd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// The number of its group, which has the same name.
+    pub gid: u32,
+    /// Its home, which is made.
+    pub home: String,
+    /// Its shell.
+    pub shell: String,
+}
+
+/// One element of `files`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Where it goes: absolute, made of plain names.
+    pub path: String,
+    /// What it is.
+    pub content: Content,
+    /// Permission bits; those of the source, or else 0644, if not said.
+    pub mode: Option<u32>,
+    /// User and group, as numbers.
+    pub owner: (u32, u32),
+}
+
+/// What a file of `files` holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// What a file or folder holds, relative to the definition.
+    Source(String),
+    /// This text.
+    Text(String),
+    /// Nothing: it is a symbolic link that says this.
+    Link(String),
+}
+
+/// `compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerCompression {
+    /// What every engine reads.
+    Gzip,
+    /// Smaller and quicker; Docker from 23 on, podman from 3 on.
+    Zstd,
+}
+
+/// `pyc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pyc {
+    /// They are not compiled.
+    Skip,
+}
+
+/// `link_scripts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkScripts {
+    /// A package that has one is refused.
+    Error,
+    /// They do not run.
+    Skip,
+}
+
+impl Image {
+    /// Reads a definition. The text is refused when it is longer than 1 MiB.
+    ///
+    /// Fails with all mistakes that were found, not only the first one.
+    pub fn parse(text: &str) -> Result<ParsedImage, Error> {
+        read::image(text)
+    }
+
+    /// The settings for one platform: those of the top level, each replaced whole where
+    /// `[target.PLATFORM]` has the same key.
+    pub fn target(&self, platform: Subdir) -> ImageTarget {
+        let top = &self.settings;
+        let own = self.overrides.get(&platform);
+        macro_rules! setting {
+            ($field:ident) => {
+                own.and_then(|own| own.$field.clone())
+                    .or_else(|| top.$field.clone())
+            };
+        }
+        ImageTarget {
+            platform,
+            base: setting!(base).unwrap_or(Base::Scratch),
+            prefix: setting!(prefix).unwrap_or_else(|| "/opt/conda".to_owned()),
+            packages: setting!(packages).unwrap_or_default(),
+            prefetch: setting!(prefetch).unwrap_or_default(),
+            files: setting!(files).unwrap_or_default(),
+            env: setting!(env).unwrap_or_default(),
+            user: setting!(user),
+            workdir: setting!(workdir),
+            entrypoint: setting!(entrypoint),
+            cmd: setting!(cmd),
+            labels: setting!(labels).unwrap_or_default(),
+            annotations: setting!(annotations).unwrap_or_default(),
+            tags: setting!(tags).unwrap_or_default(),
+        }
+    }
+
+    /// The platforms that the definition names in `platforms` or `target`.
+    pub fn mentioned(&self) -> BTreeSet<Subdir> {
+        let named = self.platforms.iter().flatten();
+        named.chain(self.overrides.keys()).copied().collect()
+    }
+}
+
+/// What one level of the file says.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Settings {
+    base: Option<Base>,
+    prefix: Option<String>,
+    packages: Option<Vec<PackageSpec>>,
+    prefetch: Option<Vec<PackageSpec>>,
+    files: Option<Vec<ImageFile>>,
+    env: Option<BTreeMap<String, String>>,
+    user: Option<User>,
+    workdir: Option<String>,
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    tags: Option<Vec<String>>,
+}

@@ -1,0 +1,209 @@
+//! Definitions of images: what they come to, and what is said of those that are wrong.
+
+use conda::Subdir;
+
+use super::{Base, Content, Image, LayerCompression, LinkScripts, User};
+
+fn parse(text: &str) -> Image {
+    match Image::parse(text) {
+        Ok(parsed) => parsed.definition,
+        Err(error) => panic!("{}", error.render("image.toml")),
+    }
+}
+
+fn refused(text: &str) -> String {
+    match Image::parse(text) {
+        Ok(_) => panic!("not refused:\n{text}"),
+        Err(error) => error.render("image.toml"),
+    }
+}
+
+#[test]
+fn the_shortest_definition_has_defaults() {
+    let image = parse("installer = \"../specs/a.toml\"");
+    assert_eq!(image.installer, "../specs/a.toml");
+    assert_eq!((image.layers, image.platforms.as_deref()), (10, None));
+    let target = image.target(Subdir::Linux64);
+    assert_eq!(target.base, Base::Scratch);
+    assert_eq!(target.prefix, "/opt/conda");
+    assert!(target.tags.is_empty() && target.user.is_none());
+}
+
+#[test]
+fn every_key_is_read() {
+    let image = parse(
+        r#"
+installer = "../specs/a.toml"
+platforms = ["linux-aarch64", "linux-64"]
+base = "oci:bases/debian:bookworm"
+prefix = "/opt/archiconda3/"
+packages = ["numpy >=2"]
+prefetch = ["pytest"]
+files = [
+    { path = "/etc/motd", text = "hello\n" },
+    { path = "/usr/local/bin/run", source = "run.sh", mode = "755", owner = "1000:1000" },
+    { path = "/etc/localtime", link = "/usr/share/zoneinfo/UTC" },
+]
+env = { LANG = "en_US.UTF-8" }
+user = { name = "builder", uid = 1001 }
+workdir = "/work"
+entrypoint = ["/bin/sh", "-c"]
+cmd = ["bash"]
+labels = { "org.example.a" = "b" }
+annotations = { "org.opencontainers.image.vendor" = "c" }
+layers = 20
+tags = ["archiconda3:latest", "registry.example.org:5000/team/archiconda3:1.0"]
+compression = "zstd"
+pyc = "skip"
+link_scripts = "skip"
+
+[target.linux-64]
+base = "scratch"
+packages = []
+"#,
+    );
+    assert_eq!(
+        (image.layers, image.compression),
+        (20, LayerCompression::Zstd)
+    );
+    assert_eq!(image.link_scripts, LinkScripts::Skip);
+    let arm = image.target(Subdir::LinuxAarch64);
+    let base = Base::Layout {
+        path: "bases/debian".to_owned(),
+        reference: Some("bookworm".to_owned()),
+    };
+    assert_eq!((arm.base, arm.prefix.as_str()), (base, "/opt/archiconda3"));
+    assert_eq!(arm.packages[0].raw, "numpy >=2");
+    assert_eq!(arm.files.len(), 3);
+    assert_eq!(
+        (arm.files[1].mode, arm.files[1].owner),
+        (Some(0o755), (1000, 1000))
+    );
+    assert_eq!(arm.files[1].content, Content::Source("run.sh".to_owned()));
+    let Some(User::New(account)) = arm.user else {
+        panic!("no account")
+    };
+    assert_eq!((account.uid, account.gid), (1001, 1001));
+    assert_eq!(account.home, "/home/builder");
+    let intel = image.target(Subdir::Linux64);
+    assert_eq!((intel.base, intel.packages.len()), (Base::Scratch, 0));
+    assert_eq!(intel.cmd.as_deref(), Some(&["bash".to_owned()][..]));
+}
+
+#[test]
+fn bases_are_told_apart_by_their_prefix() {
+    let base = |text: &str| {
+        parse(&format!("installer = \"a\"\nbase = \"{text}\""))
+            .target(Subdir::Linux64)
+            .base
+    };
+    let named =
+        |path: &str, reference: Option<&str>| (path.to_owned(), reference.map(str::to_owned));
+    assert_eq!(base("./debian.tar"), Base::Path("./debian.tar".to_owned()));
+    let (path, reference) = named("d.tar", Some("debian:12"));
+    assert_eq!(
+        base("docker-archive:d.tar:debian:12"),
+        Base::DockerArchive { path, reference }
+    );
+    let (path, reference) = named("d.tar", None);
+    assert_eq!(
+        base("oci-archive:d.tar"),
+        Base::OciArchive { path, reference }
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    for (text, expected) in [
+        ("", "`installer` is missing"),
+        ("instaler = \"a\"", "did you mean `installer`?"),
+        (
+            "installer = \"a.sh\"",
+            "finished installers are not supported here yet",
+        ),
+        (
+            "locale = \"en_US.UTF-8\"",
+            "`locale` is not supported here yet",
+        ),
+        ("debs = [\"curl\"]", "`debs` is not supported here yet"),
+        ("envs = {}", "`envs` is not supported here yet"),
+        (
+            "pyc = \"host-python\"",
+            "`pyc = \"host-python\"` is not supported here yet",
+        ),
+        ("pyc = \"no\"", "expected one of \"skip\""),
+        (
+            "link_scripts = \"first-run\"",
+            "supported: \"error\", \"skip\"",
+        ),
+        (
+            "base = \"docker://debian:12\"",
+            "a base from `docker:` is not supported here yet",
+        ),
+        (
+            "base = { debian = { suite = \"bookworm\" } }",
+            "made of Debian packages",
+        ),
+        ("base = \"oci:\"", "`base` names no file or folder"),
+        ("prefix = \"opt/conda\"", "write \"/opt/conda\""),
+        ("prefix = \"/\"", "`prefix` is the root"),
+        ("prefix = \"/opt/my conda\"", "`prefix` may hold only"),
+        ("prefix = \"/opt/../x\"", "`prefix` has an empty name"),
+        (
+            "packages = [\"https://h/linux-64/a-1-0.conda\"]",
+            "is an archive, not a spec",
+        ),
+        ("layers = 0", "`layers` is a number from 1 to 120"),
+        ("layers = 121", "`layers` is a number from 1 to 120"),
+        ("tags = [\"Archiconda3:1\"]", "lower-case"),
+        ("tags = [\"archiconda3\"]", "has no tag"),
+        ("tags = [\"a@sha256:0\"]", "has a digest"),
+        ("user = \"a b\"", "which is no user"),
+        ("user = { uid = 5 }", "`user` has no `name`"),
+        ("user = { name = \"a:b\" }", "is no name of an account"),
+        (
+            "files = [{ path = \"etc/x\", text = \"\" }]",
+            "write \"/etc/x\"",
+        ),
+        (
+            "files = [{ path = \"/etc/x\" }]",
+            "one of `source`, `text` and `link`",
+        ),
+        (
+            "files = [{ path = \"/x\", text = \"\", mode = \"9\" }]",
+            "which is no mode",
+        ),
+        (
+            "files = [{ path = \"/x\", text = \"\", owner = \"me\" }]",
+            "which is no owner",
+        ),
+        (
+            "files = [{ path = \"/x\", text = \"\" }, { path = \"/x\", link = \"y\" }]",
+            "twice",
+        ),
+        ("env = { \"A=B\" = \"c\" }", "is no name of a variable"),
+        ("env = { A = 1 }", "write it in quotes: \"1\""),
+        (
+            "[target.linux-64]\nlayers = 3",
+            "`layers` belongs to the top level",
+        ),
+        (
+            "[target.linux-46]\nbase = \"scratch\"",
+            "did you mean `linux-64`?",
+        ),
+    ] {
+        let whole = if text.contains("instal") || text.is_empty() {
+            text.to_owned()
+        } else {
+            format!("installer = \"a\"\n{text}")
+        };
+        let said = refused(&whole);
+        assert!(said.contains(expected), "{whole}\n{said}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let said = refused("installer = 1\nlayers = \"x\"\nbase = 2\nfoo = 3\n");
+    assert_eq!(said.matches("image.toml:").count(), 4, "{said}");
+}
