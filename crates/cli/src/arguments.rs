@@ -13,6 +13,7 @@ use conda::Subdir;
 use url::Url;
 
 pub(crate) mod channel;
+pub(crate) mod image;
 pub(crate) mod serve;
 
 const INSTALLER_EXAMPLES: &str = "\
@@ -86,6 +87,9 @@ pub(crate) enum Command {
     /// Compile, verify and carry channels.
     #[command(subcommand)]
     Channel(Box<channel::Channel>),
+    /// Bake container images without an engine, and look into images.
+    #[command(subcommand)]
+    Image(Box<image::Image>),
     /// Make a bootstrap channel of Debian packages and Python wheels.
     #[command(after_help = REPACK_EXAMPLES)]
     Repack(Box<Repack>),

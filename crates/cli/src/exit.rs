@@ -57,6 +57,17 @@ impl From<installer::Error> for Failure {
     }
 }
 
+impl From<image::Error> for Failure {
+    fn from(error: image::Error) -> Failure {
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_unsolvable(), Exit::NoSolution),
+            (error.is_usage(), Exit::Usage),
+        ]);
+        Failure::new(exit, error)
+    }
+}
+
 impl From<repack::Error> for Failure {
     fn from(error: repack::Error) -> Failure {
         let exit = first(&[

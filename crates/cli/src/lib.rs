@@ -5,6 +5,7 @@ mod arguments;
 mod channel;
 mod environment;
 mod exit;
+mod image;
 mod index;
 mod installer;
 mod network;

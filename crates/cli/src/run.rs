@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::arguments::{Archiconda, BuildInstaller, Command};
 use crate::exit::{self, Exit};
-use crate::{channel, index, installer, repack, serve};
+use crate::{channel, image, index, installer, repack, serve};
 
 /// The `archiconda` executable.
 pub fn archiconda() -> ExitCode {
@@ -20,6 +20,9 @@ pub fn archiconda() -> ExitCode {
         Ok(Archiconda {
             command: Command::Channel(arguments),
         }) => exit::finish(channel::run(&arguments)),
+        Ok(Archiconda {
+            command: Command::Image(arguments),
+        }) => exit::finish(image::run(&arguments)),
         Ok(Archiconda {
             command: Command::Repack(arguments),
         }) => exit::finish(repack::run(&arguments)),

@@ -24,7 +24,7 @@ pub struct Image {
     /// The platforms to bake for when the user names none; the installer's, if the definition names
     /// none either.
     pub platforms: Option<Vec<Subdir>>,
-    /// How many layers of ours there are at most.
+    /// How many layers of ours there are at most; at least two.
     pub layers: usize,
     /// How layers are compressed.
     pub compression: LayerCompression,

@@ -21,6 +21,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("channel", &["archive", "conda", "fetch", "solve", "spec"]),
     (
+        "image",
+        &["archive", "conda", "fetch", "installer", "runtime", "spec"],
+    ),
+    (
         "repack",
         &["archive", "channel", "conda", "fetch", "installer"],
     ),
@@ -32,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "channel",
             "conda",
             "fetch",
+            "image",
             "installer",
             "repack",
             "runtime",

@@ -39,6 +39,7 @@ const FS_ERR: &[&str] = &[
     "fetch",
     "installer",
     "channel",
+    "image",
     "repack",
     "serve",
     "cli",

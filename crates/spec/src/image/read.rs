@@ -183,9 +183,9 @@ fn layers<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<usize> {
         .as_str()
         .parse()
         .ok()
-        .filter(|count| (1..=MOST_LAYERS).contains(count));
+        .filter(|count| (2..=MOST_LAYERS).contains(count));
     if count.is_none() {
-        let message = format!("`layers` is a number from 1 to {MOST_LAYERS}");
+        let message = format!("`layers` is a number from 2 to {MOST_LAYERS}");
         source.error(value.span(), message, None);
     }
     count

@@ -1,0 +1,117 @@
+//! Options of `archiconda image`.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "these texts are the help on a terminal, where backticks are noise"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use conda::Subdir;
+
+use super::Network;
+
+const BAKE_EXAMPLES: &str = "\
+Examples:
+  archiconda image bake docker/archiconda3.toml --platform linux-aarch64
+      archiconda3.tar, which docker, podman and skopeo load
+  archiconda image bake docker/archiconda3.toml --output image
+      for all platforms of the definition, as an OCI layout in the folder image
+  archiconda image bake my.toml --locked --offline
+      exactly the packages of the lock, from the cache
+  archiconda image bake my.toml --dry-run
+      the layers and what is in them; nothing is written
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or definition, 3 no solution, 4 damaged or wrong bytes.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  archiconda image inspect archiconda3.tar
+      its layers, with the packages in each; every digest is checked on the way
+  archiconda image inspect image --json
+
+Exit codes: 0 done, 1 failed, 2 no image there, 4 damaged or wrong bytes.";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  archiconda image diff old.tar new.tar
+      which packages came, went and changed, and how much a client that has the old image fetches
+
+Exit codes: 0 done, 1 failed, 2 no image there, 4 damaged or wrong bytes.";
+
+/// The commands of `archiconda image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// Bake an image from its definition.
+    #[command(after_help = BAKE_EXAMPLES)]
+    Bake(Bake),
+    /// Tell what is in an image, by layer and package.
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(Inspect),
+    /// Tell how two images differ.
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(Diff),
+}
+
+/// Options of `archiconda image bake`.
+#[derive(Debug, Args)]
+pub(crate) struct Bake {
+    /// The image's definition, a TOML file (docs/image.md).
+    pub(crate) definition: PathBuf,
+    /// A platform to bake for, instead of the definition's; may be given several times.
+    #[arg(short, long, value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Subdir>,
+    /// Where the image is written: a tar file if the name ends in .tar, else an OCI layout in a
+    /// folder [default: the definition's name with the suffix .tar].
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    /// Fail if the lock is missing or does not fit.
+    #[arg(long, conflicts_with = "update")]
+    pub(crate) locked: bool,
+    /// Resolve anew and rewrite the lock.
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Resolve and say which layers there would be; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Threads that read packages and write layers [default: one for each processor].
+    #[arg(
+        short = 'j',
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) threads: usize,
+    /// Say nothing but warnings and errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Options of `archiconda image inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The image: an OCI layout, as a folder or a tar file, or what docker save writes.
+    pub(crate) image: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `archiconda image diff`.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The image before.
+    pub(crate) old: PathBuf,
+    /// The image after.
+    pub(crate) new: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

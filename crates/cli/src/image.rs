@@ -1,0 +1,253 @@
+//! `archiconda image`: bakes, and says what is in an image and how two differ.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+
+use crate::arguments::image::{Bake, Diff, Image, Inspect};
+use crate::environment::source_date_epoch;
+use crate::exit::{Exit, Failure};
+use crate::network;
+use crate::progress::{Progress, megabytes};
+use ::image::inspect::{Difference, Inspected};
+use ::image::{Baked, BakedImage, BakedLayer, Event, LayerKind, Options};
+
+/// Packages that a line of the table names; the others are counted.
+const NAMED: usize = 4;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Image) -> Result<Exit, Failure> {
+    match arguments {
+        Image::Bake(arguments) => bake(arguments),
+        Image::Inspect(arguments) => inspect(arguments),
+        Image::Diff(arguments) => diff(arguments),
+    }
+}
+
+fn bake(arguments: &Bake) -> Result<Exit, Failure> {
+    let name = arguments.definition.display().to_string();
+    let text = fs_err::read_to_string(&arguments.definition)
+        .with_context(|| format!("cannot read the definition `{name}`"))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let parsed = spec::Image::parse(&text)
+        .map_err(|error| Failure::new(Exit::Usage, anyhow!("{}", error.render(&name))))?;
+    let progress = Progress::new(arguments.quiet);
+    for warning in &parsed.warnings {
+        progress.warn(&warning.render(&name));
+    }
+    let (client, cache_dir) = network::client(&arguments.network)?;
+    let output = match &arguments.output {
+        Some(output) => output.clone(),
+        None => PathBuf::from(arguments.definition.file_stem().unwrap_or_default())
+            .with_extension("tar"),
+    };
+    let options = Options {
+        definition: arguments.definition.clone(),
+        output,
+        cache_dir,
+        platforms: arguments.platform.clone(),
+        lock: match (arguments.locked, arguments.update) {
+            (true, _) => installer::LockMode::Locked,
+            (_, true) => installer::LockMode::Update,
+            _ => installer::LockMode::Auto,
+        },
+        dry_run: arguments.dry_run,
+        threads: arguments.threads,
+        source_date_epoch: source_date_epoch()?,
+    };
+    let report = |event: Event<'_>| match event {
+        Event::Installer(event) => progress.show(&event),
+        Event::Base { total, .. } => progress.bytes("base", total),
+        Event::Layers { total, .. } => progress.bytes("layers", total),
+        Event::Bytes { bytes } => progress.more(bytes),
+        Event::Wrote(path) => progress.note(&format!("wrote {}", path.display())),
+        Event::Warning(warning) => progress.warn(&warning.to_string()),
+    };
+    let baked = ::image::bake(&parsed.definition, &client, &options, &report);
+    progress.finish();
+    let baked = baked?;
+    say(&if arguments.json {
+        format!("{:#}\n", json!(baked))
+    } else {
+        describe(&baked)
+    })
+}
+
+fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
+    let images = ::image::inspect::inspect(&arguments.image)?;
+    say(&if arguments.json {
+        format!("{:#}\n", json!({ "images": images }))
+    } else {
+        images.iter().map(table).collect()
+    })
+}
+
+fn diff(arguments: &Diff) -> Result<Exit, Failure> {
+    let old = ::image::inspect::inspect(&arguments.old)?;
+    let new = ::image::inspect::inspect(&arguments.new)?;
+    let differences = ::image::inspect::diff(&old, &new);
+    if differences.is_empty() {
+        let error = anyhow!(
+            "`{}` and `{}` have no platform in common",
+            arguments.old.display(),
+            arguments.new.display()
+        );
+        return Err(Failure::new(Exit::Failed, error));
+    }
+    say(&if arguments.json {
+        format!("{:#}\n", json!({ "differences": differences }))
+    } else {
+        differences.iter().map(changes).collect()
+    })
+}
+
+fn say(text: &str) -> Result<Exit, Failure> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write the result")
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Exit::Done)
+}
+
+fn describe(baked: &Baked) -> String {
+    let mut text = String::new();
+    if let Some(output) = &baked.output {
+        let _ = writeln!(text, "{}", output.display());
+    }
+    let _ = writeln!(text, "  {}", baked.tags.join(", "));
+    if let Some(digest) = &baked.digest {
+        let _ = writeln!(text, "  {digest}");
+    }
+    text.extend(baked.images.iter().map(describe_one));
+    text
+}
+
+fn describe_one(image: &BakedImage) -> String {
+    let mut text = format!(
+        "{} ({}): {} layers, {:.1} MB\n",
+        image.platform,
+        image.engine_platform,
+        image.layers.len(),
+        megabytes(image.size)
+    );
+    for layer in &image.layers {
+        let _ = writeln!(
+            text,
+            "  {:8.1} MB  {}",
+            megabytes(layer.size),
+            contents(layer)
+        );
+    }
+    let modules: usize = image.not_compiled.values().sum();
+    if modules > 0 {
+        let names: Vec<&str> = image.not_compiled.keys().map(String::as_str).collect();
+        let _ = writeln!(
+            text,
+            "  pyc = \"skip\": {modules} Python modules of {} packages are not compiled: {}",
+            names.len(),
+            names.join(", ")
+        );
+    }
+    text
+}
+
+fn contents(layer: &BakedLayer) -> String {
+    match layer.kind {
+        LayerKind::Base => "base".to_owned(),
+        LayerKind::Files => "files that belong to no package".to_owned(),
+        LayerKind::Packages => {
+            let mut packages: Vec<_> = layer.packages.iter().collect();
+            packages.sort_by_key(|package| std::cmp::Reverse(package.size));
+            let names = packages.iter().map(|package| {
+                let mark = if package.prefetched {
+                    " (prefetched)"
+                } else {
+                    ""
+                };
+                format!("{}{mark}", package.name)
+            });
+            some(&names.collect::<Vec<_>>())
+        }
+    }
+}
+
+/// The first names, and how many more there are.
+fn some(names: &[String]) -> String {
+    let mut text = names
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > NAMED {
+        let _ = write!(text, " and {} more", names.len() - NAMED);
+    }
+    text
+}
+
+fn table(image: &Inspected) -> String {
+    let mut text = format!(
+        "{} {}\n  id {}\n  {} layers, {:.1} MB\n",
+        image.tag.as_deref().unwrap_or("(no name)"),
+        image.platform,
+        image.id,
+        image.layers.len(),
+        megabytes(image.size)
+    );
+    for layer in &image.layers {
+        let _ = writeln!(
+            text,
+            "{}\n  {:.1} MB, unpacked {:.1} MB, {} entries, {:.1} MB of no package",
+            layer.digest,
+            megabytes(layer.size),
+            megabytes(layer.unpacked),
+            layer.entries,
+            megabytes(layer.other)
+        );
+        for package in &layer.packages {
+            let mark = if package.prefetched {
+                "  (prefetched)"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                text,
+                "  {:8.1} MB  {}{mark}",
+                megabytes(package.size),
+                package.name
+            );
+        }
+    }
+    text
+}
+
+fn changes(difference: &Difference) -> String {
+    let mut text = format!("{}\n", difference.platform);
+    if difference.is_none() {
+        text += "  no difference\n";
+        return text;
+    }
+    for name in &difference.added {
+        let _ = writeln!(text, "  + {name}");
+    }
+    for name in &difference.removed {
+        let _ = writeln!(text, "  - {name}");
+    }
+    for (old, new) in &difference.changed {
+        let _ = writeln!(text, "  {old} -> {new}");
+    }
+    for (key, (old, new)) in &difference.config {
+        let _ = writeln!(text, "  {key}: {old} -> {new}");
+    }
+    let _ = writeln!(
+        text,
+        "  {} layers kept, {} new: {:.1} MB",
+        difference.layers_kept,
+        difference.layers_new,
+        megabytes(difference.bytes_new)
+    );
+    text
+}

@@ -1,0 +1,459 @@
+//! From a definition to an image: each platform's base, prefix and layers, then one index over all.
+
+mod platform;
+mod top;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use conda::Subdir;
+use fs_err as fs;
+use serde::Serialize;
+use spec::{Compression, Distribution, Image, ImageTarget, PackageSpec, Target};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::oci::{self, Descriptor, DockerImage, Index, Platform};
+use crate::output::Staging;
+use crate::{Report, config};
+
+/// What the user decides.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The definition's file: relative paths in it start in its folder.
+    pub definition: PathBuf,
+    /// Where the image is written: a tar file if the name ends so, else a folder.
+    pub output: PathBuf,
+    /// Where downloads and scans are kept.
+    pub cache_dir: PathBuf,
+    /// Platforms to bake for, instead of the definition's.
+    pub platforms: Vec<Subdir>,
+    /// How the lock is used.
+    pub lock: installer::LockMode,
+    /// Resolve, and write nothing.
+    pub dry_run: bool,
+    /// Threads that read packages and write layers; 0 is one for each processor.
+    pub threads: usize,
+    /// The time of the image in seconds since the epoch; that of its newest package if not said.
+    pub source_date_epoch: Option<i64>,
+}
+
+/// A finished image, or with `dry_run` what would be in it.
+#[derive(Debug, Serialize)]
+pub struct Baked {
+    /// Where it is; none with `dry_run`.
+    pub output: Option<PathBuf>,
+    /// The digest of its manifest, or of the index over several.
+    pub digest: Option<String>,
+    /// What it is called.
+    pub tags: Vec<String>,
+    /// The image for each platform.
+    pub images: Vec<BakedImage>,
+}
+
+/// The image for one platform.
+#[derive(Debug, Serialize)]
+pub struct BakedImage {
+    /// The platform.
+    pub platform: Subdir,
+    /// The same, as engines call it.
+    pub engine_platform: String,
+    /// The digest of its manifest.
+    pub digest: Option<String>,
+    /// The digest of its configuration, which Docker calls the image's ID.
+    pub id: Option<String>,
+    /// Bytes of all layers as they are stored.
+    pub size: u64,
+    /// From the base upwards.
+    pub layers: Vec<BakedLayer>,
+    /// Packages whose Python modules are not compiled, with how many these are.
+    pub not_compiled: BTreeMap<String, usize>,
+    /// Scripts that did not run, and whose they are.
+    pub skipped_scripts: Vec<String>,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct BakedLayer {
+    /// What it is.
+    pub kind: LayerKind,
+    /// The digest of its file; none with `dry_run`.
+    pub digest: Option<String>,
+    /// The digest of the tar stream in it.
+    pub diff_id: Option<String>,
+    /// Bytes as they are stored; with `dry_run` those of the packages.
+    pub size: u64,
+    /// Bytes of the tar stream.
+    pub unpacked: Option<u64>,
+    /// The packages in it.
+    pub packages: Vec<BakedPackage>,
+}
+
+/// What a layer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerKind {
+    /// One of the base's.
+    Base,
+    /// Packages.
+    Packages,
+    /// Files that belong to no package.
+    Files,
+}
+
+/// A package in a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BakedPackage {
+    /// `NAME-VERSION-BUILD`.
+    pub name: String,
+    /// Bytes of its files in the layer; with `dry_run` of its archive.
+    pub size: u64,
+    /// Whether it lies in the package cache alone.
+    pub prefetched: bool,
+}
+
+/// Bakes the image for each platform, and writes them all into one place.
+pub fn bake(
+    definition: &Image,
+    client: &fetch::Client,
+    options: &Options,
+    report: Report<'_>,
+) -> Result<Baked, Error> {
+    let folder = folder(&options.definition);
+    let spec = folder.join(&definition.installer);
+    let distribution = distribution(&spec)?;
+    let named = definition
+        .platforms
+        .as_ref()
+        .unwrap_or(&distribution.platforms);
+    let wanted = if options.platforms.is_empty() {
+        named
+    } else {
+        &options.platforms
+    };
+    for &platform in wanted {
+        Platform::of(platform).ok_or(Error::Platform { platform })?;
+    }
+    let staging = if options.dry_run {
+        None
+    } else {
+        Some(Staging::begin(&options.output)?)
+    };
+    let recipe = Recipe {
+        definition,
+        distribution: &distribution,
+        folder: &folder,
+        spec: &spec,
+        named,
+        wanted,
+        client,
+        options,
+        report,
+    };
+    let mut installed = recipe.resolve_installed()?;
+    let mut prefetched = recipe.resolve_prefetched(&installed)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build()
+        .map_err(|error| Error::Definition {
+            key: "threads",
+            problem: error.to_string(),
+        })?;
+    let mut images = Vec::new();
+    let mut done = Vec::new();
+    for &platform in wanted {
+        let Some(resolution) = installed.remove(&platform) else {
+            continue;
+        };
+        let prefetch = prefetched.remove(&platform);
+        let job = platform::Job::new(&recipe, platform, staging.as_ref());
+        let (image, made) = pool.install(|| job.bake(resolution, prefetch))?;
+        images.push(image);
+        done.extend(made);
+    }
+    let tags = recipe.tags();
+    let Some(staging) = staging else {
+        return Ok(Baked {
+            output: None,
+            digest: None,
+            tags,
+            images,
+        });
+    };
+    let (output, digest) = finish(staging, &done, &tags)?;
+    report(Event::Wrote(&output));
+    Ok(Baked {
+        output: Some(output),
+        digest: Some(digest),
+        tags,
+        images,
+    })
+}
+
+/// What all platforms have in common.
+pub(crate) struct Recipe<'a> {
+    pub(crate) definition: &'a Image,
+    pub(crate) distribution: &'a Distribution,
+    /// The definition's folder.
+    pub(crate) folder: &'a Path,
+    /// The installer's spec.
+    pub(crate) spec: &'a Path,
+    /// The platforms that the files name.
+    named: &'a [Subdir],
+    /// The platforms that are baked.
+    wanted: &'a [Subdir],
+    pub(crate) client: &'a fetch::Client,
+    pub(crate) options: &'a Options,
+    pub(crate) report: Report<'a>,
+}
+
+/// A finished image, for the index.
+pub(crate) struct Made {
+    pub(crate) manifest: Descriptor,
+    pub(crate) docker: DockerImage,
+}
+
+impl Recipe<'_> {
+    /// What is installed: with the installer's lock where it is exactly the installer's, otherwise
+    /// with one of the image's own.
+    fn resolve_installed(&self) -> Result<BTreeMap<Subdir, installer::Resolution>, Error> {
+        let more = |platform: &Subdir| !self.definition.target(*platform).packages.is_empty();
+        let own_lock = self.named.iter().chain(self.wanted).any(more);
+        let platforms = if own_lock {
+            self.named
+        } else {
+            &self.distribution.platforms
+        };
+        let mut targets: BTreeMap<Subdir, Target> = BTreeMap::new();
+        for &platform in platforms.iter().chain(self.wanted) {
+            targets.insert(platform, self.target(platform)?);
+        }
+        targets.retain(|platform, target| {
+            self.wanted.contains(platform) || target.environment_file.is_none()
+        });
+        let mut options = self.installer_options();
+        options.lock_file = own_lock.then(|| self.lock_path("lock"));
+        self.resolve(&targets, &options)
+    }
+
+    /// What lies in the package cache: an environment of its own, which has as much as possible in
+    /// common with what is installed.
+    fn resolve_prefetched(
+        &self,
+        installed: &BTreeMap<Subdir, installer::Resolution>,
+    ) -> Result<BTreeMap<Subdir, installer::Resolution>, Error> {
+        let mut targets: BTreeMap<Subdir, Target> = BTreeMap::new();
+        for &platform in self.named.iter().chain(self.wanted) {
+            let specs = self.definition.target(platform).prefetch;
+            if !specs.is_empty() {
+                targets.insert(
+                    platform,
+                    prefetch_target(self.distribution, platform, specs),
+                );
+            }
+        }
+        if targets.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut options = self.installer_options();
+        options.lock_file = Some(self.lock_path("prefetch.lock"));
+        options.favoured = installed
+            .iter()
+            .map(|(platform, resolution)| (*platform, resolution.records.clone()))
+            .collect();
+        self.resolve(&targets, &options)
+    }
+
+    fn resolve(
+        &self,
+        targets: &BTreeMap<Subdir, Target>,
+        options: &installer::Options,
+    ) -> Result<BTreeMap<Subdir, installer::Resolution>, Error> {
+        let report = |event: installer::Event<'_>| (self.report)(Event::Installer(event));
+        Ok(installer::resolve(
+            self.distribution,
+            targets,
+            self.client,
+            options,
+            &report,
+        )?)
+    }
+
+    /// The installer's settings for a platform, with the packages that the image adds.
+    fn target(&self, platform: Subdir) -> Result<Target, Error> {
+        let mut target = self.distribution.target(platform);
+        let more = self.definition.target(platform).packages;
+        if target.environment_file.is_some() && !more.is_empty() {
+            return Err(Error::Definition {
+                key: "packages",
+                problem:
+                    "the installer's packages come from an explicit list, which cannot be added to"
+                        .into(),
+            });
+        }
+        if target.specs.is_empty() && target.environment_file.is_none() {
+            return Err(Error::Definition {
+                key: "platforms",
+                problem: format!("the installer's spec names no packages for {platform}"),
+            });
+        }
+        if let Some(requested) = &mut target.user_requested_specs {
+            requested.extend(more.iter().map(|spec| spec.raw.clone()));
+        }
+        target.specs.extend(more);
+        // Each package keeps its own streams, so that a layer needs those of its packages alone.
+        target.compression = Compression::Default;
+        Ok(target)
+    }
+
+    pub(crate) fn installer_options(&self) -> installer::Options {
+        installer::Options {
+            spec: self.spec.to_owned(),
+            cache_dir: self.options.cache_dir.clone(),
+            lock: self.options.lock,
+            dry_run: self.options.dry_run,
+            threads: self.options.threads,
+            source_date_epoch: self.options.source_date_epoch,
+            ..installer::Options::default()
+        }
+    }
+
+    fn lock_path(&self, ending: &str) -> PathBuf {
+        self.options.definition.with_extension(ending)
+    }
+
+    /// What the image is called: as the definition says, else after the distribution.
+    fn tags(&self) -> Vec<String> {
+        let mut tags: Vec<String> = Vec::new();
+        for &platform in self.wanted {
+            for tag in self.definition.target(platform).tags {
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+        }
+        if tags.is_empty() {
+            let Distribution { name, version, .. } = self.distribution;
+            let name = name.to_lowercase();
+            let name = name.trim_matches(['_', '-', '.']);
+            tags.push(format!("{name}:{version}"));
+        }
+        tags
+    }
+}
+
+/// An environment of these packages from the installer's channels, and nothing else of the installer.
+pub(crate) fn prefetch_target(
+    distribution: &Distribution,
+    platform: Subdir,
+    specs: Vec<PackageSpec>,
+) -> Target {
+    let mut target = distribution.target(platform);
+    target.specs = specs;
+    target.environment_file = None;
+    target.exclude = Vec::new();
+    target.user_requested_specs = None;
+    target.extra_files = Vec::new();
+    target.license_file = None;
+    target.pre_install = None;
+    target.post_install = None;
+    target.ignore_duplicate_files = true;
+    target.compression = Compression::Default;
+    target.initialize_conda_is_explicit = false;
+    target
+}
+
+/// The index over all images, and the layout in its place. Returns that and the digest to pull by.
+fn finish(staging: Staging, done: &[Made], tags: &[String]) -> Result<(PathBuf, String), Error> {
+    let mut top = match done {
+        [one] => one.manifest.clone(),
+        several => {
+            let index = Index {
+                schema_version: 2,
+                media_type: Some(oci::INDEX.to_owned()),
+                manifests: several.iter().map(|made| made.manifest.clone()).collect(),
+                annotations: None,
+            };
+            let (digest, size) = staging.document(&oci::canonical(&index))?;
+            Descriptor {
+                media_type: oci::INDEX.to_owned(),
+                digest,
+                size,
+                annotations: None,
+                platform: None,
+            }
+        }
+    };
+    let digest = top.digest.to_string();
+    let manifests = tags
+        .iter()
+        .map(|tag| {
+            let names = [oci::REFERENCE, oci::CONTAINERD_NAME];
+            let names = names.map(|key| (key.to_owned(), tag.clone()));
+            top.annotations = Some(BTreeMap::from(names));
+            top.clone()
+        })
+        .collect();
+    let index = Index {
+        schema_version: 2,
+        media_type: Some(oci::INDEX.to_owned()),
+        manifests,
+        annotations: None,
+    };
+    let docker: Vec<DockerImage> = done
+        .iter()
+        .map(|made| {
+            let mut image = made.docker.clone();
+            let architecture = made.manifest.platform.as_ref();
+            let name = |tag: &String| match (architecture, done.len()) {
+                (Some(platform), 2..) => format!("{tag}-{}", platform.architecture),
+                _ => tag.clone(),
+            };
+            image.repo_tags = Some(tags.iter().map(name).collect());
+            image
+        })
+        .collect();
+    Ok((staging.finish(&index, &docker)?, digest))
+}
+
+/// The installer's spec. Its warnings are said when the installer is built.
+fn distribution(path: &Path) -> Result<Distribution, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    match Distribution::parse(&text) {
+        Ok(parsed) => Ok(parsed.distribution),
+        Err(error) => Err(Error::Spec {
+            text: error.render(&path.display().to_string()),
+        }),
+    }
+}
+
+fn folder(definition: &Path) -> PathBuf {
+    match definition.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What an image says of itself in its manifest.
+pub(crate) fn annotations(
+    recipe: &Recipe<'_>,
+    target: &ImageTarget,
+    created: u64,
+    base_name: Option<&str>,
+    base_digest: Option<String>,
+) -> BTreeMap<String, String> {
+    let key = |name: &str| format!("org.opencontainers.image.{name}");
+    let Distribution { name, version, .. } = recipe.distribution;
+    let mut annotations = BTreeMap::from([
+        (key("created"), config::time(created)),
+        (key("title"), name.clone()),
+        (key("version"), version.clone()),
+    ]);
+    annotations.extend(base_name.map(|name| (key("base.name"), name.to_owned())));
+    annotations.extend(base_digest.map(|digest| (key("base.digest"), digest)));
+    annotations.extend(target.annotations.clone());
+    annotations
+}

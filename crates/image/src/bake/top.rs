@@ -1,0 +1,385 @@
+//! The topmost layer: what belongs to no single package. In the prefix it is conda's history, the lists
+//! of cached packages and the installer's own files; outside it a profile for shells, the user's
+//! account and the definition's files.
+
+use std::io::{self, Cursor, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use installer::Prepared;
+use runtime::lay::{self, Extent, Laid, Settings};
+use runtime::plan::Text;
+use runtime::{history, keep};
+use spec::{Account, Content, ImageFile, User};
+
+use super::platform::{Frames, Item, Job, folder_meta, known_folders};
+use crate::error::Error;
+use crate::layer::{Archive, LayerTree, Meta, Packer, What};
+use crate::output::Staging;
+use crate::root::{Node, Root};
+
+/// What conda's history says the prefix was made by.
+const COMMAND: &str = "archiconda image bake";
+
+/// Where shells look for what to do at a login.
+const PROFILE: &str = "/etc/profile.d/archiconda.sh";
+
+/// The first line of a passwd or group file that is not there.
+const ROOT_ACCOUNT: &str = "root:x:0:0:root:/root:/bin/sh\n";
+const ROOT_GROUP: &str = "root:x:0:\n";
+
+/// What the layer is made of.
+pub(super) struct Shared<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) prepared: &'a Prepared,
+    pub(super) frames: &'a Frames,
+    pub(super) items: &'a [Item<'a>],
+    /// What became of each item.
+    pub(super) laid: &'a [Option<Laid>],
+    /// Where the prefix lies in the image.
+    pub(super) prefix: &'a str,
+    pub(super) root: &'a Root,
+    /// Seconds since the epoch.
+    pub(super) created: u64,
+}
+
+impl Shared<'_> {
+    /// Writes everything into a layer in which the prefix's folder is there.
+    pub(super) fn write(
+        &self,
+        archive: Archive<Packer>,
+        staging: &Staging,
+        settings: Settings<'_>,
+    ) -> Result<Archive<Packer>, Error> {
+        let cannot = |source| Error::Write {
+            path: staging.scratch().to_owned(),
+            source,
+        };
+        let tree = LayerTree::new(archive, self.prefix, self.created, staging.scratch());
+        let payload = self.frames.payload();
+        let extra = &self.prepared.planned.plan.extra;
+        lay::lay_extra(&payload, extra, &tree, settings, &|_| {}).map_err(|source| Error::Lay {
+            platform: self.job.platform,
+            package: "extra_files".to_owned(),
+            source,
+        })?;
+        let mut archive = tree.into_archive().map_err(cannot)?;
+        for text in self.texts() {
+            let path = format!("{}/{}", self.prefix, text.path);
+            self.put(&mut archive, &path, self.meta(0o644), text.text.as_bytes())
+                .map_err(cannot)?;
+        }
+        let profile = profile(&self.job.target.prefix);
+        self.text(&mut archive, PROFILE, &profile)
+            .map_err(|f| f.named(cannot))?;
+        if let Some(User::New(account)) = &self.job.target.user {
+            self.account(&mut archive, account)
+                .map_err(|f| f.named(cannot))?;
+        }
+        if let Some(User::Known(name)) = &self.job.target.user {
+            self.check_user(name)?;
+        }
+        if let Some(workdir) = &self.job.target.workdir {
+            let place = self
+                .place("workdir", workdir)
+                .map_err(|f| f.named(cannot))?;
+            self.folder(&mut archive, &place, self.meta(0o755))
+                .map_err(cannot)?;
+        }
+        for file in &self.job.target.files {
+            self.file(&mut archive, file).map_err(|f| f.named(cannot))?;
+        }
+        Ok(archive)
+    }
+
+    /// The texts in the prefix.
+    fn texts(&self) -> Vec<Text> {
+        let plan = &self.prepared.planned.plan;
+        let all = self.items.iter().zip(self.laid);
+        let all = all.filter_map(|(item, laid)| Some((item, laid.as_ref()?)));
+        let installed: Vec<Laid> = all
+            .clone()
+            .filter(|(item, _)| item.extent.has_prefix())
+            .map(|(_, laid)| laid.clone())
+            .collect();
+        let mut texts = vec![Text {
+            path: history::PATH.to_owned(),
+            text: history::entry(plan, &installed, "", &[], COMMAND, self.created),
+        }];
+        let cached = all.filter(|(item, _)| item.extent != Extent::Prefix);
+        let cached = cached.map(|(item, laid)| (item.head, laid));
+        if cached.clone().next().is_some() {
+            for (path, md5) in [(keep::URLS, true), (keep::URLS_TXT, false)] {
+                texts.push(Text {
+                    path: path.to_owned(),
+                    text: keep::urls(cached.clone(), "", md5),
+                });
+            }
+        }
+        texts.extend(plan.texts.iter().cloned());
+        texts
+    }
+
+    /// An account of its own: lines in `/etc/passwd` and `/etc/group`, and a home.
+    fn account(&self, archive: &mut Archive<Packer>, account: &Account) -> Result<(), Failure> {
+        let Account {
+            name,
+            uid,
+            gid,
+            home,
+            shell,
+        } = account;
+        let lines = [
+            (
+                "etc/passwd",
+                ROOT_ACCOUNT,
+                format!("{name}:x:{uid}:{gid}::{home}:{shell}\n"),
+            ),
+            ("etc/group", ROOT_GROUP, format!("{name}:x:{gid}:\n")),
+        ];
+        for (path, empty, line) in lines {
+            let before = match self.root.node(path) {
+                None => empty,
+                Some(_) => self.root.text(path).ok_or_else(|| {
+                    definition("user", format!("`/{path}` of the base cannot be added to"))
+                })?,
+            };
+            let known = before.lines().find(|known| {
+                let mut fields = known.split(':');
+                fields.next() == Some(name)
+            });
+            if known == Some(line.trim_end()) {
+                continue;
+            }
+            if known.is_some() {
+                let problem = format!("the base's `/{path}` has another `{name}`");
+                return Err(definition("user", problem));
+            }
+            let end = if before.is_empty() || before.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
+            let text = format!("{before}{end}{line}");
+            self.text(archive, &format!("/{path}"), &text)?;
+        }
+        let meta = Meta {
+            owner: (*uid, *gid),
+            ..self.meta(0o755)
+        };
+        let place = self.place("user.home", home)?;
+        self.folder(archive, &place, meta)?;
+        Ok(())
+    }
+
+    /// A user that has a name must be known to the base.
+    fn check_user(&self, user: &str) -> Result<(), Error> {
+        let (name, _) = user.split_once(':').unwrap_or((user, ""));
+        let number = name.chars().all(|letter| letter.is_ascii_digit());
+        let text = self.root.text("etc/passwd").unwrap_or("");
+        let known = text
+            .lines()
+            .any(|line| line.split(':').next() == Some(name));
+        if number || known || name == "root" {
+            return Ok(());
+        }
+        Err(Error::Definition {
+            key: "user",
+            problem: format!(
+                "the base has no user `{name}`; write `{{ name = \"{name}\", uid = 1000 }}` to add one"
+            ),
+        })
+    }
+
+    /// A file or folder of the definition.
+    fn file(&self, archive: &mut Archive<Packer>, file: &ImageFile) -> Result<(), Failure> {
+        let place = self.place("files", &file.path)?;
+        let meta = Meta {
+            owner: file.owner,
+            ..self.meta(file.mode.unwrap_or(0o644))
+        };
+        match &file.content {
+            Content::Text(text) => {
+                self.put(archive, &place, meta, text.as_bytes())?;
+            }
+            Content::Link(target) => {
+                let meta = Meta {
+                    mode: 0o777,
+                    ..meta
+                };
+                self.entry(archive, &place, meta, What::Link(target), &mut io::empty())?;
+            }
+            Content::Source(source) => {
+                let source = self.job.recipe.folder.join(source);
+                self.copy(archive, &source, &place, file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a file, or a folder with everything in it.
+    fn copy(
+        &self,
+        archive: &mut Archive<Packer>,
+        source: &Path,
+        place: &str,
+        file: &ImageFile,
+    ) -> Result<(), Failure> {
+        let read = |error| unreadable(source, error);
+        let found = fs::symlink_metadata(source).map_err(read)?;
+        let executable = found.permissions().mode() & 0o100 != 0;
+        let meta = |default: u32| Meta {
+            owner: file.owner,
+            ..self.meta(file.mode.unwrap_or(default))
+        };
+        if found.is_symlink() && self.job.recipe.folder.join(source) != *source {
+            return Err(unreadable(source, io::ErrorKind::InvalidInput.into()));
+        }
+        if found.is_symlink() {
+            let target = fs::read_link(source).map_err(read)?;
+            let target = target.to_string_lossy().into_owned();
+            let what = What::Link(&target);
+            self.entry(archive, place, meta(0o777), what, &mut io::empty())?;
+        } else if found.is_dir() {
+            let mut names: Vec<PathBuf> = Vec::new();
+            for entry in fs::read_dir(source).map_err(read)? {
+                names.push(entry.map_err(read)?.path());
+            }
+            names.sort();
+            let folder = Meta {
+                owner: file.owner,
+                ..self.meta(0o755)
+            };
+            self.folder(archive, place, folder)?;
+            for name in names {
+                let last = name.file_name().unwrap_or_default().to_string_lossy();
+                self.copy(archive, &name, &format!("{place}/{last}"), file)?;
+            }
+        } else if found.is_file() {
+            let opened = fs::File::open(source).map_err(read)?;
+            let size = opened.metadata().map_err(read)?.len();
+            let what = What::File(size);
+            let mode = meta(if executable { 0o755 } else { 0o644 });
+            self.entry(archive, place, mode, what, &mut opened.take(size))?;
+        } else {
+            let problem = format!("`{}` is no file, folder or link", source.display());
+            return Err(definition("files", problem));
+        }
+        Ok(())
+    }
+
+    fn text(&self, archive: &mut Archive<Packer>, path: &str, text: &str) -> Result<(), Failure> {
+        let place = self.place("files", path)?;
+        Ok(self.put(archive, &place, self.meta(0o644), text.as_bytes())?)
+    }
+
+    /// Where a path of the image leads through the base's links.
+    fn place(&self, key: &'static str, path: &str) -> Result<String, Failure> {
+        let refuse = |error: crate::base::Error| definition(key, error.to_string());
+        if matches!(key, "workdir" | "user.home") {
+            return self.root.resolve(path).map_err(refuse);
+        }
+        let place = self.root.place(path).map_err(refuse)?;
+        if self.root.node(&place) == Some(&Node::Directory) && key == "files" {
+            // A folder of the definition may add to one of the base.
+            return Ok(place);
+        }
+        Ok(place)
+    }
+
+    fn put(
+        &self,
+        archive: &mut Archive<Packer>,
+        place: &str,
+        meta: Meta,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let what = What::File(bytes.len() as u64);
+        self.entry(archive, place, meta, what, &mut Cursor::new(bytes))
+    }
+
+    fn entry(
+        &self,
+        archive: &mut Archive<Packer>,
+        place: &str,
+        meta: Meta,
+        what: What<'_>,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        known_folders(archive, self.root, place);
+        archive.parents(place, folder_meta(self.created))?;
+        archive.entry(place, meta, what, content)
+    }
+
+    /// A folder, unless the base has it.
+    fn folder(&self, archive: &mut Archive<Packer>, place: &str, meta: Meta) -> io::Result<()> {
+        known_folders(archive, self.root, place);
+        archive.parents(place, folder_meta(self.created))?;
+        archive.directory(place, meta)
+    }
+
+    fn meta(&self, mode: u32) -> Meta {
+        Meta {
+            mode,
+            owner: (0, 0),
+            modified: self.created,
+        }
+    }
+}
+
+/// Why something could not be put into the layer.
+enum Failure {
+    Ours(Error),
+    Write(io::Error),
+}
+
+impl Failure {
+    fn named(self, cannot: impl FnOnce(io::Error) -> Error) -> Error {
+        match self {
+            Failure::Ours(error) => error,
+            Failure::Write(source) => cannot(source),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Write(error)
+    }
+}
+
+fn definition(key: &'static str, problem: String) -> Failure {
+    Failure::Ours(Error::Definition { key, problem })
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Failure {
+    Failure::Ours(Error::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What a shell does at a login: distributions set `PATH` anew there, and packages may have to set
+/// variables.
+fn profile(prefix: &str) -> String {
+    format!(
+        r#"# Makes the programs of {prefix} found, also after a login has set PATH anew.
+case ":$PATH:" in
+    *":{prefix}/bin:"*) ;;
+    *) PATH="{prefix}/bin:$PATH" ;;
+esac
+CONDA_PREFIX="{prefix}"
+export PATH CONDA_PREFIX
+if [ -r "{prefix}/etc/profile.d/conda.sh" ]; then
+    . "{prefix}/etc/profile.d/conda.sh"
+fi
+for script in "{prefix}"/etc/conda/activate.d/*.sh; do
+    if [ -r "$script" ]; then
+        . "$script"
+    fi
+done
+unset script
+"#
+    )
+}

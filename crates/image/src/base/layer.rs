@@ -1,0 +1,307 @@
+//! One layer on its way: read once, from its file through two digests to the headers of its entries,
+//! and copied on the way where it is wanted. Memory does not depend on what is in it.
+
+use std::cell::Cell;
+use std::io::{self, BufReader, Read, Write};
+use std::rc::Rc;
+
+use archive::digest::HashingReader;
+
+use super::{Error, Layer, Store};
+use crate::oci::Digest;
+
+/// What may stand between two entries: padding, long names and extended attributes.
+const HEADER_LIMIT: u64 = 1 << 20;
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// Not at all.
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// An entry of a layer. Its path is relative and made of plain names.
+pub(crate) struct Entry<'a> {
+    pub(crate) path: String,
+    pub(crate) kind: EntryKind,
+    pub(crate) size: u64,
+    pub(crate) content: &'a mut dyn Read,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    File,
+    Directory,
+    /// With what it says.
+    Link(String),
+    /// With the path of the other entry.
+    HardLink(String),
+    /// A device or a pipe.
+    Special,
+}
+
+/// What a layer turned out to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed {
+    /// The digest of the file.
+    pub(crate) digest: Digest,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    pub(crate) packing: Packing,
+    /// Length of the tar stream in it.
+    pub(crate) unpacked: u64,
+}
+
+/// How the bytes of a layer are packed, by its first bytes. It is an error if the image says otherwise.
+pub(crate) fn packing(store: &Store, layer: &Layer) -> Result<Packing, Error> {
+    let member = layer.member.as_str();
+    let mut magic = Vec::new();
+    store
+        .open_member(member)?
+        .take(4)
+        .read_to_end(&mut magic)
+        .map_err(|source| unreadable(member, source))?;
+    let packing = match &magic[..] {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
+        _ => Packing::Plain,
+    };
+    match layer.packing.filter(|said| *said != packing) {
+        None => Ok(packing),
+        Some(said) => {
+            let problem = format!("it is not packed as its type says ({packing:?}, not {said:?})");
+            Err(Error::Decode {
+                member: member.to_owned(),
+                source: io::Error::other(problem),
+            })
+        }
+    }
+}
+
+/// Reads a layer to its end, shows its entries, copies its bytes as they lie in the file, and checks
+/// both digests.
+pub(crate) fn pass(
+    store: &Store,
+    layer: &Layer,
+    copy: Option<&mut dyn Write>,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+) -> Result<Passed, Error> {
+    let member = layer.member.as_str();
+    let packing = packing(store, layer)?;
+    let mut raw = Raw {
+        inner: HashingReader::new(store.open_member(member)?),
+        copy,
+        failure: None,
+    };
+    let walked = unpack(&mut raw, packing, member, visit);
+    // What follows the compressed stream belongs to the file, too.
+    let walked = walked.and_then(|walked| match io::copy(&mut raw, &mut io::sink()) {
+        Ok(_) => Ok(walked),
+        Err(source) => Err(unreadable(member, source)),
+    });
+    match raw.failure.take() {
+        Some(Failure::Read(source)) => return Err(unreadable(member, source)),
+        Some(Failure::Copy(source)) => return Err(Error::Copy { source }),
+        None => {}
+    }
+    let (diff_id, unpacked) = walked?;
+    let (_, sha256, size) = raw.inner.finish();
+    let passed = Passed {
+        digest: Digest(sha256),
+        size,
+        packing,
+        unpacked,
+    };
+    let differs = |expected: Digest, actual: Digest| Error::Digest {
+        member: member.to_owned(),
+        expected: expected.to_string(),
+        actual: actual.to_string(),
+    };
+    if let Some(expected) = layer.digest.filter(|expected| *expected != passed.digest) {
+        return Err(differs(expected, passed.digest));
+    }
+    if diff_id != layer.diff_id {
+        return Err(differs(layer.diff_id, diff_id));
+    }
+    Ok(passed)
+}
+
+/// Decodes all of `raw`; returns digest and length of the tar stream.
+fn unpack(
+    raw: &mut Raw<'_>,
+    packing: Packing,
+    member: &str,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+) -> Result<(Digest, u64), Error> {
+    let undecodable = |source| Error::Decode {
+        member: member.to_owned(),
+        source,
+    };
+    let buffered = BufReader::with_capacity(1 << 17, &mut *raw);
+    let decoder: Box<dyn Read + '_> = match packing {
+        Packing::Plain => Box::new(buffered),
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Packing::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(buffered);
+            Box::new(decoder.map_err(undecodable)?)
+        }
+    };
+    let left = Rc::new(Cell::new(HEADER_LIMIT));
+    let mut gate = Gate {
+        inner: HashingReader::new(decoder),
+        left: Rc::clone(&left),
+    };
+    let mut archive = tar::Archive::new(&mut gate);
+    let entries = archive.entries().map_err(undecodable)?;
+    for found in entries {
+        let mut found = found.map_err(undecodable)?;
+        left.set(u64::MAX);
+        show(&mut found, member, visit)?;
+        io::copy(&mut found, &mut io::sink()).map_err(undecodable)?;
+        left.set(HEADER_LIMIT);
+    }
+    left.set(u64::MAX);
+    io::copy(&mut gate, &mut io::sink()).map_err(undecodable)?;
+    let (decoder, sha256, unpacked) = gate.inner.finish();
+    drop(decoder);
+    Ok((Digest(sha256), unpacked))
+}
+
+fn show<R: Read>(
+    found: &mut tar::Entry<'_, R>,
+    member: &str,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let name = String::from_utf8_lossy(&found.path_bytes()).into_owned();
+    let hostile = |problem| Error::Hostile {
+        member: member.to_owned(),
+        entry: name.clone(),
+        problem,
+    };
+    let link = || {
+        let target = found.link_name_bytes().unwrap_or_default();
+        String::from_utf8_lossy(&target).into_owned()
+    };
+    let Some(path) = relative(&name).map_err(hostile)? else {
+        // The root itself.
+        return Ok(());
+    };
+    let header = found.header();
+    let entry_type = header.entry_type();
+    let kind = if entry_type.is_dir() {
+        EntryKind::Directory
+    } else if entry_type.is_symlink() {
+        EntryKind::Link(link())
+    } else if entry_type.is_hard_link() {
+        match relative(&link()) {
+            Ok(Some(target)) => EntryKind::HardLink(target),
+            _ => return Err(hostile("a hard link that leads out of the image")),
+        }
+    } else if entry_type.is_character_special()
+        || entry_type.is_block_special()
+        || entry_type.is_fifo()
+    {
+        // Root file systems come with a few, which engines cover with a file system of their own.
+        if !path.starts_with("dev/") && !entry_type.is_fifo() {
+            return Err(hostile("a device outside of /dev"));
+        }
+        EntryKind::Special
+    } else if entry_type.is_pax_global_extensions() {
+        return Ok(());
+    } else {
+        EntryKind::File
+    };
+    let size = if kind == EntryKind::File {
+        found.size()
+    } else {
+        0
+    };
+    visit(Entry {
+        path,
+        kind,
+        size,
+        content: found,
+    })
+}
+
+/// A path without `.` and empty names; none for the root.
+fn relative(name: &str) -> Result<Option<String>, &'static str> {
+    if name.starts_with('/') {
+        return Err("with an absolute path");
+    }
+    let mut names = Vec::new();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return Err("which leads out of the image"),
+            part => names.push(part),
+        }
+    }
+    Ok((!names.is_empty()).then(|| names.join("/")))
+}
+
+fn unreadable(member: &str, source: io::Error) -> Error {
+    Error::Read {
+        member: member.to_owned(),
+        source,
+    }
+}
+
+/// The file, hashed and copied while it is read.
+struct Raw<'w> {
+    inner: HashingReader<Box<dyn Read + Send>>,
+    copy: Option<&'w mut dyn Write>,
+    failure: Option<Failure>,
+}
+
+/// What a decoder would pass on as an error of its own.
+enum Failure {
+    Read(io::Error),
+    Copy(io::Error),
+}
+
+impl Read for Raw<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let failed = || io::Error::other("the layer cannot be read");
+        let count = match self.inner.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                self.failure = Some(Failure::Read(error));
+                return Err(failed());
+            }
+        };
+        if let Some(copy) = &mut self.copy
+            && let Err(error) = copy.write_all(&buffer[..count])
+        {
+            self.failure = Some(Failure::Copy(error));
+            return Err(failed());
+        }
+        Ok(count)
+    }
+}
+
+/// Lets as many bytes pass as the walk allows: the tar reader keeps long names in memory, however
+/// long they say to be.
+struct Gate<R> {
+    inner: HashingReader<R>,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Gate<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("there is too much before the next file"));
+        }
+        let most = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let count = self.inner.read(&mut buffer[..most])?;
+        self.left.set(left - count as u64);
+        Ok(count)
+    }
+}

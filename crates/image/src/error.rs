@@ -1,0 +1,144 @@
+//! Why an image cannot be baked or read.
+
+use std::io;
+use std::path::PathBuf;
+
+use conda::Subdir;
+
+use crate::base;
+
+/// Why an image cannot be baked or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The installer's spec has mistakes.
+    #[error("the installer's spec has mistakes\n{text}")]
+    Spec {
+        /// All of them, with their places.
+        text: String,
+    },
+    /// Something in the definition cannot be done with these packages or this base.
+    #[error("`{key}` in the definition: {problem}")]
+    Definition {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A platform that container engines have no name for.
+    #[error("there are no images for {platform}")]
+    Platform {
+        /// The platform.
+        platform: Subdir,
+    },
+    /// The packages of the prefix cannot be had.
+    #[error(transparent)]
+    Installer(#[from] installer::Error),
+    /// An image, here a base, cannot be used.
+    #[error("cannot use the image `{path}`")]
+    Image {
+        /// Its file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: base::Error,
+    },
+    /// Packages have scripts that only the target can run.
+    #[error(
+        "{platform}: {} would run on the target, which is not there; `link_scripts = \"skip\"` leaves them out",
+        .scripts.join(", ")
+    )]
+    Scripts {
+        /// The platform.
+        platform: Subdir,
+        /// What each script is, and whose.
+        scripts: Vec<String>,
+    },
+    /// More layers than engines take.
+    #[error(
+        "{platform}: {base} layers of the base and {ours} of ours are more than {most}, where engines begin to fail; lower `layers`, or flatten the base"
+    )]
+    Layers {
+        /// The platform.
+        platform: Subdir,
+        /// How many the base has.
+        base: usize,
+        /// How many would be added.
+        ours: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A package cannot be laid into its layer.
+    #[error("{platform}: cannot write the layer of `{package}`")]
+    Lay {
+        /// The platform.
+        platform: Subdir,
+        /// The package.
+        package: String,
+        /// What is wrong.
+        #[source]
+        source: runtime::Error,
+    },
+    /// What is at the output's place is no image.
+    #[error("`{path}` {problem}")]
+    Output {
+        /// The place.
+        path: PathBuf,
+        /// Why nothing is written there.
+        problem: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether bytes were wrong: exit code 4.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Error::Installer(error) => error.is_integrity(),
+            Error::Image { source, .. } => source.is_integrity(),
+            Error::Lay { source, .. } => {
+                matches!(
+                    source,
+                    runtime::Error::Payload { .. } | runtime::Error::Decode { .. }
+                )
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there is no solution: exit code 3.
+    pub fn is_unsolvable(&self) -> bool {
+        matches!(self, Error::Installer(error) if error.is_unsolvable())
+    }
+
+    /// Whether the user asked for something that cannot be: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Error::Installer(error) => error.is_usage(),
+            Error::Image { source, .. } => source.is_usage(),
+            Error::Spec { .. }
+            | Error::Definition { .. }
+            | Error::Platform { .. }
+            | Error::Scripts { .. }
+            | Error::Layers { .. }
+            | Error::Output { .. } => true,
+            _ => false,
+        }
+    }
+}

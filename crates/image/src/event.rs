@@ -1,0 +1,73 @@
+//! What baking reports while it runs. Bars, colours and words are the command line's.
+
+use std::path::Path;
+
+use conda::Subdir;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// What is done for the prefix: resolving, downloading, reading.
+    Installer(installer::Event<'a>),
+    /// A base is read.
+    Base {
+        /// The platform.
+        platform: Subdir,
+        /// Bytes of its layers.
+        total: u64,
+    },
+    /// Layers are written.
+    Layers {
+        /// The platform.
+        platform: Subdir,
+        /// Bytes that go into them, before they are compressed.
+        total: u64,
+    },
+    /// Bytes were read of the base, or written into layers.
+    Bytes {
+        /// How many.
+        bytes: u64,
+    },
+    /// The image is complete.
+    Wrote(&'a Path),
+    /// Something that the user should know, but that stops nothing.
+    Warning(Warning<'a>),
+}
+
+/// What a user should know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Warning<'a> {
+    /// Link scripts that did not run.
+    #[error("{platform}: the {scripts} of {package} does not run (link_scripts = \"skip\")")]
+    ScriptSkipped {
+        /// The platform.
+        platform: Subdir,
+        /// What the script is.
+        scripts: &'a str,
+        /// The package, or the distribution.
+        package: &'a str,
+    },
+    /// Nothing in the base starts programs.
+    #[error(
+        "{platform}: the base has no {}, without which no program of the packages starts",
+        .loaders.join(" or ")
+    )]
+    NoLoader {
+        /// The platform.
+        platform: Subdir,
+        /// Where it would be.
+        loaders: &'a [String],
+    },
+    /// Many layers.
+    #[error(
+        "{platform}: the image has {count} layers, {base} of them from the base; each costs at every start"
+    )]
+    ManyLayers {
+        /// The platform.
+        platform: Subdir,
+        /// All layers.
+        count: usize,
+        /// Layers of the base.
+        base: usize,
+    },
+}

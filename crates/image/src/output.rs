@@ -1,0 +1,296 @@
+//! An image layout in the making: a hidden folder beside its place, which becomes the folder or the
+//! tar file that was asked for when it is complete. What a killed process left there is taken away by
+//! the next one.
+
+use std::fs::TryLockError;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use archive::digest::HashingWriter;
+use fs_err as fs;
+use fs_err::File;
+use installer::Draft;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::error::Error;
+use crate::oci::{self, Digest};
+
+/// The mark of a layout.
+const MARK: &str = "oci-layout";
+const MARK_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// A layout that nobody sees yet.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    output: PathBuf,
+    folder: PathBuf,
+    tar: bool,
+    /// Held until the end: the folder is ours.
+    _lock: File,
+}
+
+/// A blob that is being written.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    path: PathBuf,
+    sink: HashingWriter<BufWriter<File>>,
+}
+
+impl Staging {
+    /// Begins a layout for `output`: a tar file if its name ends so, else a folder. Nothing that is
+    /// no image is replaced.
+    pub(crate) fn begin(output: &Path) -> Result<Staging, Error> {
+        let refuse = |problem| Error::Output {
+            path: output.to_owned(),
+            problem,
+        };
+        let tar = output.extension().is_some_and(|ending| ending == "tar");
+        let Some(name) = output.file_name() else {
+            return Err(refuse("names no file or folder"));
+        };
+        match fs::symlink_metadata(output) {
+            Ok(found) if tar && !found.is_file() => {
+                return Err(refuse("is there and is no file"));
+            }
+            Ok(found) if !tar => {
+                if !found.is_dir() {
+                    return Err(refuse("is there and is no folder"));
+                }
+                let empty = fs::read_dir(output)
+                    .map_err(|source| cannot_read(output, source))?
+                    .next()
+                    .is_none();
+                if !empty && !output.join(MARK).is_file() {
+                    return Err(refuse("is a folder with something else than images in it"));
+                }
+            }
+            _ => {}
+        }
+        let parent = match output.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(|source| cannot_write(parent, source))?;
+        let hidden = |ending: &str| {
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(name);
+            hidden.push(ending);
+            parent.join(hidden)
+        };
+        let folder = hidden(".baking");
+        let lock = claim(&folder)?.ok_or_else(|| refuse("is being written by another process"))?;
+        let blobs = folder.join("blobs/sha256");
+        fs::create_dir_all(&blobs).map_err(|source| cannot_write(&blobs, source))?;
+        Ok(Staging {
+            output: output.to_owned(),
+            folder,
+            tar,
+            _lock: lock,
+        })
+    }
+
+    /// A folder for what is not kept.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Begins a blob; `name` tells it from others that are written at the same time.
+    pub(crate) fn blob(&self, name: &str) -> Result<Blob, Error> {
+        let path = self.folder.join(format!("new-{name}"));
+        let file = File::create(&path).map_err(|source| cannot_write(&path, source))?;
+        Ok(Blob {
+            path,
+            sink: HashingWriter::new(BufWriter::with_capacity(1 << 17, file)),
+        })
+    }
+
+    /// Gives a blob its name.
+    pub(crate) fn store(&self, blob: Blob) -> Result<(Digest, u64), Error> {
+        let write = |source| cannot_write(&blob.path, source);
+        let (file, sha256, length) = blob.sink.finish();
+        let file = file
+            .into_inner()
+            .map_err(|error| write(error.into_error()))?;
+        if !self.tar {
+            file.sync_data().map_err(write)?;
+        }
+        let digest = Digest(sha256);
+        let path = self.folder.join(digest.path());
+        fs::rename(&blob.path, &path).map_err(write)?;
+        Ok((digest, length))
+    }
+
+    /// Stores a document.
+    pub(crate) fn document(&self, bytes: &[u8]) -> Result<(Digest, u64), Error> {
+        let mut blob = self.blob("document")?;
+        blob.write_all(bytes)
+            .map_err(|source| cannot_write(&self.folder, source))?;
+        self.store(blob)
+    }
+
+    /// Completes the layout and puts it in its place. `docker` is `manifest.json`, which a tar file
+    /// gets so that every version of Docker loads it.
+    pub(crate) fn finish(
+        self,
+        index: &oci::Index,
+        docker: &[oci::DockerImage],
+    ) -> Result<PathBuf, Error> {
+        let index = oci::canonical(index);
+        let mut texts = vec![(MARK, MARK_TEXT.as_bytes().to_vec()), ("index.json", index)];
+        if self.tar {
+            texts.push(("manifest.json", oci::canonical(&docker)));
+            self.write_tar(&texts)?;
+        } else {
+            for (name, text) in &texts {
+                let path = self.folder.join(name);
+                let written = fs::write(&path, text);
+                written.map_err(|source| cannot_write(&path, source))?;
+            }
+            self.exchange()?;
+        }
+        remove(&self.folder)?;
+        let output = self.output.clone();
+        Ok(output)
+    }
+
+    fn write_tar(&self, texts: &[(&str, Vec<u8>)]) -> Result<(), Error> {
+        let write = |source| cannot_write(&self.output, source);
+        let draft = Draft::beside(&self.output)?;
+        let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 18, draft));
+        for (name, text) in texts {
+            let mut header = header(tar::EntryType::Regular, text.len() as u64);
+            tar.append_data(&mut header, name, &text[..])
+                .map_err(write)?;
+        }
+        for name in ["blobs/", "blobs/sha256/"] {
+            let mut header = header(tar::EntryType::Directory, 0);
+            tar.append_data(&mut header, name, io::empty())
+                .map_err(write)?;
+        }
+        let blobs = self.folder.join("blobs/sha256");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&blobs).map_err(|source| cannot_read(&blobs, source))? {
+            let entry = entry.map_err(|source| cannot_read(&blobs, source))?;
+            names.push(entry.file_name());
+        }
+        names.sort();
+        for name in names {
+            let path = blobs.join(&name);
+            let read = |source| cannot_read(&path, source);
+            let file = File::open(&path).map_err(read)?;
+            let length = file.metadata().map_err(read)?.len();
+            let mut header = header(tar::EntryType::Regular, length);
+            let place = Path::new("blobs/sha256").join(&name);
+            tar.append_data(&mut header, place, file.take(length))
+                .map_err(write)?;
+        }
+        let sink = tar.into_inner().map_err(write)?;
+        let draft = sink
+            .into_inner()
+            .map_err(|error| write(error.into_error()))?;
+        draft.publish(&self.output, 0o644, true)?;
+        Ok(())
+    }
+
+    /// Puts the folder in its place, and what was there in the folder's.
+    fn exchange(&self) -> Result<(), Error> {
+        let write = |source| cannot_write(&self.output, source);
+        let (from, to) = (&self.folder, &self.output);
+        if !to.exists() {
+            return fs::rename(from, to).map_err(write);
+        }
+        if renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
+        // A file system without exchange: for a moment there is nothing.
+        let aside = self.folder.with_extension("old-image");
+        remove(&aside)?;
+        fs::rename(to, &aside).map_err(write)?;
+        fs::rename(from, to).map_err(write)?;
+        remove(&aside)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // What cannot be removed now, the next process removes.
+        let _ = remove(&self.folder);
+    }
+}
+
+impl Write for Blob {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.sink.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An empty folder of that name that is ours as long as the file is open; none if it is another's.
+fn claim(folder: &Path) -> Result<Option<File>, Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    let write = |source| cannot_write(folder, source);
+    loop {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(write(error)),
+            _ => {}
+        }
+        let Ok(file) = File::open(folder) else {
+            // Somebody just finished with it.
+            continue;
+        };
+        match file.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(write(source)),
+        }
+        // It may have been moved to its place between the two steps.
+        let ours = file.metadata().map_err(write)?.ino();
+        if fs::metadata(folder).is_ok_and(|there| there.ino() == ours) {
+            for entry in fs::read_dir(folder).map_err(write)? {
+                let path = entry.map_err(write)?.path();
+                let removed = if path.is_dir() {
+                    fs::remove_dir_all(&path)
+                } else {
+                    fs::remove_file(&path)
+                };
+                removed.map_err(write)?;
+            }
+            return Ok(Some(file));
+        }
+    }
+}
+
+fn header(kind: tar::EntryType, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+fn remove(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write(path: &Path, source: io::Error) -> Error {
+    Error::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn cannot_read(path: &Path, source: io::Error) -> Error {
+    Error::Read {
+        path: path.to_owned(),
+        source,
+    }
+}

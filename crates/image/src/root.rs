@@ -1,0 +1,348 @@
+//! The root file system of a base, as far as it decides where our files go: folders, symbolic links
+//! and what else has a place, after all layers and their whiteouts; and the few small files that are
+//! added to.
+//!
+//! A path of ours is resolved through the base's links, as the kernel of the target would: where `/lib`
+//! is a link to `usr/lib`, a layer that had a folder `lib` would take the link's place, and with it
+//! every program of the base.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use crate::base::{Entry, EntryKind, Error};
+
+/// How many entries the layers of a base may have: more than the largest images, and few enough to be
+/// kept in mind.
+const MOST_ENTRIES: usize = 2_000_000;
+
+/// How many links may lead to a place (`MAXSYMLINKS` of the kernel).
+const MOST_LINKS: usize = 40;
+
+/// Files whose content is kept.
+const KEPT: [&str; 2] = ["etc/passwd", "etc/group"];
+
+/// A kept file that is longer is not kept.
+const LONGEST_KEPT: u64 = 1 << 20;
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Node {
+    Directory,
+    /// A symbolic link, with what it says.
+    Link(String),
+    Other,
+}
+
+/// A root file system.
+#[derive(Debug, Default)]
+pub(crate) struct Root {
+    /// By path, with the number of the layer that each comes from.
+    nodes: BTreeMap<String, (Node, u16)>,
+    kept: HashMap<&'static str, String>,
+    entries: usize,
+    layer: u16,
+}
+
+impl Root {
+    /// Begins the next layer.
+    pub(crate) fn next_layer(&mut self) {
+        self.layer = self.layer.saturating_add(1);
+    }
+
+    /// Takes an entry of the current layer in.
+    pub(crate) fn add(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+        self.entries += 1;
+        if self.entries > MOST_ENTRIES {
+            return Err(Error::ManyEntries {
+                limit: MOST_ENTRIES,
+            });
+        }
+        let (folder, name) = split(&entry.path);
+        let folder = self.resolve(folder)?;
+        let join = |name: &str| {
+            if folder.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{folder}/{name}")
+            }
+        };
+        // OCI image specification, "Layer filesystem changeset", whiteouts.
+        if name == ".wh..wh..opq" {
+            self.remove_below(&folder);
+            return Ok(());
+        }
+        if let Some(gone) = name.strip_prefix(".wh.") {
+            let gone = join(gone);
+            self.remove_below(&gone);
+            if self
+                .nodes
+                .get(&gone)
+                .is_some_and(|(_, layer)| *layer < self.layer)
+            {
+                self.remove(&gone);
+            }
+            return Ok(());
+        }
+        let path = join(name);
+        self.make_parents(&path);
+        let node = match &entry.kind {
+            EntryKind::Directory => Node::Directory,
+            EntryKind::Link(target) => Node::Link(target.clone()),
+            EntryKind::File | EntryKind::HardLink(_) | EntryKind::Special => Node::Other,
+        };
+        let was_directory = matches!(self.nodes.get(&path), Some((Node::Directory, _)));
+        if was_directory && node != Node::Directory {
+            self.remove_all_below(&path);
+        }
+        self.nodes.insert(path.clone(), (node, self.layer));
+        self.keep(&path, entry);
+        Ok(())
+    }
+
+    fn keep(&mut self, path: &str, entry: Entry<'_>) {
+        let Some(kept) = KEPT.iter().find(|kept| **kept == path) else {
+            return;
+        };
+        self.kept.remove(kept);
+        let mut text = String::new();
+        let short = entry.kind == EntryKind::File && entry.size <= LONGEST_KEPT;
+        if short && entry.content.read_to_string(&mut text).is_ok() {
+            self.kept.insert(kept, text);
+        }
+    }
+
+    /// The text of a file that is kept, if it is there.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.kept.get(path).map(String::as_str)
+    }
+
+    /// What lies at a resolved path.
+    pub(crate) fn node(&self, path: &str) -> Option<&Node> {
+        if path.is_empty() {
+            return Some(&Node::Directory);
+        }
+        self.nodes.get(path).map(|(node, _)| node)
+    }
+
+    /// Whether something lies below a resolved path.
+    pub(crate) fn has_below(&self, path: &str) -> bool {
+        let first = format!("{path}/");
+        let mut after = self
+            .nodes
+            .range::<String, _>((Bound::Excluded(&first), Bound::Unbounded));
+        after
+            .next()
+            .is_some_and(|(path, _)| path.starts_with(&first))
+    }
+
+    /// Where a path leads when all symbolic links on the way and at its end are followed. What is not
+    /// there leads where it says. Relative, without a slash at the beginning; empty for the root.
+    pub(crate) fn resolve(&self, path: &str) -> Result<String, Error> {
+        let mut todo: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut done: Vec<String> = Vec::new();
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            match &*name {
+                "" | "." => continue,
+                ".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            done.push(name);
+            let here = done.join("/");
+            match self.node(&here) {
+                Some(Node::Link(target)) => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(Error::Circle {
+                            path: format!("/{path}"),
+                        });
+                    }
+                    done.pop();
+                    if target.starts_with('/') {
+                        done.clear();
+                    }
+                    todo.extend(target.split('/').rev().map(str::to_owned));
+                }
+                Some(Node::Other) if !todo.iter().all(String::is_empty) => {
+                    return Err(Error::NoFolder {
+                        path: format!("/{path}"),
+                        through: format!("/{here}"),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(done.join("/"))
+    }
+
+    /// Where a file at this path goes: the links of its folders are followed, one at its own place
+    /// is not.
+    pub(crate) fn place(&self, path: &str) -> Result<String, Error> {
+        let (folder, name) = split(path.trim_matches('/'));
+        let folder = self.resolve(folder)?;
+        if matches!(self.node(&folder), Some(Node::Other)) {
+            return Err(Error::NoFolder {
+                path: path.to_owned(),
+                through: format!("/{folder}"),
+            });
+        }
+        Ok(if folder.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{folder}/{name}")
+        })
+    }
+
+    /// Folders that a layer does not list are there nevertheless.
+    fn make_parents(&mut self, path: &str) {
+        let mut end = path.len();
+        while let Some(slash) = path[..end].rfind('/') {
+            let folder = &path[..slash];
+            if let Some((Node::Directory, _)) = self.nodes.get(folder) {
+                return;
+            }
+            let node = (Node::Directory, self.layer);
+            self.nodes.insert(folder.to_owned(), node);
+            end = slash;
+        }
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.nodes.remove(path);
+        if let Some(kept) = KEPT.iter().find(|kept| **kept == path) {
+            self.kept.remove(kept);
+        }
+    }
+
+    /// Removes what earlier layers have below a path.
+    fn remove_below(&mut self, path: &str) {
+        let current = self.layer;
+        self.remove_if(path, |layer| layer < current);
+    }
+
+    fn remove_all_below(&mut self, path: &str) {
+        self.remove_if(path, |_| true);
+    }
+
+    fn remove_if(&mut self, path: &str, gone: impl Fn(u16) -> bool) {
+        let first = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        let range = self
+            .nodes
+            .range::<String, _>((Bound::Included(&first), Bound::Unbounded));
+        let paths: Vec<String> = range
+            .take_while(|(path, _)| path.starts_with(&first))
+            .filter(|(_, (_, layer))| gone(*layer))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in paths {
+            self.remove(&path);
+        }
+    }
+}
+
+/// The folder of a path, and its last name.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(root: &mut Root, path: &str, kind: EntryKind, content: &str) -> Result<(), Error> {
+        root.add(Entry {
+            path: path.to_owned(),
+            kind,
+            size: content.len() as u64,
+            content: &mut content.as_bytes(),
+        })
+    }
+
+    fn debian() -> Root {
+        let mut root = Root::default();
+        for folder in ["usr", "usr/lib", "usr/bin", "etc", "opt", "var", "var/run"] {
+            entry(&mut root, folder, EntryKind::Directory, "").unwrap();
+        }
+        for (path, target) in [
+            ("lib", "usr/lib"),
+            ("bin", "usr/bin"),
+            ("usr/lib64", "../lib"),
+            ("srv", "/var/../opt"),
+            ("loop", "loop/x"),
+            ("out", "../../../etc"),
+        ] {
+            entry(&mut root, path, EntryKind::Link(target.to_owned()), "").unwrap();
+        }
+        entry(
+            &mut root,
+            "etc/passwd",
+            EntryKind::File,
+            "root:x:0:0::/root:/bin/sh\n",
+        )
+        .unwrap();
+        root
+    }
+
+    #[test]
+    fn paths_lead_through_links_as_in_the_container() {
+        let root = debian();
+        for (path, expected) in [
+            ("lib/x.so", "usr/lib/x.so"),
+            ("usr/lib64/y", "usr/lib/y"),
+            ("srv/conda", "opt/conda"),
+            ("out/passwd", "etc/passwd"),
+            ("opt/conda/lib", "opt/conda/lib"),
+            ("bin", "bin"),
+        ] {
+            assert_eq!(root.place(path).unwrap(), expected, "{path}");
+        }
+        assert_eq!(root.resolve("bin").unwrap(), "usr/bin");
+        assert!(matches!(root.place("loop/y"), Err(Error::Circle { .. })));
+        assert!(matches!(
+            root.place("etc/passwd/x"),
+            Err(Error::NoFolder { .. })
+        ));
+        assert!(matches!(
+            root.place("etc/passwd/x/y"),
+            Err(Error::NoFolder { .. })
+        ));
+    }
+
+    #[test]
+    fn a_later_layer_writes_through_links_and_hides_what_it_says() {
+        let mut root = debian();
+        root.next_layer();
+        entry(&mut root, "lib/new.so", EntryKind::File, "").unwrap();
+        assert_eq!(root.node("usr/lib/new.so"), Some(&Node::Other));
+        entry(&mut root, "var/.wh.run", EntryKind::File, "").unwrap();
+        assert_eq!(root.node("var/run"), None);
+        entry(&mut root, "opt/own", EntryKind::File, "").unwrap();
+        entry(&mut root, "opt/.wh..wh..opq", EntryKind::File, "").unwrap();
+        assert_eq!(
+            root.node("opt/own"),
+            Some(&Node::Other),
+            "of the same layer"
+        );
+        entry(&mut root, "etc/.wh.passwd", EntryKind::File, "").unwrap();
+        assert_eq!(root.text("etc/passwd"), None);
+        // A file takes the place of a folder.
+        entry(&mut root, "usr", EntryKind::File, "").unwrap();
+        assert_eq!(root.node("usr/lib"), None);
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_a_link() {
+        let mut root = debian();
+        root.next_layer();
+        entry(&mut root, "lib", EntryKind::Directory, "").unwrap();
+        assert_eq!(root.place("lib/x.so").unwrap(), "lib/x.so");
+        assert!(!root.has_below("lib") && root.has_below("usr"));
+    }
+}
