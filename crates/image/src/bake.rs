@@ -1,5 +1,8 @@
 //! From a definition to an image: each platform's base, prefix and layers, then one index over all.
 
+mod checks;
+mod ground;
+mod layers;
 mod platform;
 mod top;
 

@@ -13,7 +13,8 @@ use runtime::plan::Text;
 use runtime::{history, keep};
 use spec::{Account, Content, ImageFile, User};
 
-use super::platform::{Frames, Item, Job, folder_meta, known_folders};
+use super::layers::{Frames, Item, folder_meta, known_folders};
+use super::platform::Job;
 use crate::error::Error;
 use crate::layer::{Archive, LayerTree, Meta, Packer, What};
 use crate::output::Staging;

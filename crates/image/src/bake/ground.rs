@@ -1,0 +1,141 @@
+//! What an image stands on: the base's layers, read to their end, checked and copied, and the root file
+//! system that they come to.
+
+use crate::base::{self, Packing, Source};
+use crate::error::Error;
+use crate::event::Event;
+use crate::layer::{Packed, Packer};
+use crate::oci::{self, Descriptor, Digest};
+use crate::output::Staging;
+use crate::root::Root;
+
+use super::platform::{Job, described};
+use super::{BakedLayer, LayerKind};
+
+/// A base that was read.
+#[derive(Default)]
+pub(super) struct Ground {
+    pub(super) config: Option<oci::Object>,
+    pub(super) layers: Vec<(Descriptor, BakedLayer)>,
+    pub(super) diff_ids: Vec<Digest>,
+    pub(super) root: Root,
+    pub(super) reference: Option<String>,
+    pub(super) manifest: Option<Digest>,
+}
+
+impl Job<'_> {
+    /// Reads the base, and copies its layers.
+    pub(super) fn ground(&self) -> Result<Ground, Error> {
+        let Some((path, form, reference)) = base::place(&self.target.base, self.recipe.folder)
+        else {
+            return Ok(Ground::default());
+        };
+        let cannot = |source| Error::Image {
+            path: path.clone(),
+            source,
+        };
+        let source = Source::open(&path, form).map_err(cannot)?;
+        let image = source
+            .image(&self.engine, reference.as_deref())
+            .map_err(cannot)?;
+        self.check_layers(image.layers.len(), 1)?;
+        (self.recipe.report)(Event::Base {
+            platform: self.platform,
+            total: image.layers.iter().map(|layer| layer.size).sum(),
+        });
+        let mut ground = Ground {
+            config: Some(image.config.clone()),
+            reference: image.reference.clone(),
+            manifest: image.manifest,
+            ..Ground::default()
+        };
+        for (number, layer) in image.layers.iter().enumerate() {
+            ground.root.next_layer();
+            let packed = self
+                .base_layer(&source, layer, &format!("base-{number}"), &mut ground.root)
+                .map_err(|error| match error {
+                    Failure::Base(source) => cannot(source),
+                    Failure::Ours(error) => error,
+                })?;
+            (self.recipe.report)(Event::Bytes { bytes: layer.size });
+            ground.diff_ids.push(packed.diff_id);
+            ground
+                .layers
+                .push(described(LayerKind::Base, &packed, Vec::new()));
+        }
+        Ok(ground)
+    }
+
+    fn base_layer(
+        &self,
+        source: &Source,
+        layer: &base::Layer,
+        name: &str,
+        root: &mut Root,
+    ) -> Result<Packed, Failure> {
+        let packing = base::packing(&source.store, layer)?;
+        let mut visit = |entry: base::Entry<'_>| root.add(entry);
+        let packed = |passed: base::Passed, digest, size| Packed {
+            digest,
+            size,
+            media_type: match passed.packing {
+                Packing::Plain => oci::LAYER_TAR,
+                Packing::Gzip => oci::LAYER_GZIP,
+                Packing::Zstd => oci::LAYER_ZSTD,
+            },
+            diff_id: layer.diff_id,
+            unpacked: passed.unpacked,
+        };
+        let Some(staging) = self.staging else {
+            let passed = base::pass(&source.store, layer, None, &mut visit)?;
+            return Ok(packed(passed, passed.digest, passed.size));
+        };
+        let mut blob = staging.blob(name)?;
+        if packing != Packing::Plain {
+            let passed = base::pass(&source.store, layer, Some(&mut blob), &mut visit)
+                .map_err(|error| Failure::copied(error, staging))?;
+            let (digest, size) = staging.store(blob)?;
+            return Ok(packed(passed, digest, size));
+        }
+        // What `docker save` wrote is not compressed; the image of it is.
+        let compression = self.recipe.definition.compression;
+        let mut packer = Packer::new(blob, compression).map_err(|source| Error::Write {
+            path: staging.scratch().to_owned(),
+            source,
+        })?;
+        base::pass(&source.store, layer, Some(&mut packer), &mut visit)
+            .map_err(|error| Failure::copied(error, staging))?;
+        Ok(packer.finish(staging)?)
+    }
+}
+
+/// Why a layer of the base could not be had.
+enum Failure {
+    Base(base::Error),
+    Ours(Error),
+}
+
+impl Failure {
+    /// What went wrong while a layer was copied.
+    fn copied(error: base::Error, staging: &Staging) -> Failure {
+        match error {
+            base::Error::Copy { source } => Failure::Ours(Error::Write {
+                path: staging.scratch().to_owned(),
+                source,
+            }),
+            error => Failure::Base(error),
+        }
+    }
+}
+
+impl From<base::Error> for Failure {
+    fn from(error: base::Error) -> Failure {
+        Failure::Base(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Ours(error)
+    }
+}
