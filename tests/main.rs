@@ -5,6 +5,7 @@
 mod build;
 mod channel;
 mod damage;
+mod image;
 mod index;
 mod index_outputs;
 mod install;

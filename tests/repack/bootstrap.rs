@@ -8,6 +8,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use super::conda;
+use crate::image;
 use crate::support::requirements;
 use crate::support::run::{Output, Place, run};
 
@@ -73,6 +74,14 @@ async def main():
     records = await rattler.solve(['file://' + channel], ['python'], platforms=['linux-64', 'noarch'], virtual_packages=rattler.VirtualPackage.detect())
     await rattler.install(records, prefix, cache_dir=cache, show_progress=False)
 asyncio.run(main())
+";
+
+/// What the prefix of an image is used for: it is the installer's, which was looked at in full.
+const IMAGE: &str = r"
+import ctypes, lzma, sqlite3, ssl, sys, zlib
+assert sys.prefix == sys.argv[1], sys.prefix
+assert ssl.create_default_context().cert_store_stats()['x509_ca'] > 100
+print('fine')
 ";
 
 const SPEC: &str = r#"
@@ -142,6 +151,15 @@ fn the_bootstrap_channel() {
             conda::first_minute(&command, &prefix, &channel, &environment);
         }
         by_rattler(&place);
+        let prefix = place.join("of-image");
+        if image::real::install(&place, "linux-64", Path::new("/"), &prefix).is_some() {
+            run(place
+                .command(prefix.join("bin/python"))
+                .args(["-c", IMAGE])
+                .arg(&prefix))
+            .succeeds()
+            .prints(&["fine"]);
+        }
     }
     on_arm64(&place, has_conda);
 }
@@ -263,6 +281,13 @@ fn on_arm64(place: &Place, has_conda: bool) {
     install.arg(here.join("boot.sh")).args(["-b", "-p"]);
     run(install.arg(&prefix)).succeeds();
     first_minute(&mut inside(&prefix.join("bin/python3")), &prefix);
+    let baked = here.join("of-image");
+    if image::real::install(place, "linux-aarch64", &root, &baked).is_some() {
+        let mut python = inside(&baked.join("bin/python3"));
+        run(python.args(["-c", IMAGE]).arg(&baked))
+            .succeeds()
+            .prints(&["fine"]);
+    }
     if has_conda {
         let channel = there.path().join("channel");
         for subdir in ["linux-aarch64", "noarch"] {

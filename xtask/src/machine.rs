@@ -115,6 +115,16 @@ const NEEDS: &[Need] = &[
         Sign::Program("chromedriver"),
         "pages are not tried in a browser",
     ),
+    need(
+        "skopeo",
+        Sign::Program("skopeo"),
+        "images are not read by the engines' own library",
+    ),
+    need(
+        "umoci",
+        Sign::Program("umoci"),
+        "images are not unpacked by another tool",
+    ),
 ];
 
 const EMULATOR: Need = need(

@@ -97,32 +97,34 @@ pub(crate) fn pass(
         failure: None,
     };
     let walked = unpack(&mut raw, packing, member, visit);
-    // What follows the compressed stream belongs to the file, too.
-    let walked = walked.and_then(|walked| match io::copy(&mut raw, &mut io::sink()) {
-        Ok(_) => Ok(walked),
-        Err(source) => Err(unreadable(member, source)),
-    });
+    // What follows the compressed stream belongs to the file, too. Where it cannot be decoded, that it is
+    // another file than the image names says more.
+    let rest = match raw.failure {
+        None => io::copy(&mut raw, &mut io::sink()),
+        Some(_) => Ok(0),
+    };
     match raw.failure.take() {
         Some(Failure::Read(source)) => return Err(unreadable(member, source)),
         Some(Failure::Copy(source)) => return Err(Error::Copy { source }),
-        None => {}
-    }
-    let (diff_id, unpacked) = walked?;
-    let (_, sha256, size) = raw.inner.finish();
-    let passed = Passed {
-        digest: Digest(sha256),
-        size,
-        packing,
-        unpacked,
+        None => rest.map_err(|source| unreadable(member, source))?,
     };
+    let (_, sha256, size) = raw.inner.finish();
+    let digest = Digest(sha256);
     let differs = |expected: Digest, actual: Digest| Error::Digest {
         member: member.to_owned(),
         expected: expected.to_string(),
         actual: actual.to_string(),
     };
-    if let Some(expected) = layer.digest.filter(|expected| *expected != passed.digest) {
-        return Err(differs(expected, passed.digest));
+    if let Some(expected) = layer.digest.filter(|expected| *expected != digest) {
+        return Err(differs(expected, digest));
     }
+    let (diff_id, unpacked) = walked?;
+    let passed = Passed {
+        digest,
+        size,
+        packing,
+        unpacked,
+    };
     if diff_id != layer.diff_id {
         return Err(differs(layer.diff_id, diff_id));
     }

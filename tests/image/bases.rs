@@ -1,0 +1,145 @@
+//! What an image stands on: any of the forms that images have, kept as it is, and its links followed.
+
+use serde_json::json;
+
+use super::given::{Given, Put, debian, digest, docker_archive, gzip, layer, layout};
+use super::{bake, channel, definition, digests, inspect, unpack};
+use crate::support::run::{Place, run};
+use crate::support::tree::{Node, snapshot};
+
+/// An image with two layers, the second of which hides and adds.
+fn base(architecture: &'static str) -> Given {
+    let second = layer(&[
+        Put::Folder("usr/"),
+        Put::Folder("usr/bin/"),
+        Put::File("usr/bin/.wh.old", ""),
+        Put::File("lib/late.so", "late"),
+    ]);
+    Given::new(architecture, vec![debian(), second])
+}
+
+#[test]
+fn the_bases_layers_stay_and_its_links_are_followed() {
+    let place = Place::new();
+    channel(&place);
+    let given = base("amd64");
+    layout(&place, "base", &[("base:1", &given)]);
+    definition(
+        &place,
+        "base = \"base\"\nfiles = [\n  { path = \"/lib/own.so\", text = \"own\" },\n  \
+         { path = \"/bin/tree\", source = \"tree\" },\n]\nuser = { name = \"builder\" }",
+    );
+    place.write("tree/one", "1");
+    let output = run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+    assert_eq!(output.lines("warning").len(), 0, "{output}");
+    let image = &inspect(&place, "image")[0];
+    let kept: Vec<String> = given
+        .layers
+        .iter()
+        .map(|layer| digest(&gzip(layer)))
+        .collect();
+    assert_eq!(digests(image)[..2], kept[..]);
+    let env = image["config"]["Env"].as_array().expect("variables");
+    assert!(
+        env.contains(&json!("PATH=/opt/conda/bin:/usr/bin:/bin")),
+        "{env:?}"
+    );
+    assert!(env.contains(&json!("A=b")) && image["config"]["Cmd"] == json!(["bash"]));
+    assert_eq!(
+        image["annotations"]["org.opencontainers.image.base.name"],
+        "base:1"
+    );
+    let Some(root) = unpack(&place, "image:example:1.0", "bundle") else {
+        return;
+    };
+    let tree = snapshot(&root);
+    let link = |target: &str| Node::Link {
+        target: target.to_owned(),
+    };
+    // No folder of ours took the place of a link.
+    for (path, target) in [("lib", "usr/lib"), ("bin", "usr/bin"), ("opt", "/var/opt")] {
+        assert_eq!(tree.0.get(path), Some(&link(target)), "{path}");
+    }
+    for path in [
+        "var/opt/conda/bin/python3.12",
+        "usr/lib/own.so",
+        "usr/bin/tree/one",
+        "usr/lib/ld-linux-x86-64.so.2",
+        "home/builder",
+    ] {
+        assert!(tree.0.contains_key(path), "{path}");
+    }
+    let passwd = fs_err::read_to_string(root.join("etc/passwd")).expect("a file");
+    assert_eq!(
+        passwd,
+        "root:x:0:0:root:/root:/bin/bash\nwww:x:33:33::/:/bin/false\n\
+         builder:x:1000:1000::/home/builder:/bin/sh\n"
+    );
+}
+
+#[test]
+fn all_forms_of_one_base_give_one_image() {
+    let place = Place::new();
+    channel(&place);
+    let given = base("arm64");
+    let other = Given::new("amd64", vec![debian()]);
+    layout(&place, "base", &[("base:1", &given), ("base:1", &other)]);
+    docker_archive(&place, "docker.tar", "base:1", &given);
+    let mut pack = place.command("tar");
+    pack.args(["-cf", "oci.tar", "-C", "base", "."]);
+    run(&mut pack).succeeds();
+    let ids = |base: &str| {
+        definition(&place, &format!("base = \"{base}\""));
+        run(&mut bake(&place, "image", &["-p", "linux-aarch64"])).succeeds();
+        let image = &inspect(&place, "image")[0];
+        let layers = image["layers"].as_array().expect("layers");
+        let ids: Vec<String> = layers
+            .iter()
+            .map(|layer| layer["diff_id"].as_str().expect("an id").to_owned())
+            .collect();
+        (ids, image["config"].clone())
+    };
+    let first = ids("base");
+    assert!(first.0.len() > 4);
+    for base in [
+        "oci:base:base:1",
+        "oci:base:1",
+        "./oci.tar",
+        "oci-archive:oci.tar:base:1",
+        "docker.tar",
+        "docker-archive:docker.tar:base:1",
+    ] {
+        assert_eq!(ids(base), first, "{base}");
+    }
+    // Our own image is a base, too.
+    run(&mut bake(&place, "ours.tar", &["-p", "linux-aarch64"])).succeeds();
+    definition(&place, "base = \"ours.tar\"\nprefix = \"/opt/second\"");
+    run(&mut bake(&place, "image", &["-p", "linux-aarch64"])).succeeds();
+    assert_eq!(
+        inspect(&place, "image")[0]["layers"]
+            .as_array()
+            .map(Vec::len),
+        Some(2 * first.0.len() - 2)
+    );
+}
+
+#[test]
+fn each_platform_has_its_base() {
+    let place = Place::new();
+    channel(&place);
+    layout(&place, "arm", &[("a:1", &base("arm64"))]);
+    layout(
+        &place,
+        "intel",
+        &[("b:1", &Given::new("amd64", vec![debian()]))],
+    );
+    definition(
+        &place,
+        "[target.linux-aarch64]\nbase = \"arm\"\n[target.linux-64]\nbase = \"intel\"",
+    );
+    run(&mut bake(&place, "image", &[])).succeeds();
+    let images = inspect(&place, "image");
+    let count = |image: &serde_json::Value| image["layers"].as_array().map(Vec::len);
+    assert_eq!(images[0]["platform"], "linux/arm64/v8");
+    assert_eq!(count(&images[0]), count(&images[1]).map(|count| count + 1));
+}
