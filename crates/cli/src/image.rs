@@ -40,13 +40,18 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
     }
     let (client, cache_dir) = network::client(&arguments.network)?;
     let output = match &arguments.output {
-        Some(output) => output.clone(),
-        None => PathBuf::from(arguments.definition.file_stem().unwrap_or_default())
-            .with_extension("tar"),
+        Some(output) => Some(output.clone()),
+        None if !arguments.push.is_empty() => None,
+        None => Some(
+            PathBuf::from(arguments.definition.file_stem().unwrap_or_default())
+                .with_extension("tar"),
+        ),
     };
     let options = Options {
         definition: arguments.definition.clone(),
         output,
+        push: arguments.push.clone(),
+        plain_http: arguments.plain_http,
         cache_dir,
         platforms: arguments.platform.clone(),
         lock: match (arguments.locked, arguments.update) {
@@ -62,6 +67,7 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
         Event::Installer(event) => progress.show(&event),
         Event::Base { total, .. } => progress.bytes("base", total),
         Event::Layers { total, .. } => progress.bytes("layers", total),
+        Event::Push { total, .. } => progress.bytes("push", total),
         Event::Bytes { bytes } => progress.more(bytes),
         Event::Wrote(path) => progress.note(&format!("wrote {}", path.display())),
         Event::Warning(warning) => progress.warn(&warning.to_string()),
@@ -120,6 +126,13 @@ fn describe(baked: &Baked) -> String {
     let _ = writeln!(text, "  {}", baked.tags.join(", "));
     if let Some(digest) = &baked.digest {
         let _ = writeln!(text, "  {digest}");
+    }
+    for pushed in &baked.pushed {
+        let _ = writeln!(
+            text,
+            "  pushed {}: {} blobs sent, {} were there",
+            pushed.reference, pushed.sent, pushed.present
+        );
     }
     text.extend(baked.images.iter().map(describe_one));
     text

@@ -1,6 +1,6 @@
 //! The network and the caches: channels become records, package URLs become verified files.
 //! `Client` owns the connections and one asynchronous runtime; its calls block. Beside it stand the
-//! other clients of the outside, for buckets ([`s3`]) and databases ([`postgres`]). The only crate
+//! other clients of the outside, for buckets ([`s3`]), databases ([`postgres`]) and images ([`registry`]). The only crate
 //! that speaks HTTP as a client and the only one that names rattler's gateway. What the records
 //! mean, which packages are wanted and where a file goes next is for others.
 //!
@@ -21,6 +21,7 @@ mod pace;
 mod packages;
 mod partial;
 pub mod postgres;
+pub mod registry;
 mod repodata;
 mod retry;
 pub mod s3;

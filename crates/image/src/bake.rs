@@ -4,6 +4,7 @@ mod checks;
 mod ground;
 mod layers;
 mod platform;
+mod push;
 mod top;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,11 @@ pub struct Options {
     /// The definition's file: relative paths in it start in its folder.
     pub definition: PathBuf,
     /// Where the image is written: a tar file if the name ends so, else a folder.
-    pub output: PathBuf,
+    pub output: Option<PathBuf>,
+    /// Names in registries that the image is sent to.
+    pub push: Vec<String>,
+    /// Whether registries elsewhere than on loopback may be spoken to without TLS.
+    pub plain_http: bool,
     /// Where downloads and scans are kept.
     pub cache_dir: PathBuf,
     /// Platforms to bake for, instead of the definition's.
@@ -50,8 +55,21 @@ pub struct Baked {
     pub digest: Option<String>,
     /// What it is called.
     pub tags: Vec<String>,
+    /// Where it was sent.
+    pub pushed: Vec<Pushed>,
     /// The image for each platform.
     pub images: Vec<BakedImage>,
+}
+
+/// An image that was sent to a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pushed {
+    /// Its name there.
+    pub reference: String,
+    /// Blobs that were sent.
+    pub sent: usize,
+    /// Blobs that the registry had.
+    pub present: usize,
 }
 
 /// The image for one platform.
@@ -137,10 +155,13 @@ pub fn bake(
     for &platform in wanted {
         Platform::of(platform).ok_or(Error::Platform { platform })?;
     }
+    let references = push::references(&options.push)?;
+    let unwritten = options.cache_dir.join("images/unwritten");
+    let output = options.output.as_deref();
     let staging = if options.dry_run {
         None
     } else {
-        Some(Staging::begin(&options.output)?)
+        Some(Staging::begin(output.unwrap_or(&unwritten))?)
     };
     let recipe = Recipe {
         definition,
@@ -165,11 +186,12 @@ pub fn bake(
     let mut images = Vec::new();
     let mut done = Vec::new();
     for &platform in wanted {
+        let engine = Platform::of(platform).ok_or(Error::Platform { platform })?;
         let Some(resolution) = installed.remove(&platform) else {
             continue;
         };
         let prefetch = prefetched.remove(&platform);
-        let job = platform::Job::new(&recipe, platform, staging.as_ref());
+        let job = platform::Job::new(&recipe, platform, engine, staging.as_ref());
         let (image, made) = pool.install(|| job.bake(resolution, prefetch))?;
         images.push(image);
         done.extend(made);
@@ -180,15 +202,28 @@ pub fn bake(
             output: None,
             digest: None,
             tags,
+            pushed: Vec::new(),
             images,
         });
     };
-    let (output, digest) = finish(staging, &done, &tags)?;
-    report(Event::Wrote(&output));
+    let top = over_all(&staging, &done)?;
+    let mut pushed = Vec::new();
+    for reference in &references {
+        pushed.push(push::push(&recipe, &staging, &done, &top, reference)?);
+    }
+    let digest = top.digest.to_string();
+    let output = match output {
+        None => None,
+        Some(_) => Some(finish(staging, &done, top, &tags)?),
+    };
+    if let Some(output) = &output {
+        report(Event::Wrote(output));
+    }
     Ok(Baked {
-        output: Some(output),
+        output,
         digest: Some(digest),
         tags,
+        pushed,
         images,
     })
 }
@@ -213,6 +248,8 @@ pub(crate) struct Recipe<'a> {
 /// A finished image, for the index.
 pub(crate) struct Made {
     pub(crate) manifest: Descriptor,
+    /// Configuration and layers.
+    pub(crate) blobs: Vec<Descriptor>,
     pub(crate) docker: DockerImage,
 }
 
@@ -366,28 +403,34 @@ pub(crate) fn prefetch_target(
     target
 }
 
-/// The index over all images, and the layout in its place. Returns that and the digest to pull by.
-fn finish(staging: Staging, done: &[Made], tags: &[String]) -> Result<(PathBuf, String), Error> {
-    let mut top = match done {
-        [one] => one.manifest.clone(),
-        several => {
-            let index = Index {
-                schema_version: 2,
-                media_type: Some(oci::INDEX.to_owned()),
-                manifests: several.iter().map(|made| made.manifest.clone()).collect(),
-                annotations: None,
-            };
-            let (digest, size) = staging.document(&oci::canonical(&index))?;
-            Descriptor {
-                media_type: oci::INDEX.to_owned(),
-                digest,
-                size,
-                annotations: None,
-                platform: None,
-            }
-        }
+/// The one image, or an index over several.
+fn over_all(staging: &Staging, done: &[Made]) -> Result<Descriptor, Error> {
+    if let [one] = done {
+        return Ok(one.manifest.clone());
+    }
+    let index = Index {
+        schema_version: 2,
+        media_type: Some(oci::INDEX.to_owned()),
+        manifests: done.iter().map(|made| made.manifest.clone()).collect(),
+        annotations: None,
     };
-    let digest = top.digest.to_string();
+    let (digest, size) = staging.document(&oci::canonical(&index))?;
+    Ok(Descriptor {
+        media_type: oci::INDEX.to_owned(),
+        digest,
+        size,
+        annotations: None,
+        platform: None,
+    })
+}
+
+/// Puts the layout in its place. `top` is the image or the index over several.
+fn finish(
+    staging: Staging,
+    done: &[Made],
+    mut top: Descriptor,
+    tags: &[String],
+) -> Result<PathBuf, Error> {
     let manifests = tags
         .iter()
         .map(|tag| {
@@ -416,7 +459,7 @@ fn finish(staging: Staging, done: &[Made], tags: &[String]) -> Result<(PathBuf, 
             image
         })
         .collect();
-    Ok((staging.finish(&index, &docker)?, digest))
+    staging.finish(&index, &docker)
 }
 
 /// The installer's spec. Its warnings are said when the installer is built.

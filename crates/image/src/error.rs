@@ -96,6 +96,15 @@ pub enum Error {
         #[source]
         source: runtime::Error,
     },
+    /// The image cannot be sent to a registry.
+    #[error("cannot push `{reference}`")]
+    Push {
+        /// The image's name there.
+        reference: String,
+        /// What is wrong.
+        #[source]
+        source: fetch::registry::Error,
+    },
     /// What is at the output's place is no image.
     #[error("`{path}` {problem}")]
     Output {
@@ -112,6 +121,7 @@ impl Error {
         match self {
             Error::Installer(error) => error.is_integrity(),
             Error::Image { source, .. } => source.is_integrity(),
+            Error::Push { source, .. } => source.is_integrity(),
             Error::Lay { source, .. } => {
                 matches!(
                     source,
@@ -132,6 +142,7 @@ impl Error {
         match self {
             Error::Installer(error) => error.is_usage(),
             Error::Image { source, .. } => source.is_usage(),
+            Error::Push { source, .. } => source.is_usage(),
             Error::Spec { .. }
             | Error::Definition { .. }
             | Error::Platform { .. }

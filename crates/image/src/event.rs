@@ -23,7 +23,14 @@ pub enum Event<'a> {
         /// Bytes that go into them, before they are compressed.
         total: u64,
     },
-    /// Bytes were read of the base, or written into layers.
+    /// The image is sent to a registry.
+    Push {
+        /// Its name there.
+        reference: &'a str,
+        /// Bytes of its blobs.
+        total: u64,
+    },
+    /// Bytes were read of the base, written into layers, or sent.
     Bytes {
         /// How many.
         bytes: u64,

@@ -107,8 +107,8 @@ mod tests {
     fn subject(name: &str) -> Subject<'_> {
         Subject {
             name,
-            noarch: name.len() % 3 == 0,
-            prefetched: name.len() % 5 == 0,
+            noarch: name.len().is_multiple_of(3),
+            prefetched: name.len().is_multiple_of(5),
         }
     }
 

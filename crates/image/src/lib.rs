@@ -24,7 +24,7 @@ mod oci;
 mod output;
 mod root;
 
-pub use bake::{Baked, BakedImage, BakedLayer, BakedPackage, LayerKind, Options, bake};
+pub use bake::{Baked, BakedImage, BakedLayer, BakedPackage, LayerKind, Options, Pushed, bake};
 pub use base::Error as BaseError;
 pub use error::Error;
 pub use event::{Event, Warning};

@@ -94,6 +94,11 @@ impl Staging {
         &self.folder
     }
 
+    /// Where a stored blob lies.
+    pub(crate) fn place(&self, digest: Digest) -> PathBuf {
+        self.folder.join(digest.path())
+    }
+
     /// Begins a blob; `name` tells it from others that are written at the same time.
     pub(crate) fn blob(&self, name: &str) -> Result<Blob, Error> {
         let path = self.folder.join(format!("new-{name}"));

@@ -50,7 +50,7 @@ impl Root {
     }
 
     /// Takes an entry of the current layer in.
-    pub(crate) fn add(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, mut entry: Entry<'_>) -> Result<(), Error> {
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
             return Err(Error::ManyEntries {
@@ -95,11 +95,11 @@ impl Root {
             self.remove_all_below(&path);
         }
         self.nodes.insert(path.clone(), (node, self.layer));
-        self.keep(&path, entry);
+        self.keep(&path, &mut entry);
         Ok(())
     }
 
-    fn keep(&mut self, path: &str, entry: Entry<'_>) {
+    fn keep(&mut self, path: &str, entry: &mut Entry<'_>) {
         let Some(kept) = KEPT.iter().find(|kept| **kept == path) else {
             return;
         };

@@ -51,8 +51,9 @@ fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
 fn header_and_runtime_lie_where_the_trailer_says() {
     let bytes = build(&[]);
     let payload = Payload::open(&bytes[..], bytes.len() as u64).unwrap();
-    assert_eq!(payload.trailer.header_length, BLOCK as u64);
-    assert_eq!(payload.trailer.runtime_length, BLOCK as u64);
+    let trailer = payload.trailer.unwrap();
+    assert_eq!(trailer.header_length, BLOCK as u64);
+    assert_eq!(trailer.runtime_length, BLOCK as u64);
     assert_eq!(&bytes[BLOCK..BLOCK + 7], b"runtime");
 }
 
@@ -90,11 +91,12 @@ fn damage_is_named() {
     let sound = build(&contents);
     let payload = Payload::open(&sound[..], sound.len() as u64).unwrap();
     let frame = payload.index.frames[1].offset;
+    let trailer = payload.trailer.unwrap();
     for (position, part) in [
         (100, Part::Header),
         (BLOCK as u64 + 100, Part::Runtime),
         (frame, Part::Frame(1)),
-        (payload.trailer.index_offset, Part::Index),
+        (trailer.index_offset, Part::Index),
         (sound.len() as u64 - 1, Part::Trailer),
     ] {
         let mut bytes = sound.clone();

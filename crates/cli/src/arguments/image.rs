@@ -1,10 +1,5 @@
 //! Options of `archiconda image`.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "these texts are the help on a terminal, where backticks are noise"
-)]
-
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -18,6 +13,8 @@ Examples:
       archiconda3.tar, which docker, podman and skopeo load
   archiconda image bake docker/archiconda3.toml --output image
       for all platforms of the definition, as an OCI layout in the folder image
+  archiconda image bake my.toml --push registry.example.org/team/my:1.0
+      straight to a registry, with the credentials of docker login or podman login
   archiconda image bake my.toml --locked --offline
       exactly the packages of the lock, from the cache
   archiconda image bake my.toml --dry-run
@@ -63,9 +60,15 @@ pub(crate) struct Bake {
     #[arg(short, long, value_name = "PLATFORM")]
     pub(crate) platform: Vec<Subdir>,
     /// Where the image is written: a tar file if the name ends in .tar, else an OCI layout in a
-    /// folder [default: the definition's name with the suffix .tar].
+    /// folder [default: the definition's name with the suffix .tar, unless it is pushed].
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+    /// Send the image to a registry under this name, HOST/NAME:TAG; may be given several times.
+    #[arg(long, value_name = "NAME", conflicts_with = "dry_run")]
+    pub(crate) push: Vec<String>,
+    /// Speak to registries without TLS, elsewhere than on this machine, too.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
     #[command(flatten)]
     pub(crate) network: Network,
     /// Fail if the lock is missing or does not fit.

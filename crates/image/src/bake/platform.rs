@@ -41,14 +41,9 @@ impl<'a> Job<'a> {
     pub(super) fn new(
         recipe: &'a Recipe<'a>,
         platform: Subdir,
+        engine: Platform,
         staging: Option<&'a Staging>,
     ) -> Job<'a> {
-        // The caller has checked that there is such a platform.
-        let engine = Platform::of(platform).unwrap_or(Platform {
-            architecture: String::new(),
-            os: String::new(),
-            variant: None,
-        });
         Job {
             recipe,
             platform,
@@ -159,12 +154,12 @@ impl<'a> Job<'a> {
         prefetch: Option<Resolution>,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let prepared = self.prepare(self.recipe.target(self.platform)?, resolution)?;
+        let prepared = self.prepare(&self.recipe.target(self.platform)?, resolution)?;
         let prefetched = prefetch
             .map(|resolution| {
                 let specs = self.target.prefetch.clone();
                 let target = prefetch_target(self.recipe.distribution, self.platform, specs);
-                self.prepare(target, resolution)
+                self.prepare(&target, resolution)
             })
             .transpose()?;
         self.check_prefix(&prepared)?;
@@ -303,6 +298,8 @@ impl<'a> Job<'a> {
             )),
         };
         let (digest, size) = staging.document(&oci::canonical(&manifest))?;
+        let blobs = [&manifest.config].into_iter().chain(&manifest.layers);
+        let blobs = blobs.cloned().collect();
         let not_compiled = laid
             .iter()
             .flatten()
@@ -336,16 +333,23 @@ impl<'a> Job<'a> {
             annotations: None,
             platform: Some(self.engine.clone()),
         };
-        Ok((image, Made { manifest, docker }))
+        Ok((
+            image,
+            Made {
+                manifest,
+                blobs,
+                docker,
+            },
+        ))
     }
 
-    fn prepare(&self, target: spec::Target, resolution: Resolution) -> Result<Prepared, Error> {
+    fn prepare(&self, target: &spec::Target, resolution: Resolution) -> Result<Prepared, Error> {
         let recipe = self.recipe;
         let report = |event: installer::Event<'_>| (recipe.report)(Event::Installer(event));
         let options = recipe.installer_options();
         Ok(installer::prepare(
             recipe.distribution,
-            &target,
+            target,
             resolution,
             recipe.client,
             &options,

@@ -169,7 +169,7 @@ impl Shared<'_> {
             owner: (*uid, *gid),
             ..self.meta(0o755)
         };
-        let place = self.place("user.home", home)?;
+        let place = self.folder_place("user", home)?;
         self.folder(archive, &place, meta)?;
         Ok(())
     }
@@ -195,28 +195,39 @@ impl Shared<'_> {
 
     /// A file or folder of the definition.
     fn file(&self, archive: &mut Archive<Packer>, file: &ImageFile) -> Result<(), Failure> {
+        let source = match &file.content {
+            Content::Source(source) => Some(self.job.recipe.folder.join(source)),
+            _ => None,
+        };
+        if let Some(source) = source.as_ref().filter(|source| source.is_dir()) {
+            let place = self.folder_place("files", &file.path)?;
+            return self.copy(archive, source, &place, file);
+        }
         let place = self.place("files", &file.path)?;
+        if self.root.node(&place) == Some(&Node::Directory) {
+            let problem = format!("`{}` is a folder in the base", file.path);
+            return Err(definition("files", problem));
+        }
         let meta = Meta {
             owner: file.owner,
             ..self.meta(file.mode.unwrap_or(0o644))
         };
-        match &file.content {
-            Content::Text(text) => {
-                self.put(archive, &place, meta, text.as_bytes())?;
-            }
-            Content::Link(target) => {
+        match (&file.content, source) {
+            (Content::Text(text), _) => Ok(self.put(archive, &place, meta, text.as_bytes())?),
+            (Content::Link(target), _) => {
                 let meta = Meta {
                     mode: 0o777,
                     ..meta
                 };
-                self.entry(archive, &place, meta, What::Link(target), &mut io::empty())?;
+                Ok(self.entry(archive, &place, meta, What::Link(target), &mut io::empty())?)
             }
-            Content::Source(source) => {
-                let source = self.job.recipe.folder.join(source);
-                self.copy(archive, &source, &place, file)?;
+            (Content::Source(_), source) => {
+                // A link that the definition names is what it leads to.
+                let named = source.unwrap_or_default();
+                let source = fs::canonicalize(&named).map_err(|error| unreadable(&named, error))?;
+                self.copy(archive, &source, &place, file)
             }
         }
-        Ok(())
     }
 
     /// Copies a file, or a folder with everything in it.
@@ -234,9 +245,6 @@ impl Shared<'_> {
             owner: file.owner,
             ..self.meta(file.mode.unwrap_or(default))
         };
-        if found.is_symlink() && self.job.recipe.folder.join(source) != *source {
-            return Err(unreadable(source, io::ErrorKind::InvalidInput.into()));
-        }
         if found.is_symlink() {
             let target = fs::read_link(source).map_err(read)?;
             let target = target.to_string_lossy().into_owned();
@@ -275,18 +283,16 @@ impl Shared<'_> {
         Ok(self.put(archive, &place, self.meta(0o644), text.as_bytes())?)
     }
 
-    /// Where a path of the image leads through the base's links.
+    /// Where a file goes: the links of its folders are followed.
     fn place(&self, key: &'static str, path: &str) -> Result<String, Failure> {
-        let refuse = |error: crate::base::Error| definition(key, error.to_string());
-        if matches!(key, "workdir" | "user.home") {
-            return self.root.resolve(path).map_err(refuse);
-        }
-        let place = self.root.place(path).map_err(refuse)?;
-        if self.root.node(&place) == Some(&Node::Directory) && key == "files" {
-            // A folder of the definition may add to one of the base.
-            return Ok(place);
-        }
-        Ok(place)
+        let place = self.root.place(path);
+        place.map_err(|error| definition(key, error.to_string()))
+    }
+
+    /// Where a folder is: a link at its place is followed, too.
+    fn folder_place(&self, key: &'static str, path: &str) -> Result<String, Failure> {
+        let place = self.root.resolve(path);
+        place.map_err(|error| definition(key, error.to_string()))
     }
 
     fn put(

@@ -165,7 +165,10 @@ fn targets<'t>(source: &mut Source<'t>, value: &Value<'t>) -> BTreeMap<Subdir, S
 
 fn installer<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<String> {
     let path = source.line("installer", value)?;
-    if path.rsplit_once('.').is_some_and(|(_, ending)| ending == "sh") {
+    if path
+        .rsplit_once('.')
+        .is_some_and(|(_, ending)| ending == "sh")
+    {
         let advice = Some("name the spec that it was built from".to_owned());
         let message = "finished installers are not supported here yet";
         source.error(value.span(), message, advice);
