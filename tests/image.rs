@@ -4,8 +4,10 @@
 mod bake;
 mod bases;
 mod given;
+mod push;
 pub(crate) mod real;
 mod refused;
+mod registry;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -116,6 +116,11 @@ const NEEDS: &[Need] = &[
         "pages are not tried in a browser",
     ),
     need(
+        "docker-registry",
+        Sign::Program("docker-registry"),
+        "images are not pushed to the registry that others use",
+    ),
+    need(
         "skopeo",
         Sign::Program("skopeo"),
         "images are not read by the engines' own library",

@@ -1,4 +1,4 @@
-//! The specifications in `specs/` are what they promise to be.
+//! The specifications in `specs/` and the images in `docker/` are what they promise to be.
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,35 @@ fn every_specification_is_valid_and_its_files_are_there() {
         }
     }
     assert!(count >= 4, "{count}");
+}
+
+#[test]
+fn every_image_is_valid_and_its_installer_is_there() {
+    let images = folder().join("../docker");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&images).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension() != Some("toml".as_ref()) {
+            continue;
+        }
+        count += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let shown = path.display().to_string();
+        let parsed = spec::Image::parse(&text).unwrap_or_else(|e| panic!("{}", e.render(&shown)));
+        assert!(parsed.warnings.is_empty(), "{shown}");
+        let image = parsed.definition;
+        assert!(images.join(&image.installer).is_file(), "{shown}");
+        let target = image.target(Subdir::LinuxAarch64);
+        assert!(target.tags.len() == 1, "{shown} has a name");
+        if shown.ends_with("archiconda3.toml") {
+            assert_eq!(target.prefetch[0].raw, "gcc_linux-aarch64");
+            assert_eq!(
+                image.target(Subdir::Linux64).prefetch[0].raw,
+                "gcc_linux-64"
+            );
+        }
+    }
+    assert!(count >= 3, "{count}");
 }
 
 #[test]
