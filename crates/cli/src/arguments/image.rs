@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 failed, 2 no image there, 4 damaged or wrong bytes.";
 pub(crate) enum Image {
     /// Bake an image from its definition.
     #[command(after_help = BAKE_EXAMPLES)]
-    Bake(Bake),
+    Bake(Box<Bake>),
     /// Tell what is in an image, by layer and package.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
