@@ -14,10 +14,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Neither of the forms that images have.
+    /// There is nothing.
     #[error(
-        "it is no OCI layout and no archive of images; an image in a registry is not supported here yet: `skopeo copy docker://NAME oci:DIR:TAG` fetches one"
+        "there is no such file or folder; an image in a registry is not supported here yet: `skopeo copy docker://NAME oci:DIR:TAG` fetches one"
     )]
+    Absent,
+    /// Neither of the forms that images have.
+    #[error("it is no OCI layout and no archive of images")]
     NotAnImage,
     /// The archive is compressed as a whole.
     #[error(
@@ -176,7 +179,8 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Error::NotAnImage
+            Error::Absent
+                | Error::NotAnImage
                 | Error::Compressed
                 | Error::Platform { .. }
                 | Error::NoReference { .. }

@@ -43,9 +43,7 @@ impl Store {
         };
         let metadata = fs_err::metadata(path).map_err(|source| {
             if source.kind() == io::ErrorKind::NotFound {
-                Error::Missing {
-                    member: path.display().to_string(),
-                }
+                Error::Absent
             } else {
                 read(source)
             }
