@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: everything from nothing. Builds the tools, makes the bootstrap channel of
 //! Debian packages and Python wheels, builds installers for linux-aarch64 and for this machine,
-//! installs both, runs Python in each and says what it came to. What is there from an earlier
+//! installs both, runs Python in each, bakes an image of the same, and says what it came to. What is there from an earlier
 //! run is used again. How the tools do any of it is their own business: they are run as a user
 //! would run them.
 
@@ -45,7 +45,7 @@ print(platform.machine(), 'Python ' + platform.python_version(), ssl.OPENSSL_VER
   cargo xtask demo                      build, install and run everything
   cargo xtask demo --profile release    with the tools as users get them, which take longer to build
 
-Everything that it makes lies in target/; the installers in target/demo.")]
+Everything that it makes lies in target/; installers and image in target/demo.")]
 pub(crate) struct Options {
     /// The cargo profile of the tools; by default the one that `cargo xtask test` builds, too
     #[arg(long, value_name = "NAME", default_value = "ci")]
@@ -111,7 +111,33 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             install: tried,
         });
     }
+    process::timed("image", || image(workspace, &tools, &folder, &platforms))?;
     table::print(&folder, &rows)
+}
+
+/// An image of the same distribution, for all platforms. It has no C library of its own (docs/image.md,
+/// "Bases"), so nothing in it is run here.
+fn image(workspace: &Workspace, tools: &Path, folder: &Path, platforms: &[&str]) -> Result<()> {
+    let mut bake = Command::new(tools.join("archiconda"));
+    bake.current_dir(workspace.root())
+        .args(["image", "bake", "docker/bootstrap.toml", "--quiet"])
+        .args(["--cache-dir", CACHE, "--output"])
+        .arg(folder.join("bootstrap.tar"));
+    for platform in platforms {
+        bake.args(["--platform", platform]);
+    }
+    let baked = process::captured(&mut bake)?;
+    let digest = baked
+        .lines()
+        .find(|line| line.trim().starts_with("sha256:"));
+    let image = folder.join("bootstrap.tar");
+    let size = fs::metadata(&image)?.len() / 1_000_000;
+    process::say(&format!(
+        "image: {}, {size} MB, {}",
+        image.display(),
+        digest.unwrap_or_default().trim()
+    ));
+    Ok(())
 }
 
 fn host() -> Result<&'static str> {

@@ -314,8 +314,9 @@ fn sweep(folder: &Path, most: usize) {
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<_> = entries
         .filter_map(|entry| {
-            let metadata = entry.metadata().ok().filter(|metadata| metadata.is_dir())?;
-            Some((metadata.modified().ok()?, entry.path()))
+            let metadata = entry.metadata().ok()?;
+            let modified = metadata.modified().ok()?;
+            metadata.is_dir().then(|| (modified, entry.path()))
         })
         .collect();
     found.sort();
