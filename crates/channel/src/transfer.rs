@@ -198,6 +198,10 @@ impl Manifest {
         if let Some(path) = paths.chain(&manifest.carried).find(|path| !is_inside(path)) {
             return Err(format!("it has the path {path:?}"));
         }
+        let mut removed = manifest.removed.iter();
+        if let Some(path) = removed.find(|path| manifest.files.contains_key(*path)) {
+            return Err(format!("it has {path:?}, and takes it away"));
+        }
         let unknown = |path: &&String| !manifest.files.contains_key(*path);
         if let Some(path) = manifest.carried.iter().find(unknown) {
             return Err(format!("it carries {path:?} and does not say what that is"));

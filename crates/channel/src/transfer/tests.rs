@@ -90,6 +90,17 @@ fn what_is_odd_is_refused_and_leaves_nothing() {
             archive(&[(MANIFEST, manifest("/tmp/a", b"abc").as_bytes())]),
         ),
         (
+            "a file that it takes away itself",
+            archive(&[
+                (
+                    MANIFEST,
+                    good.replace("\"removed\":[]", "\"removed\":[\"noarch/a-1-0.conda\"]")
+                        .as_bytes(),
+                ),
+                ("noarch/a-1-0.conda", b"abc"),
+            ]),
+        ),
+        (
             "a hidden path",
             archive(&[(MANIFEST, manifest("noarch/.cache/a", b"abc").as_bytes())]),
         ),
