@@ -270,37 +270,26 @@ impl Cache {
             [start, end] => Some((start.as_str(), end.as_str())),
             _ => None,
         });
+        let parts: Vec<_> = parts.collect();
+        let part = |visit: &dyn Fn(&mut Take<'_, Error>) -> Result<(), Error>| {
+            let mut part = T::default();
+            visit(&mut |key, value| make(&mut part, key, value))?;
+            Ok(part)
+        };
+        let table = Table::Packages;
         match &self.tables {
-            Tables::File(store) => {
-                let parts: Vec<_> = parts.collect();
-                let read = |bounds: &(&str, &str)| {
-                    let mut part = T::default();
-                    store.range(Table::Packages, *bounds, &mut |key, value| {
-                        make(&mut part, key, value)
-                    })?;
-                    Ok(part)
-                };
-                parts.par_iter().map(read).collect()
-            }
-            Tables::Given(_, rows) => {
-                let parts: Vec<_> = parts.collect();
-                let read = |bounds: &(&str, &str)| {
-                    let mut part = T::default();
-                    range(&rows.packages, *bounds, &mut |key, value| {
-                        make(&mut part, key, value)
-                    })?;
-                    Ok(part)
-                };
-                parts.par_iter().map(read).collect()
-            }
+            Tables::File(store) => parts
+                .par_iter()
+                .map(|bounds| part(&|take| store.range(table, *bounds, take)))
+                .collect(),
+            Tables::Given(_, rows) => parts
+                .par_iter()
+                .map(|bounds| part(&|take| range(&rows.packages, *bounds, take)))
+                .collect(),
+            // There is one connection.
             Tables::Database(database) => parts
-                .map(|bounds| {
-                    let mut part = T::default();
-                    database.range(Table::Packages, bounds, &mut |key, value| {
-                        make(&mut part, key, value)
-                    })?;
-                    Ok(part)
-                })
+                .iter()
+                .map(|bounds| part(&|take| database.range(table, *bounds, take)))
                 .collect(),
         }
     }

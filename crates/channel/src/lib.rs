@@ -16,6 +16,7 @@ pub mod meta;
 mod origins;
 mod output;
 mod place;
+mod promise;
 mod publish;
 mod scan;
 mod scanned;

@@ -41,8 +41,7 @@ mod upstream;
 mod why;
 
 pub use error::Error;
-pub use mirror::Plan;
-pub use mirror::place;
+pub use mirror::{Plan, place};
 pub use proof::{Outcome, Proof};
 pub use rules::Cut;
 pub use why::{Answer, Told, why};

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use archive::digest::{Md5, Sha256};
 use archive::package::split_file_name;
 use fetch::Wanted;
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use url::Url;
 use crate::import::shards::{Index, sections};
 use crate::json::Json;
 use crate::output::shards::{INDEX, file_name};
+use crate::promise::Promise;
 use crate::publish;
 
 /// The file, in the channel's folder.
@@ -102,25 +102,11 @@ impl Origins {
         };
         let records = sections(&folder.join(file_name(sha256))).map_err(io::Error::other)?;
         let record = records.into_iter().find(|(other, _)| other == file);
-        let Some((_, Json::Map(record))) = record else {
-            return Ok(None);
-        };
-        let digits = |key: &str| match record.get(key) {
-            Some(Json::Text(digits)) => Some(digits.as_str()),
-            _ => None,
-        };
-        let size = match record.get("size") {
-            Some(Json::Integer(size)) => size.parse().ok(),
-            _ => None,
-        };
-        let sha256: Option<Sha256> = digits("sha256").and_then(|digits| digits.parse().ok());
-        let md5: Option<Md5> = digits("md5").and_then(|digits| digits.parse().ok());
-        Ok(Some(Wanted {
-            url,
-            file_name: file.to_owned(),
-            sha256: sha256.map(|digest| digest.0),
-            md5: md5.map(|digest| digest.0),
-            size,
+        let record = record.filter(|(_, record)| matches!(record, Json::Map(_)));
+        Ok(record.map(|(_, record)| {
+            let mut text = String::new();
+            record.write(&mut text);
+            Promise::of(&text).wanted(file, url)
         }))
     }
 

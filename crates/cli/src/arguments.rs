@@ -98,6 +98,17 @@ pub(crate) enum Command {
     Serve(Box<serve::Serve>),
 }
 
+/// How a command tells what it does.
+#[derive(Debug, Args)]
+pub(crate) struct Telling {
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say nothing but warnings and errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
 /// How channels are reached.
 #[derive(Debug, Args)]
 pub(crate) struct Network {

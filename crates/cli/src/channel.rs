@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Channel) -> Result<Exit, Failure> {
 
 fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
     let asked = &arguments.definition;
-    let progress = Progress::new(asked.quiet);
+    let progress = Progress::new(asked.telling.quiet);
     let definition = read(asked, &progress)?;
     let (client, cache_dir) = network::client(&asked.network)?;
     let options = Options {
@@ -60,7 +60,7 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
     });
     progress.finish();
     let built = built?;
-    let text = if asked.json {
+    let text = if asked.telling.json {
         format!("{:#}\n", as_json(&built, arguments.plan))
     } else {
         describe(&built, arguments.plan)
@@ -87,7 +87,7 @@ fn why(arguments: &ChannelWhy) -> Result<Exit, Failure> {
     let wanted = wanted
         .with_context(|| format!("`{}` is no match spec", arguments.wanted))
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    let progress = Progress::new(asked.quiet);
+    let progress = Progress::new(asked.telling.quiet);
     let definition = read(asked, &progress)?;
     let (client, _) = network::client(&asked.network)?;
     progress.doing("read the channels");
@@ -104,7 +104,7 @@ fn why(arguments: &ChannelWhy) -> Result<Exit, Failure> {
         let error = anyhow!("no channel of the definition has `{}`", arguments.wanted);
         return Err(Failure::new(Exit::Failed, error));
     }
-    let text = if asked.json {
+    let text = if asked.telling.json {
         format!(
             "{:#}\n",
             answers.iter().map(answer_as_json).collect::<Value>()

@@ -3,7 +3,9 @@
 //! changed. What an address may say is `spec`'s business.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,9 +47,18 @@ pub(crate) struct Dynamic {
 /// The questions that have a folder.
 #[derive(Debug, Default)]
 struct Known {
+    /// By their addresses.
     questions: HashMap<String, Arc<Question>>,
     /// Counts requests.
     clock: u64,
+}
+
+impl Known {
+    /// What the clock says now.
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
 }
 
 /// One question.
@@ -56,7 +67,7 @@ struct Question {
     compiled: Arc<Compiled>,
     state: watch::Sender<State>,
     /// The clock when it was asked last.
-    used: Mutex<u64>,
+    used: AtomicU64,
 }
 
 #[derive(Debug, Clone)]
@@ -104,24 +115,15 @@ impl Dynamic {
         let Some(meant) = self.meant(asked.parts) else {
             return reply::not_found();
         };
-        let question = spec::Question::parse(
-            meant.constraints,
-            meant.channels,
-            self.asked.platforms.clone(),
-            self.asked.mirror,
-        );
-        let question = match question {
-            Ok(question) => question,
-            Err(reason) => return reply::text(StatusCode::BAD_REQUEST, &reason),
+        // Only what has its one address is known by it.
+        let title = format!("{}/{}", meant.names, meant.constraints);
+        let question = match self.known(&title) {
+            Some(question) => question,
+            None => match self.begun(&meant, asked.is_folder, &title, log) {
+                Ok(question) => question,
+                Err(reply) => return *reply,
+            },
         };
-        if question.definition.blacklist.is_some() && self.asked.blacklists.is_none() {
-            return reply::text(StatusCode::BAD_REQUEST, "there are no blacklists here");
-        }
-        if question.constraints != meant.constraints {
-            return moved(&question.constraints, meant.rest, asked.is_folder);
-        }
-        let title = format!("{}/{}", meant.names, question.constraints);
-        let question = self.question(question.definition, &title, log);
         match tokio::time::timeout(self.asked.patience, self.ready(&question, log)).await {
             Ok(Ok(())) => {}
             Ok(Err((status, reason))) => return reply::later(status, &reason, FAILED),
@@ -159,21 +161,54 @@ impl Dynamic {
         })
     }
 
-    /// What is known of a question; the one that was not asked for longest makes room for a new one.
-    fn question(&self, mut definition: MetaChannel, title: &str, log: &Arc<Log>) -> Arc<Question> {
+    /// A question that was asked before.
+    fn known(&self, title: &str) -> Option<Arc<Question>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let question = Arc::clone(known.questions.get(title)?);
+        question.used.store(known.tick(), Relaxed);
+        Some(question)
+    }
+
+    /// A question that is new; or what is said to who cannot ask so, or has another way to its address.
+    fn begun(
+        &self,
+        meant: &Meant<'_>,
+        is_folder: bool,
+        title: &str,
+        log: &Arc<Log>,
+    ) -> Result<Arc<Question>, Box<Reply>> {
+        let refused = |reason: &str| Box::new(reply::text(StatusCode::BAD_REQUEST, reason));
+        let question = spec::Question::parse(
+            meant.constraints,
+            meant.channels.clone(),
+            self.asked.platforms.clone(),
+            self.asked.mirror,
+        );
+        let question = question.map_err(|reason| refused(&reason))?;
+        if question.definition.blacklist.is_some() && self.asked.blacklists.is_none() {
+            return Err(refused("there are no blacklists here"));
+        }
+        if question.constraints != meant.constraints {
+            return Err(Box::new(moved(
+                &question.constraints,
+                meant.rest,
+                is_folder,
+            )));
+        }
+        Ok(self.add(question.definition, title, log))
+    }
+
+    /// Makes a question known; the one that was not asked for longest makes room for it.
+    fn add(&self, mut definition: MetaChannel, title: &str, log: &Arc<Log>) -> Arc<Question> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = known.tick();
+        if let Some(question) = known.questions.get(title) {
+            // Somebody was quicker.
+            return Arc::clone(question);
+        }
         // What it stands for may be another thing for the next server.
         let told = format!("{title} {definition:?}");
         let key = Sha256::of(told.as_bytes()).to_string();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clock += 1;
-        let now = known.clock;
-        let used = |question: &Question, at: u64| {
-            *question.used.lock().unwrap_or_else(PoisonError::into_inner) = at;
-        };
-        if let Some(question) = known.questions.get(&key) {
-            used(question, now);
-            return Arc::clone(question);
-        }
         let name = format!("{FOLDER}/{}", key.get(..32).unwrap_or(&key));
         definition.name.clone_from(&name);
         let base = self.asked.blacklists.clone().unwrap_or_default();
@@ -186,22 +221,24 @@ impl Dynamic {
                 self.downloads,
             )),
             state: watch::Sender::new(State::New),
-            used: Mutex::new(now),
+            used: AtomicU64::new(now),
         });
-        known.questions.insert(key, Arc::clone(&question));
+        known
+            .questions
+            .insert(title.to_owned(), Arc::clone(&question));
         while known.questions.len() > self.asked.most.max(1) {
-            let age =
-                |question: &Question| *question.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = known
-                .questions
-                .iter()
-                .min_by_key(|(_, question)| age(question));
+            let age = |(_, question): &(&String, &Arc<Question>)| question.used.load(Relaxed);
+            let oldest = known.questions.iter().min_by_key(age);
             let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
                 break;
             };
             if let Some(gone) = known.questions.remove(&oldest) {
                 let log = Arc::clone(log);
-                spawn_blocking(move || remove(gone.compiled.folder().root(), &log));
+                spawn_blocking(move || {
+                    if let Err(error) = remove(gone.compiled.folder().root()) {
+                        log.note("warning", &chain(&error));
+                    }
+                });
             }
         }
         question
@@ -322,20 +359,19 @@ fn sweep(folder: &Path, most: usize) {
     found.sort();
     let more = found.len().saturating_sub(most);
     for (_, path) in found.into_iter().take(more) {
-        // Another server may be quicker.
-        let _ = fs_err::remove_dir_all(&path);
-        let _ = fs_err::remove_file(path.with_extension("lock"));
+        // What cannot be removed now is tried again by the next server.
+        let _ = remove(&path);
     }
 }
 
-fn remove(folder: &Path, log: &Log) {
-    if let Err(error) = fs_err::remove_dir_all(folder)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        log.note("warning", &chain(&error));
-    }
-    // Without it the next time begins anew, too.
+/// Removes the folder of a question, and its lock; another server may be quicker.
+fn remove(folder: &Path) -> io::Result<()> {
+    // Without the folder, what it says is no harm.
     let _ = fs_err::remove_file(folder.with_extension("lock"));
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

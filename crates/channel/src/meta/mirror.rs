@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use archive::digest::{Md5, Sha256};
 use fetch::{Client, Wanted};
 use serde::{Deserialize, Serialize};
 use spec::Mirror;
@@ -14,7 +13,7 @@ use super::output::Rows;
 use super::upstream::Upstream;
 use super::{Error, Event, ReportTo, write_file};
 use crate::index::SUBDIRS;
-use crate::output::repodata::fields::{field, string};
+use crate::promise::Promise;
 
 /// How many packages are fetched before they are put into the tree.
 const CHUNK: usize = 256;
@@ -44,7 +43,8 @@ impl Plan {
             for (listing, row) in rows {
                 let listing = &upstream.listings[*listing];
                 let (file, record) = (listing.text.file(*row), listing.text.record(*row));
-                let size = field(record, "size").and_then(|size| size.parse::<u64>().ok());
+                let promise = Promise::of(record);
+                let size = promise.size;
                 plan.packages += 1;
                 plan.bytes += size.unwrap_or(0);
                 let path = output.join(subdir).join(file);
@@ -59,18 +59,7 @@ impl Plan {
                 }
                 plan.missing += 1;
                 plan.missing_bytes += size.unwrap_or(0);
-                let digits = |key: &str| field(record, key).and_then(string);
-                let wanted = Wanted {
-                    url,
-                    file_name: file.to_owned(),
-                    sha256: digits("sha256")
-                        .and_then(|digits| digits.parse::<Sha256>().ok())
-                        .map(|digest| digest.0),
-                    md5: digits("md5")
-                        .and_then(|digits| digits.parse::<Md5>().ok())
-                        .map(|digest| digest.0),
-                    size,
-                };
+                let wanted = promise.wanted(file, url);
                 plan.wanted.push((path, wanted));
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Read};
 use std::path::Path;
 
-use archive::digest::{Hasher, Sha256};
+use archive::digest::{Hasher, HashingWriter, Sha256};
 
 use super::{Error, Event, File, MANIFEST, Manifest, Report, ReportTo, VERSION, rank};
 use crate::output::repodata::fields::{field, string};
@@ -160,21 +160,10 @@ fn digest(path: &Path) -> Result<File, Error> {
         source,
     };
     let mut file = fs_err::File::open(path).map_err(failed)?;
-    let mut hasher = Hasher::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => hasher.update(piece.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    let digests = hasher.finish();
-    Ok(File {
-        size: digests.length,
-        sha256: digests.sha256,
-    })
+    let mut out = HashingWriter::new(io::sink());
+    io::copy(&mut file, &mut out).map_err(failed)?;
+    let (_, sha256, size) = out.finish();
+    Ok(File { size, sha256 })
 }
 
 /// Copies one file, which must be what the manifest says. The inner error is the archive's.

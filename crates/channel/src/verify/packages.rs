@@ -4,46 +4,15 @@ use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use archive::digest::{Hasher, Md5, Sha256};
+use archive::digest::Hasher;
 use archive::package::Kind;
-use fetch::Wanted;
 use rayon::prelude::*;
-use url::Url;
 
 use super::{Error, Event, Fault, Listing, Problem, Report, ReportTo, Subfolder};
-use crate::output::repodata::fields::{field, string};
+use crate::promise::Promise;
 
 /// How much is read at a time, in bytes.
 const PIECE: usize = 256 << 10;
-
-/// What a record promises of its package.
-pub(super) struct Promise {
-    size: Option<u64>,
-    sha256: Option<Sha256>,
-    md5: Option<Md5>,
-}
-
-impl Promise {
-    pub(super) fn of(record: &str) -> Self {
-        let digits = |key: &str| field(record, key).and_then(string);
-        Self {
-            size: field(record, "size").and_then(|size| size.parse().ok()),
-            sha256: digits("sha256").and_then(|digits| digits.parse().ok()),
-            md5: digits("md5").and_then(|digits| digits.parse().ok()),
-        }
-    }
-
-    /// The same for whoever fetches.
-    pub(super) fn wanted(&self, file: &str, url: Url) -> Wanted {
-        Wanted {
-            url,
-            file_name: file.to_owned(),
-            sha256: self.sha256.map(|digest| digest.0),
-            md5: self.md5.map(|digest| digest.0),
-            size: self.size,
-        }
-    }
-}
 
 /// Reads all packages, a few at a time.
 pub(super) fn check(

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::packages::{self, Promise};
-use super::{Error, Event, Listing, Repair, Report, ReportTo};
+use super::{Error, Event, Listing, Repair, Report, ReportTo, packages};
 use crate::meta::place;
 use crate::origins::Origins;
+use crate::promise::Promise;
 
 /// Fetches what is wrong among the packages, and looks at it again in its place.
 pub(super) fn repair(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use conda::Subdir;
 
-use super::{Network, Outputs, duration, seconds};
+use super::{Network, Outputs, Telling, duration, seconds};
 
 const BUILD_EXAMPLES: &str = "\
 Examples:
@@ -137,12 +137,8 @@ pub(crate) struct Definition {
     pub(crate) locked: bool,
     #[command(flatten)]
     pub(crate) network: Network,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
 }
 
 /// Options of `archiconda channel verify`.
@@ -162,12 +158,8 @@ pub(crate) struct Verify {
     pub(crate) from: Option<String>,
     #[command(flatten)]
     pub(crate) network: Network,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
 }
 
 /// Options of `archiconda channel export`.
@@ -182,12 +174,8 @@ pub(crate) struct Export {
     /// What the other machine has: an earlier export, or a folder that one was imported into.
     #[arg(long, value_name = "FILE")]
     pub(crate) since: Option<PathBuf>,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
 }
 
 /// Options of `archiconda channel import`.
@@ -202,10 +190,6 @@ pub(crate) struct Import {
     /// How long to wait for another process that writes the channel; 0 to fail at once.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub(crate) wait: Duration,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
 }

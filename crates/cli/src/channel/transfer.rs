@@ -9,21 +9,21 @@ use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, megabytes};
 
 pub(super) fn export(arguments: &Export) -> Result<Exit, Failure> {
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     let since = arguments.since.as_deref();
     let done = transfer::export(&arguments.channel, &arguments.file, since, &|event| {
         show(&progress, "export", event);
     });
     progress.finish();
-    tell(done?, arguments.json, "carried")
+    tell(done?, arguments.telling.json, "carried")
 }
 
 pub(super) fn import(arguments: &Import) -> Result<Exit, Failure> {
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     let report = |event: Event<'_>| show(&progress, "import", event);
     let done = transfer::import(&arguments.file, &arguments.channel, arguments.wait, &report);
     progress.finish();
-    tell(done?, arguments.json, "taken over")
+    tell(done?, arguments.telling.json, "taken over")
 }
 
 fn show(progress: &Progress, verb: &'static str, event: Event<'_>) {

@@ -13,7 +13,7 @@ use crate::network;
 use crate::progress::{Progress, megabytes};
 
 pub(super) fn run(arguments: &Verify) -> Result<Exit, Failure> {
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     let client = if arguments.repair {
         Some(network::client(&arguments.network)?.0)
     } else {
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Verify) -> Result<Exit, Failure> {
     });
     progress.finish();
     let found = found?;
-    let text = if arguments.json {
+    let text = if arguments.telling.json {
         format!("{:#}\n", as_json(&found))
     } else {
         describe(&found)
