@@ -36,11 +36,15 @@ use tools::Tools;
   cargo xtask bench                    everything, and rewrite docs/benchmarks.md
   cargo xtask bench install --runs 15  one bench and its variants, install-skewed
   cargo xtask bench index              all that concerns the indexer: half an hour, 12 GB of memory
+  cargo xtask bench index --skip index-million   the same without its largest
   cargo xtask bench --quick            small inputs, few runs, no page: that everything still runs")]
 pub(crate) struct Options {
     /// Which benches, each with those whose name it begins [default: all]
     #[arg(value_name = "NAME", value_parser = BENCHES.map(|(name, _)| name))]
     names: Vec<String>,
+    /// Leave this one out, and those whose name it begins
+    #[arg(long, value_name = "NAME", value_parser = BENCHES.map(|(name, _)| name))]
+    skip: Vec<String>,
     /// Inputs of a tenth of the size and two runs; docs/benchmarks.md stays as it is
     #[arg(long)]
     quick: bool,
@@ -133,6 +137,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     for name in &options.names {
         command = format!("{command} {name}");
     }
+    for name in &options.skip {
+        command = format!("{command} --skip {name}");
+    }
     if let Some(runs) = options.runs {
         command = format!("{command} --runs {runs}");
     }
@@ -183,7 +190,8 @@ fn measure_all(tools: &Tools, folder: &Path, options: &Options) -> Result<Vec<Ou
             let rest = name.strip_prefix(wanted.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         };
-        if !options.names.is_empty() && !options.names.iter().any(is_meant) {
+        let wanted = options.names.is_empty() || options.names.iter().any(is_meant);
+        if !wanted || options.skip.iter().any(is_meant) {
             continue;
         }
         let own = folder.join(name);

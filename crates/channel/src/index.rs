@@ -20,6 +20,7 @@ use only::Only;
 use update::{Platform, Scope};
 
 mod attestations;
+mod documents;
 mod event;
 mod import;
 mod listing;
@@ -288,13 +289,7 @@ fn run(
             let mut folder = Folder::new(place.clone(), memory.made.clone())?;
             let names = beside(context, platform, &place)?;
             publish::sweep(&place, &names)?;
-            let files = make::platform(
-                context,
-                (platform, &names),
-                cache,
-                &memory.shards,
-                &mut folder,
-            )?;
+            let files = make::platform(context, (platform, &names), cache, memory, &mut folder)?;
             subdir.packages = files.packages;
             subdir.changed = folder.has_changes();
             folders.push(folder);
@@ -327,11 +322,15 @@ fn run(
                     packages: subdir.packages,
                     made: published,
                     shards: files.shards,
+                    documents: files.documents,
                 };
                 if context.options.outputs.shards {
-                    memory
-                        .shards
-                        .set_basis(only::basis(context, cache, &subdir.name)?);
+                    let basis = only::basis(context, cache, &subdir.name)?;
+                    memory.shards.set_basis(basis);
+                    if context.options.outputs.monolithic {
+                        let basis = documents::basis(context, &subdir.name, basis);
+                        memory.documents.set_basis(basis);
+                    }
                 }
                 notes.push((subdir.name.clone(), memory));
             }
@@ -409,8 +408,16 @@ fn refresh(
     }
     for (name, mut memory) in context.subdirs.iter().zip(memories) {
         let basis = only::basis(context, cache, name)?;
-        if basis != memory.shards.basis() && !notes.iter().any(|(noted, _)| noted == name) {
+        let before = memory.shards.basis();
+        if basis != before && !notes.iter().any(|(noted, _)| noted == name) {
             memory.shards.set_basis(basis);
+            if memory
+                .documents
+                .is_of(documents::basis(context, name, before))
+            {
+                let basis = documents::basis(context, name, basis);
+                memory.documents.set_basis(basis);
+            }
             notes.push((name.clone(), memory));
         }
     }

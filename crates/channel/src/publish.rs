@@ -85,6 +85,11 @@ impl Folder {
         &self.place
     }
 
+    /// What a file was made of the last time.
+    pub(crate) fn key(&self, name: &str) -> Option<Sha256> {
+        self.before.get(name).map(|made| made.key)
+    }
+
     /// Will put a file into the folder, unless these bytes are there.
     pub(crate) fn offer(&mut self, name: &str, rank: Rank, bytes: &[u8]) -> Result<(), Error> {
         self.offer_made(name, rank, Sha256::of(bytes), || Ok(bytes))

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use archive::digest::{Hasher, Sha256};
 
-use super::{Context, shards};
+use super::{Context, documents, shards};
 use crate::cache::{self, Batch, Cache};
 use crate::place::Place;
 use crate::publish::Made;
@@ -26,6 +26,8 @@ pub(super) struct Memory {
     pub(super) made: BTreeMap<String, Made>,
     /// The shards.
     pub(super) shards: shards::Memory,
+    /// The flat files.
+    pub(super) documents: documents::Memory,
 }
 
 impl Memory {
@@ -42,6 +44,10 @@ impl Memory {
         if let Some(note) = cache.note(&key("names", context, subdir))? {
             memory.shards = shards::Memory::read(&note).ok_or(cache::Error::Damaged)?;
         }
+        let note = cache.note(&key("documents", context, subdir))?;
+        if let Some(note) = note.filter(|note| !note.is_empty()) {
+            memory.documents = documents::Memory::read(&note).ok_or(cache::Error::Damaged)?;
+        }
         Ok(memory)
     }
 
@@ -53,7 +59,8 @@ impl Memory {
         subdir: &str,
     ) -> Result<(), cache::Error> {
         batch.set_note(&key("made", context, subdir), &self.write())?;
-        batch.set_note(&key("names", context, subdir), &self.shards.write())
+        batch.set_note(&key("names", context, subdir), &self.shards.write())?;
+        batch.set_note(&key("documents", context, subdir), &self.documents.write())
     }
 
     fn write(&self) -> Vec<u8> {

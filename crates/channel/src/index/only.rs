@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use archive::package::split_file_name;
 
+use super::documents;
 use super::memory::{self, Memory};
 use super::revision::FORM;
 use super::update::{Platform, Scope, place};
@@ -129,13 +130,18 @@ pub(super) fn scope(
     if context.only.is_empty() || !context.options.folder_counts() {
         return Ok(Scope::Whole);
     }
-    if !context.options.outputs.monolithic
-        && let Some(before) = memory.and_then(|memory| memory.shards.basis())
-        && basis(context, cache, subdir)? == Some(before)
-    {
-        return Ok(Scope::Part(BTreeSet::new()));
-    }
-    Ok(Scope::Named)
+    let Some(memory) = memory.filter(|memory| memory.shards.basis().is_some()) else {
+        return Ok(Scope::Named);
+    };
+    let basis = basis(context, cache, subdir)?;
+    let are_right = basis == memory.shards.basis()
+        && (!context.options.outputs.monolithic
+            || documents::are_there(context, subdir, memory, basis));
+    Ok(if are_right {
+        Scope::Part(BTreeSet::new())
+    } else {
+        Scope::Named
+    })
 }
 
 /// Whether what the cache knows of a file is enough without a look at the file.

@@ -92,11 +92,6 @@ impl Records {
         Ok(Self { parts: vec![part] })
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.rows.len()).sum()
-    }
-
     /// All, sorted by file name.
     pub(super) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         self.parts.iter().flat_map(Part::iter)
@@ -109,12 +104,9 @@ impl Records {
         self.parts.get(after.checked_sub(1)?)?.get(file)
     }
 
-    /// For each record whether it is among so many that were built last.
-    pub(super) fn newest(&self, count: usize) -> Vec<bool> {
+    /// So many as were built last: when, in seconds since 1970, and the file name, sorted by file name.
+    pub(super) fn newest(&self, count: usize) -> Vec<(i64, &str)> {
         const KEY: &str = "\"timestamp\":";
-        if self.len() <= count {
-            return vec![true; self.len()];
-        }
         let key = memmem::FinderRev::new(KEY);
         let time = |one: Record<'_>| {
             // A key cannot be part of a string, where its quotes are escaped.
@@ -132,19 +124,8 @@ impl Records {
                     .map(|row| time(part.at(row)).unwrap_or(0))
             })
             .collect();
-        let mut sorted = times.clone();
-        let (_, least, _) = sorted.select_nth_unstable(self.len() - count);
-        let least = *least;
-        // Of those that are as old as the oldest only as many as there is room for.
-        let mut left = count - times.iter().filter(|time| **time > least).count();
-        times
-            .iter()
-            .map(|time| {
-                let is_last = *time == least && left > 0;
-                left -= usize::from(is_last);
-                *time > least || is_last
-            })
-            .collect()
+        let files = self.iter().map(|one| one.file);
+        last(times.into_iter().zip(files).collect(), count)
     }
 
     /// Those of one kind, before patches.
@@ -157,6 +138,28 @@ impl Records {
             .filter(|one| one.kind == kind)
             .try_for_each(|one| take(one.file, one.record))
     }
+}
+
+/// So many of some packages, which are sorted by file name, as were built last.
+pub(super) fn last<F>(mut packages: Vec<(i64, F)>, count: usize) -> Vec<(i64, F)> {
+    let Some(others) = packages
+        .len()
+        .checked_sub(count)
+        .filter(|others| *others > 0)
+    else {
+        return packages;
+    };
+    let mut times: Vec<i64> = packages.iter().map(|(time, _)| *time).collect();
+    let (_, least, newer) = times.select_nth_unstable(others);
+    let least = *least;
+    // Of those that are as old as the oldest only as many as there is room for.
+    let mut left = count - newer.iter().filter(|time| **time > least).count();
+    packages.retain(|(time, _)| {
+        let is_last = *time == least && left > 0;
+        left -= usize::from(is_last);
+        *time > least || is_last
+    });
+    packages
 }
 
 impl Part {
@@ -210,6 +213,27 @@ impl Error {
         Self::Make {
             path: path.to_owned(),
             source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::last;
+
+    proptest! {
+        /// Of the last ones and what is new, the last ones are those of all.
+        #[test]
+        fn the_last_ones_stay_so(times in prop::collection::vec((0..4_i64, any::<bool>()), 0..20), count in 1..6_usize) {
+            let all: Vec<_> = times.iter().map(|(time, _)| *time).zip(0..).collect();
+            let is_new = |(_, number): &(i64, usize)| times[*number].1;
+            let (new, old): (Vec<_>, Vec<_>) = all.iter().copied().partition(is_new);
+            let mut known = last(old, count);
+            known.extend(new);
+            known.sort_unstable_by_key(|(_, number)| *number);
+            prop_assert_eq!(last(known, count), last(all, count));
         }
     }
 }

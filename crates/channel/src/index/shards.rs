@@ -178,12 +178,12 @@ fn begin(note: &mut Vec<u8>, kind: u8, name: &str) {
     put_text(note, name);
 }
 
-fn put_text(note: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(note: &mut Vec<u8>, text: &str) {
     note.extend_from_slice(&u32::try_from(text.len()).unwrap_or(0).to_le_bytes());
     note.extend_from_slice(text.as_bytes());
 }
 
-fn take_text(note: &[u8]) -> Option<(&str, &[u8])> {
+pub(super) fn take_text(note: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = note.split_first_chunk()?;
     let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     Some((std::str::from_utf8(text).ok()?, rest))

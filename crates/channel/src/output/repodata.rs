@@ -9,6 +9,7 @@ use crate::json::write_text;
 
 pub(crate) mod fields;
 pub(crate) mod indent;
+pub(crate) mod splice;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +59,12 @@ impl Revision {
     }
 }
 
+/// Where the records stand that are not below `v3`.
+const SECTIONS: [(Kind, &[u8]); 2] = [
+    (Kind::TarBz2, b",\"packages\":"),
+    (Kind::Conda, b",\"packages.conda\":"),
+];
+
 /// Writes the file without a line break at its end. `removed` must be sorted.
 pub(crate) fn write(
     out: &mut dyn Write,
@@ -69,20 +76,12 @@ pub(crate) fn write(
     if head.v3.is_some() {
         out.write_all(b",\"packages\":{},\"packages.conda\":{}")?;
     } else {
-        out.write_all(b",\"packages\":")?;
-        section(out, each, Kind::TarBz2, false)?;
-        out.write_all(b",\"packages.conda\":")?;
-        section(out, each, Kind::Conda, false)?;
-    }
-    out.write_all(b",\"removed\":[")?;
-    for (position, file) in removed.iter().enumerate() {
-        if position > 0 {
-            out.write_all(b",")?;
+        for (kind, key) in SECTIONS {
+            out.write_all(key)?;
+            section(out, each, kind, false)?;
         }
-        out.write_all(quoted(file).as_bytes())?;
     }
-    let version = if head.base_url.is_some() { 2 } else { 1 };
-    write!(out, "],\"repodata_version\":{version}")?;
+    write_removed(out, head, removed)?;
     if head.v3.is_some() {
         out.write_all(b",\"v3\":{\"conda\":")?;
         section(out, each, Kind::Conda, true)?;
@@ -91,6 +90,19 @@ pub(crate) fn write(
         out.write_all(b",\"whl\":{}}")?;
     }
     out.write_all(b"}")
+}
+
+/// What comes after the packages, `repodata_version` included.
+fn write_removed(out: &mut dyn Write, head: &Head<'_>, removed: &[String]) -> io::Result<()> {
+    out.write_all(b",\"removed\":[")?;
+    for (position, file) in removed.iter().enumerate() {
+        if position > 0 {
+            out.write_all(b",")?;
+        }
+        out.write_all(quoted(file).as_bytes())?;
+    }
+    let version = if head.base_url.is_some() { 2 } else { 1 };
+    write!(out, "],\"repodata_version\":{version}")
 }
 
 /// The string in quotes, escaped.

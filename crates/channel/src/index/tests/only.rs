@@ -41,6 +41,15 @@ fn shards_alone() -> Outputs {
     }
 }
 
+/// No file that takes a look at all records.
+fn flat_files() -> Outputs {
+    Outputs {
+        shards: true,
+        zst: true,
+        ..Outputs::default()
+    }
+}
+
 fn run(channel: &Path, outputs: Outputs, only: &[&str]) -> Report {
     index(channel, &options(outputs, only), &|_| {}).unwrap()
 }
@@ -117,13 +126,12 @@ proptest! {
 
     #[test]
     fn what_changed_is_all_that_must_be_told(
-        everything in any::<bool>(),
+        how in prop::sample::select(vec![shards_alone(), flat_files(), Outputs::all()]),
         steps in prop::collection::vec(
             (prop::collection::vec((0..FILES.len(), 0..4_u8), 1..4), 0..4_u8),
             1..7,
         ),
     ) {
-        let how = if everything { Outputs::all() } else { shards_alone() };
         let channel = tempfile::tempdir().unwrap();
         let channel = channel.path();
         for subdir in ["noarch", "linux-64"] {
@@ -160,7 +168,7 @@ proptest! {
 
 #[test]
 fn nobody_looks_at_what_is_not_named() {
-    for how in [shards_alone(), Outputs::all()] {
+    for how in [shards_alone(), flat_files(), Outputs::all()] {
         let channel = tempfile::tempdir().unwrap();
         let channel = channel.path();
         let (one, other, more) = (FILES[0], FILES[2], FILES[7]);
@@ -247,6 +255,67 @@ fn hotfixes_and_attestations_count() {
     assert_eq!(attested, outputs(channel));
     assert!(!run(channel, how, &[]).subdirs[0].changed);
     assert_eq!(attested, outputs(channel));
+}
+
+/// Each run is told of one package, and the files that are there are those of the run before.
+#[test]
+fn flat_files_are_made_of_those_that_are_there() {
+    let channel = tempfile::tempdir().unwrap();
+    let channel = channel.path();
+    put(
+        channel,
+        "noarch/patch_instructions.json",
+        br#"{"patch_instructions_version":1,"packages.conda":{"a-b-1-0.conda":{"license":"X"}},"remove":["a-1-0.conda"]}"#,
+    );
+    add(channel, FILES[1], 1);
+    run(channel, flat_files(), &[]);
+    let all = |channel: &Path| {
+        let text = fs_err::read_to_string(channel.join("noarch/repodata.json")).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let files = value["packages.conda"].as_object().unwrap();
+        (
+            files.keys().cloned().collect::<Vec<_>>(),
+            value["removed"].clone(),
+        )
+    };
+    for number in [0, 2, 5] {
+        add(channel, FILES[number], 2 + number as u64);
+        run(channel, flat_files(), &[FILES[number].0]);
+    }
+    let files = ["a-2-0.conda", "a-3-0.conda", "a-b-1-0.conda"];
+    assert_eq!(
+        all(channel),
+        (
+            files.map(str::to_owned).to_vec(),
+            serde_json::json!(["a-1-0.conda"])
+        )
+    );
+    let ours = outputs(channel);
+    assert!(!run(channel, flat_files(), &[]).subdirs[0].changed);
+    assert_eq!(ours, outputs(channel));
+
+    // Shards alone leave the flat files behind: the next run for them looks at all that is known.
+    add(channel, FILES[4], 9);
+    run(channel, shards_alone(), &[FILES[4].0]);
+    fs_err::remove_file(channel.join(FILES[5].0)).unwrap();
+    run(channel, flat_files(), &[FILES[5].0]);
+    let files = ["a-2-0.conda", "a-b-1-0.conda", "other-1-0.conda"];
+    assert_eq!(all(channel).0, files);
+
+    // Somebody wrote into the file and gave it its time back.
+    let path = channel.join("noarch/repodata.json");
+    let modified = fs_err::metadata(&path).unwrap().modified().unwrap();
+    let text = fs_err::read_to_string(&path).unwrap();
+    fs_err::write(&path, text.replace("\"X\"", "\"Y\"")).unwrap();
+    let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
+    file.file().set_modified(modified).unwrap();
+    let named = options(flat_files(), &[FILES[1].0]);
+    let error = index(channel, &named, &|_| {}).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("remove it"), "{cause}");
+    fs_err::remove_file(&path).unwrap();
+    run(channel, flat_files(), &[]);
+    assert_eq!(all(channel).0, files);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The form of repodata.json, and the reading of its members.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
@@ -7,6 +8,7 @@ use proptest::prelude::*;
 
 use super::fields::{field, fields, string};
 use super::indent::Indented;
+use super::splice::splice;
 use super::{Head, Revision, write};
 use crate::json::Json;
 use crate::output::oracle;
@@ -207,4 +209,65 @@ proptest! {
     fn any_text_ends(text in "[{}\\[\\]\":,a1\\\\ ]{0,40}") {
         prop_assert!(fields(&text).count() <= text.len() + 1);
     }
+}
+
+/// File names and records in which much looks like what is between them.
+fn odd_records() -> impl Strategy<Value = Records> {
+    let name = prop::sample::select(vec!["a", "b", "b\"}", "ä", "{", "\\", "z,"]);
+    let kind = prop::sample::select(vec![".conda", ".tar.bz2"]);
+    let text = prop::sample::select(vec![
+        "{}".to_owned(),
+        r#"{"name":"},\"b-1-0.conda\":{"}"#.to_owned(),
+        r#"{"b-1-0.conda":{"a":{}},"x":["{","\\"]}"#.to_owned(),
+        format!(r#"{{"name":"{}"}}"#, "x".repeat(300_000)),
+    ]);
+    let file =
+        (name, 0..3_u8, kind).prop_map(|(name, version, kind)| format!("{name}-{version}-0{kind}"));
+    prop::collection::btree_map(file, text, 0..8)
+}
+
+proptest! {
+    #[test]
+    fn a_file_that_is_spliced_is_the_one_that_is_written(
+        before in odd_records(),
+        after in odd_records(),
+        chosen in prop::collection::vec(any::<bool>(), 16),
+        removed in any::<bool>(),
+    ) {
+        let head = head("noarch");
+        let removed: &[&str] = if removed { &["x-1-0.conda"] } else { &[] };
+        // Some of what is different is told.
+        let mut now = before.clone();
+        let mut changes = BTreeMap::new();
+        let files: Vec<_> = before.keys().chain(after.keys()).cloned().collect();
+        for (file, chosen) in files.iter().zip(chosen) {
+            if !chosen {
+                continue;
+            }
+            let record = after.get(file);
+            changes.insert(file.as_str(), record.map(|record| Cow::Borrowed(record.as_str())));
+            match record {
+                Some(record) => now.insert(file.clone(), record.clone()),
+                None => now.remove(file),
+            };
+        }
+        let old = written(&head, &before, &["y-1-0.conda"]);
+        let removed_names: Vec<_> = removed.iter().map(|file| (*file).to_owned()).collect();
+        let mut out = Vec::new();
+        splice(&mut old.as_bytes(), &mut out, &head, &changes, &removed_names).unwrap();
+        prop_assert_eq!(String::from_utf8(out).unwrap(), written(&head, &now, removed));
+        // A part of it is refused, as is another head.
+        for length in [0, old.len() / 2, old.find(",\"removed").unwrap() - 1] {
+            let mut part = old.as_bytes().get(..length).unwrap();
+            prop_assert!(splice(&mut part, &mut Vec::new(), &head, &changes, &[]).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_file_with_another_head_is_not_spliced() {
+    let old = written(&head("noarch"), &Records::new(), &[]);
+    let mut out = Vec::new();
+    let other = head("linux-64");
+    assert!(splice(&mut old.as_bytes(), &mut out, &other, &BTreeMap::new(), &[]).is_err());
 }
