@@ -10,6 +10,7 @@ use crate::support::package::{Package, write_to};
 use crate::support::requirements;
 use crate::support::run::{Place, run};
 use crate::support::server::{Fault, Server};
+use crate::support::tree;
 
 /// Solves, and prints what.
 const SOLVE: &str = r#"
@@ -80,6 +81,14 @@ fn definition(place: &Place, channels: &[String], more: &str) -> PathBuf {
         "name = \"mine\"\nchannels = {channels:?}\nplatforms = [\"linux-64\"]\nroots = [\"app\"]\n{more}\n"
     );
     place.write("mine.toml", text)
+}
+
+/// Indexes a channel again that names another one.
+fn relate(place: &Place, name: &str, relation: &str) {
+    let mut index = place.archiconda();
+    index.arg("index").arg(place.join(name));
+    index.args(["--all", "--quiet", "--channel-relations", relation]);
+    run(&mut index).succeeds();
 }
 
 /// The file names in a repodata.json.
@@ -323,6 +332,116 @@ fn a_more_important_channel_owns_a_name() {
     assert!(gone.exists());
     run(&mut command(&place, "build", &spec, &["--grace", "0s"])).succeeds();
     assert!(!gone.exists());
+}
+
+/// A channel says which one it builds upon: who reads it reads that one, too (CEP 42).
+#[test]
+fn channels_that_channels_name_are_read() {
+    let place = Place::new();
+    let mine = [
+        Package::named("lib 2.0 mine_0"),
+        Package::named("app 3.0 mine_0").needs(&["lib >=2", "zlib"]),
+    ];
+    publish(&place, "forge", &forge());
+    publish(&place, "team", &mine);
+    let server = Server::start(&place.join("."));
+    let over_http = format!("{}/team", server.url());
+    let folder = place.join("team").display().to_string();
+    let build = |channel: &str, more: &str| {
+        let more = format!("mirror = \"full\"\n{more}");
+        let spec = definition(&place, &[channel.to_owned()], &more);
+        run(&mut command(&place, "build", &spec, &["--grace", "0s"]))
+    };
+    // Alone it has no zlib.
+    build(&over_http, "").says(&["app has no solution"]);
+    assert_eq!(files(&place, "linux-64").len(), 2);
+    for channel in [&over_http, &folder] {
+        // What it overrides comes after it, and what it builds upon before it.
+        relate(&place, "team", "overrides=../forge");
+        build(channel, "").succeeds();
+        let names = files(&place, "linux-64");
+        assert_eq!(
+            names,
+            [
+                "app-3.0-mine_0.conda",
+                "lib-2.0-mine_0.conda",
+                "zlib-1.3-0.conda"
+            ]
+        );
+        relate(&place, "team", "base=../forge");
+        build(channel, "").succeeds();
+        let names = files(&place, "linux-64");
+        assert!(
+            names.iter().all(|name| !name.contains("mine")) && names.len() > 5,
+            "{names:?}"
+        );
+        let page = fs::read_to_string(place.join("www/mine/about.html")).unwrap();
+        assert!(page.contains("forge"), "{page}");
+    }
+    // Nobody is led astray.
+    relate(&place, "team", "overrides=../nowhere");
+    build(&over_http, "").says(&["channel_relations", "nowhere", "not there"]);
+    let mut index = place.archiconda();
+    index.arg("index").arg(place.join("team"));
+    run(index.args(["--channel-relations", "base=../x?y"])).exits(2);
+}
+
+/// A mirror is killed ever later: what its index names is there, and the next run ends what was begun.
+#[test]
+fn a_mirror_that_is_killed_goes_on() {
+    let place = Place::new();
+    let mut packages = forge();
+    packages.extend((0..60).map(|number| Package::named(&format!("part{number} 1.0 0"))));
+    let names: Vec<_> = (0..60).map(|number| format!("part{number}")).collect();
+    let needs: Vec<_> = names.iter().map(String::as_str).collect();
+    packages.push(Package::named("whole 1.0 0").needs(&needs));
+    let server = Server::start(&publish(&place, "forge", &packages));
+    let more = "mirror = \"full\"\nsets = [[\"whole\"]]";
+    let spec = definition(&place, &[server.url()], more);
+    let mut delay = std::time::Duration::ZERO;
+    let mut killed = 0;
+    for _ in 0..14 {
+        let mut child = command(&place, "build", &spec, &["--quiet"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("a process");
+        std::thread::sleep(delay);
+        delay += std::time::Duration::from_millis(8) + delay / 4;
+        killed += usize::from(child.try_wait().expect("a state").is_none());
+        child.kill().expect("a process to kill");
+        child.wait().expect("its end");
+        for subdir in ["linux-64", "noarch"] {
+            if place
+                .join("www/mine")
+                .join(subdir)
+                .join("repodata.json")
+                .exists()
+            {
+                let files = files(&place, subdir);
+                let is_there =
+                    |file: &String| place.join("www/mine").join(subdir).join(file).is_file();
+                assert!(files.iter().all(is_there), "{files:?}");
+            }
+        }
+    }
+    assert!(killed > 3, "{killed}");
+    run(&mut command(&place, "build", &spec, &["--strict"])).succeeds();
+    assert_eq!(
+        files(&place, "linux-64")
+            .iter()
+            .filter(|file| file.starts_with("part"))
+            .count(),
+        60
+    );
+    let mut verify = place.archiconda();
+    run(verify
+        .args(["channel", "verify"])
+        .arg(place.join("www/mine")))
+    .succeeds();
+    let left = tree::snapshot(&place.join("www/mine"));
+    let is_draft = |path: &&str| path.contains(".archiconda-");
+    assert!(!left.paths().iter().any(is_draft), "{:?}", left.paths());
 }
 
 #[test]

@@ -86,6 +86,72 @@ fn assert_quiet(browser: &Browser, channel: &str) {
     assert_eq!(browser.script("return window.evil ?? null"), Value::Null);
 }
 
+/// What a meta-channel has, and why, is told by a page with a picture, and leads on to the packages.
+#[test]
+fn people_read_why_a_package_is_in_a_meta_channel() {
+    let place = Place::new();
+    let Some(browser) = Browser::start(&place) else {
+        return;
+    };
+    publish(&place, &packages());
+    place.write(
+        "less.toml",
+        "name = \"less\"\nchannels = [\"my channel\"]\nplatforms = [\"linux-64\", \"linux-aarch64\"]\n\
+         roots = [\"beta\"]\n[target.linux-64]\nroots = [\"alpha\"]\n[target.linux-aarch64]\nroots = [\"evil\"]\n",
+    );
+    let mut build = place.archiconda();
+    build.args(["channel", "build", "less.toml", "--output-dir", "www"]);
+    // Of alpha's dependencies one is nowhere; mirrored, since the channel is a folder.
+    run(build.current_dir(place.join("."))).succeeds();
+    let channel = place.join("www/less");
+    let server = Server::start(&channel);
+    let folder = file_url(&channel);
+    for (base, is_scripted) in [
+        (server.url(), true),
+        (folder.clone(), true),
+        (folder, false),
+    ] {
+        let off = json!({ "value": !is_scripted });
+        browser.tools("Emulation.setScriptExecutionDisabled", &off);
+        browser.open(&format!("{base}index.html"));
+        browser.script("document.querySelector('footer a[href=\"about.html\"]').click()");
+        browser.wait("document.title.startsWith('About less')");
+        let told = browser.read("document.querySelector('main').innerText");
+        for part in [
+            "Before and after",
+            "What linux-64 has, and why",
+            "the definition asks for",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        // What stays is a part of what there was, in numbers and in the picture.
+        let widths = browser.script(
+            "return ['before', 'after'].map(kind => [...document.querySelectorAll(`rect.${kind}`)]
+                .map(rect => rect.getBoundingClientRect().width))",
+        );
+        let widths: Vec<Vec<f64>> = serde_json::from_value(widths).expect("widths");
+        let [before, after] = widths.as_slice() else {
+            panic!("{widths:?}");
+        };
+        assert!(
+            !before.is_empty() && before.iter().zip(after).all(|(one, other)| one >= other),
+            "{widths:?}"
+        );
+        assert!(
+            before.iter().zip(after).any(|(one, other)| one > other),
+            "{widths:?}"
+        );
+        let colours = browser.script(
+            "return ['before', 'after'].map(kind => getComputedStyle(document.querySelector(`rect.${kind}`)).fill)",
+        );
+        assert_ne!(colours[0], colours[1]);
+        browser
+            .script("document.querySelector('table.why a[href=\"packages/evil.html\"]').click()");
+        browser.wait("document.querySelector('h1')?.textContent.includes('evil')");
+        assert_quiet(&browser, &base);
+    }
+}
+
 fn file_url(folder: &Path) -> String {
     format!("file://{}/", folder.display()).replace(' ', "%20")
 }

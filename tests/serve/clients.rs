@@ -66,6 +66,60 @@ fn conda(place: &Place, python: &Path, sources: &Path, arguments: &[&str]) -> Co
     command
 }
 
+/// What is compiled from a definition is a channel like any other: found, solved, downloaded as somebody asks, linked.
+#[test]
+fn conda_installs_from_a_compiled_channel() {
+    let (Some(python), Some(sources)) = (requirements::oracles(), requirements::conda()) else {
+        return;
+    };
+    let place = Place::new();
+    let folder = channel(&place);
+    for mirror in ["none", "on-demand"] {
+        let definition = format!(
+            "name = \"{mirror}\"\nchannels = [\"demo\"]\nplatforms = [\"linux-64\"]\nroots = [\"alpha\", \"gamma\"]\nmirror = \"{mirror}\"\n"
+        );
+        place.write(&format!("{mirror}.toml"), definition);
+    }
+    let state = place.join("state").display().to_string();
+    let server = Serving::start(
+        &place,
+        &["none.toml", "on-demand.toml", "--state-dir", &state],
+    );
+    for name in ["none", "on-demand"] {
+        let url = format!("{}{name}", server.url());
+        let of_channel = ["--override-channels", "-c", &url, "--json"];
+        let ask = |arguments: &[&str]| {
+            let arguments: Vec<_> = arguments.iter().chain(&of_channel).copied().collect();
+            let mut command = conda(&place, &python, &sources, &arguments);
+            run(command.env("CONDA_PKGS_DIRS", place.join(name)))
+                .succeeds()
+                .json()
+        };
+        // The older one is what nothing can select.
+        let found = ask(&["search", "beta"]);
+        assert_eq!(found["beta"].as_array().map(Vec::len), Some(1), "{found}");
+        let prefix = place.join("envs").join(name);
+        let prefix = prefix.to_str().expect("a path");
+        let made = ask(&["create", "--yes", "-p", prefix, "alpha", "gamma"]);
+        assert_eq!(made["success"], true, "{made}");
+        for (package, file) in [
+            ("alpha-1.0-0", "linux-64/alpha-1.0-0.conda"),
+            ("beta-2.1-0", "noarch/beta-2.1-0.conda"),
+            ("gamma-1-0", "linux-64/gamma-1-0.tar.bz2"),
+        ] {
+            let record = place
+                .join("envs")
+                .join(name)
+                .join(format!("conda-meta/{package}.json"));
+            let record: serde_json::Value =
+                serde_json::from_slice(&fs::read(record).expect("a record")).expect("JSON");
+            let digest = Sha256::of(&fs::read(folder.join(file)).expect("a package")).to_string();
+            assert_eq!(record["sha256"], digest, "{record}");
+            assert!(!record["files"].as_array().expect("files").is_empty());
+        }
+    }
+}
+
 #[test]
 fn conda_searches_and_downloads() {
     let (Some(python), Some(sources)) = (requirements::oracles(), requirements::conda()) else {

@@ -224,3 +224,31 @@ fn one_address_may_ask_so_often() {
     server.get("/healthz").is(200);
     until(|| server.get(path).status == 200);
 }
+
+/// Behind a proxy it is the proxy's clients that are counted, and nobody can pass for another.
+#[test]
+fn a_proxy_says_who_asks() {
+    let place = Place::new();
+    channel(&place);
+    let path = "/demo/noarch/repodata.json";
+    let ask = |server: &Serving, client: &str| {
+        let client = format!("X-Forwarded-For: {client}");
+        server.ask("GET", path, &[&client]).status
+    };
+    let proxied = [
+        "demo",
+        "--rate-limit",
+        "1",
+        "--trusted-proxy",
+        "127.0.0.0/8",
+    ];
+    let server = Serving::start(&place, &proxied);
+    assert_eq!(ask(&server, "192.0.2.1"), 200);
+    until(|| ask(&server, "198.51.100.1, 192.0.2.1") == 429);
+    assert_eq!(ask(&server, "192.0.2.2"), 200);
+    server.says("\"peer\":\"192.0.2.2\"");
+    let server = Serving::start(&place, &["demo", "--rate-limit", "1"]);
+    until(|| ask(&server, "192.0.2.1") == 429);
+    assert_eq!(ask(&server, "192.0.2.2"), 429);
+    assert!(!server.log().contains("192.0.2"));
+}

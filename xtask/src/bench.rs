@@ -15,6 +15,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod worth;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -85,7 +86,7 @@ struct Bench<'a> {
 type Function = fn(&Bench<'_>) -> Result<Outcome>;
 
 /// All benches, in the order in which they run.
-const BENCHES: [(&str, Function); 13] = [
+const BENCHES: [(&str, Function); 14] = [
     ("install", install::even),
     ("install-skewed", install::skewed),
     ("memory", memory::run),
@@ -98,6 +99,7 @@ const BENCHES: [(&str, Function); 13] = [
     ("index-million", index::million),
     ("meta", meta::small),
     ("meta-large", meta::large),
+    ("meta-worth", worth::run),
     ("serve", serve::run),
 ];
 

@@ -33,6 +33,7 @@ mod output;
 mod page;
 mod proof;
 mod record;
+mod relations;
 mod rules;
 mod spec_table;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::import::repodata::Place;
+use crate::index::ChannelRelations;
 use crate::json::Json;
 
 /// Records, and where in the text they are.
@@ -23,6 +24,8 @@ pub(crate) struct Text {
     pub(crate) base_url: Option<String>,
     /// `info.subdir`.
     pub(crate) subdir: Option<String>,
+    /// `info.channel_relations` (CEP 42).
+    pub(crate) relations: ChannelRelations,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,12 +58,14 @@ impl Text {
             removed,
             base_url,
             subdir,
+            relations,
         } = found;
         let mut parsed = Self {
             whole: text,
             rows,
             base_url,
             subdir,
+            relations,
         };
         for (row, file) in written {
             let start = parsed.whole.len();
@@ -238,6 +243,7 @@ struct Found {
     removed: HashSet<String>,
     base_url: Option<String>,
     subdir: Option<String>,
+    relations: ChannelRelations,
 }
 
 struct Level<'a, 't> {
@@ -302,6 +308,10 @@ impl<'t> Visitor<'t> for Level<'_, 't> {
                     let text = |key: &str| Some(info.get(key)?.as_str()?.to_owned());
                     self.found.base_url = text("base_url");
                     self.found.subdir = text("subdir");
+                    self.found.relations = ChannelRelations::of(|key| {
+                        let relations = info.get("channel_relations")?;
+                        Some(relations.get(key)?.as_str()?.to_owned())
+                    });
                 }
                 (Place::Top, "removed") => {
                     let removed: serde_json::Value = members.next_value()?;

@@ -59,6 +59,7 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
             flat: arguments.index_delay,
             ..Limits::default()
         },
+        proxies: arguments.trusted_proxy.clone(),
         log: match arguments.log {
             Log::Json => LogForm::Json,
             Log::Text => LogForm::Text,

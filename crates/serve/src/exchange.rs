@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 
 use crate::access::{Access, Act, Denial, Who};
 use crate::body::Body;
@@ -21,6 +22,7 @@ use crate::limits::Permits;
 use crate::log::{Line, Log};
 use crate::metrics::{Metrics, Outcome};
 use crate::path::{Address, Refusal};
+use crate::proxies;
 use crate::publish::Publisher;
 use crate::reply::{self, Reply};
 use crate::settings::Limits;
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) publisher: Publisher,
     pub(crate) limits: Limits,
+    pub(crate) proxies: Vec<IpNet>,
     /// Requests of each address, if they are counted.
     pub(crate) rate: Option<Permits>,
     /// Wrong tokens of each address.
@@ -97,6 +100,7 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Reply {
     let began = Instant::now();
+    let peer = proxies::client(peer, &shared.proxies, request.headers());
     shared.metrics.began();
     let working = activity.work();
     let method = request.method().clone();

@@ -22,6 +22,7 @@ mod log;
 mod metrics;
 mod packages;
 mod path;
+mod proxies;
 mod publish;
 mod reply;
 mod run;

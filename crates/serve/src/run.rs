@@ -95,6 +95,7 @@ pub fn run(
             log: Arc::clone(&log),
             publisher,
             limits: settings.limits.clone(),
+            proxies: settings.proxies.clone(),
             rate: (settings.limits.rate > 0).then(|| Permits::new(rate, rate)),
             failures: Permits::new(WRONG.0, WRONG.1),
             has_metrics: settings.metrics_listen.is_none(),

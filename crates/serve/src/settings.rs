@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use conda::Subdir;
 use fetch::Client;
+use ipnet::IpNet;
 use spec::Mirror;
 
 /// How a server serves.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub tokens: Option<PathBuf>,
     /// What clients may not exceed.
     pub limits: Limits,
+    /// The proxies whose `X-Forwarded-For` says who a client is.
+    pub proxies: Vec<IpNet>,
     /// How requests are written down.
     pub log: LogForm,
 }
@@ -132,6 +135,7 @@ impl Default for Settings {
             tls: None,
             tokens: None,
             limits: Limits::default(),
+            proxies: Vec::new(),
             log: LogForm::Text,
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -52,37 +52,69 @@ pub(super) fn large(bench: &Bench<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// What is compiled: a channel in a folder, and a definition.
+pub(super) struct Input {
+    pub(super) upstream: PathBuf,
+    /// The folder that the compiled channel is written into, as `meta`.
+    pub(super) out: PathBuf,
+    pub(super) roots: Vec<String>,
+    folder: PathBuf,
+    /// The length of repodata.json in bytes.
+    length: u64,
+    names: usize,
+}
+
+impl Input {
+    pub(super) fn new(folder: &Path, records: usize, roots: usize) -> Result<Input> {
+        let upstream = folder.join("upstream");
+        let (length, names) = repodata(&upstream.join(PLATFORM), records)?;
+        fs::create_dir_all(upstream.join("noarch"))?;
+        let nothing = br#"{"info":{"subdir":"noarch"},"packages":{},"packages.conda":{}}"#;
+        fs::write(upstream.join("noarch/repodata.json"), nothing)?;
+        // The roots lie in the middle: what they need is among the names before them.
+        let roots: Vec<String> = (0..roots.min(names / 4))
+            .map(|number| name(number * 3))
+            .collect();
+        fs::write(
+            folder.join("meta.toml"),
+            format!(
+                "name = \"meta\"\nchannels = [\"./upstream\"]\nplatforms = [\"{PLATFORM}\"]\nroots = {roots:?}\n"
+            ),
+        )?;
+        Ok(Input {
+            upstream,
+            out: folder.join("out"),
+            roots,
+            folder: folder.to_owned(),
+            length,
+            names,
+        })
+    }
+
+    /// Compiles it.
+    pub(super) fn build(&self, bench: &Bench<'_>) -> Command {
+        let mut command = bench.tools.archiconda();
+        command.args(["channel", "build"]);
+        command.arg(self.folder.join("meta.toml"));
+        command.arg("--output-dir").arg(&self.out).args(PLAIN);
+        command.arg("--cache-dir").arg(self.folder.join("cache"));
+        command
+    }
+}
+
 fn compile(bench: &Bench<'_>, name: &'static str, records: usize, roots: usize) -> Result<Outcome> {
     let folder = &bench.folder;
-    let upstream = folder.join("upstream");
-    let (length, names) = repodata(&upstream.join(PLATFORM), records)?;
-    // The roots lie in the middle: what they need is among the names before them.
-    let roots: Vec<String> = (0..roots.min(names / 4))
-        .map(|number| self::name(number * 3))
-        .collect();
-    let definition = folder.join("meta.toml");
-    fs::write(
-        &definition,
-        format!(
-            "name = \"meta\"\nchannels = [\"./upstream\"]\nplatforms = [\"{PLATFORM}\"]\nroots = {roots:?}\n"
-        ),
-    )?;
-    let out = folder.join("out");
-    let build = || {
-        let mut command = bench.tools.archiconda();
-        command.args(["channel", "build"]).arg(&definition);
-        command.arg("--output-dir").arg(&out).args(PLAIN);
-        command.arg("--cache-dir").arg(folder.join("cache"));
-        command
-    };
+    let input = Input::new(folder, records, roots)?;
+    let out = &input.out;
+    let build = || input.build(bench);
     process::quietly(&mut build())?;
     let kept = folder.join("kept.json");
     fs::copy(out.join("meta").join(PLATFORM).join("repodata.json"), &kept)?;
     let program = std::env::current_exe()?;
     let copy = folder.join("copy.json");
-    let source = upstream.join(PLATFORM).join("repodata.json");
+    let source = input.upstream.join(PLATFORM).join("repodata.json");
     let measured = [
-        Measured::new(OURS, build).fresh(&[&out]),
+        Measured::new(OURS, build).fresh(&[out]),
         Measured::new(TREE, || {
             let mut command = Command::new(&program);
             command.arg("filter-repodata").args([&source, &kept, &copy]);
@@ -97,11 +129,12 @@ fn compile(bench: &Bench<'_>, name: &'static str, records: usize, roots: usize) 
         .as_object()
         .map_or(0, serde_json::Map::len);
     let about = format!(
-        "repodata.json of {records} records and {names} names, {} MB; of it {} roots can need {count} packages. Ours \
+        "repodata.json of {records} records and {} names, {} MB; of it {} roots can need {count} packages. Ours \
          follows the dependencies and writes repodata.json, shards and their index, from a folder; no proof, nothing \
          compressed but shards. `{TREE}` is told which packages stay, and writes repodata.json alone.",
-        length / 1_000_000,
-        roots.len(),
+        input.names,
+        input.length / 1_000_000,
+        input.roots.len(),
     );
     Ok(Outcome::new(name, about, runs))
 }

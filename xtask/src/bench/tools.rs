@@ -15,7 +15,7 @@ pub(super) struct Tools {
     binaries: PathBuf,
     /// The folder with `runtime-<platform>`.
     pub(super) runtimes: PathBuf,
-    peers: Result<PathBuf, String>,
+    pub(super) peers: Result<PathBuf, String>,
     conda: Result<PathBuf, String>,
 }
 

@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::repodata::RunExports;
 use super::{Error, Foreign, Record, Source};
+use crate::index::ChannelRelations;
 use crate::json::Json;
 use crate::output::shards::{INDEX, file_name};
 
@@ -64,6 +65,8 @@ pub(crate) struct Index {
     pub(crate) base_url: Option<String>,
     /// Where shards are, relative to the index or not.
     pub(crate) shards_base_url: String,
+    /// Other channels that it names (CEP 42).
+    pub(crate) relations: ChannelRelations,
     /// The digest of each name's shard.
     pub(crate) shards: BTreeMap<String, Sha256>,
 }
@@ -78,13 +81,19 @@ impl Index {
         let Json::Map(mut index) = unpack(path)? else {
             return Err(form("something else than a map"));
         };
-        let info = |key: &str| match index.get("info") {
-            Some(Json::Map(info)) => match info.get(key) {
-                Some(Json::Text(text)) => Some(text.clone()),
-                _ => None,
-            },
+        let none = BTreeMap::new();
+        let map = |value: Option<&'_ Json>| match value {
+            Some(Json::Map(map)) => map.clone(),
+            _ => none.clone(),
+        };
+        let text = |map: &BTreeMap<String, Json>, key: &str| match map.get(key) {
+            Some(Json::Text(text)) => Some(text.clone()),
             _ => None,
         };
+        let own = map(index.get("info"));
+        let info = |key: &str| text(&own, key);
+        let related = map(own.get("channel_relations"));
+        let relations = ChannelRelations::of(|key| text(&related, key));
         let (subdir, base_url) = (info("subdir"), info("base_url"));
         let shards_base_url = info("shards_base_url").unwrap_or_default();
         let Some(Json::Map(shards)) = index.remove("shards") else {
@@ -98,6 +107,7 @@ impl Index {
             subdir,
             base_url,
             shards_base_url,
+            relations,
             shards: shards
                 .into_iter()
                 .map(digest)

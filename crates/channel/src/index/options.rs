@@ -105,6 +105,14 @@ pub struct ChannelRelations {
 }
 
 impl ChannelRelations {
+    /// What a channel says of itself in `info.channel_relations`, of which `member` gives the texts.
+    pub(crate) fn of(member: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            base: member("base"),
+            overrides: member("overrides"),
+        }
+    }
+
     /// What is wrong with them, for a sentence.
     pub(crate) fn problem(&self) -> Option<String> {
         let both = [&self.base, &self.overrides];
@@ -134,7 +142,11 @@ impl ChannelRelations {
 }
 
 fn is_relative(path: &str) -> bool {
-    path == ".." || path.starts_with("../") && !path.contains("://")
+    let mut parts = path.strip_suffix('/').unwrap_or(path).split('/');
+    parts.next() == Some("..")
+        && parts.all(|part| !part.is_empty())
+        && !path.contains(['?', '#', '\\'])
+        && !path.contains("://")
 }
 
 impl Options {

@@ -13,8 +13,10 @@ use url::Url;
 
 use super::fields::{Fields, exported};
 use super::lock::{Locked, Revision};
+use super::relations::Relations;
 use super::{Error, Event};
 use crate::import::shards::{Index, sections};
+use crate::index::ChannelRelations;
 use crate::output::shards::INDEX;
 use crate::text::{Names, Text};
 
@@ -108,6 +110,17 @@ enum Content {
     },
 }
 
+impl Open {
+    /// What the folder says of other channels.
+    fn relations(&self) -> Option<&ChannelRelations> {
+        match &self.content {
+            Content::Absent => None,
+            Content::Whole(text, _) => Some(&text.relations),
+            Content::Sharded { index, .. } => Some(&index.relations),
+        }
+    }
+}
+
 impl Loader<'_> {
     /// Reads what `platforms` and noarch have of the channels, as far as `roots` (names, for each platform)
     /// can lead to it.
@@ -127,27 +140,55 @@ impl Loader<'_> {
 
     fn load_once(
         &self,
-        channels: Vec<Source>,
+        mut channels: Vec<Source>,
         platforms: &[(Subdir, Vec<String>)],
     ) -> Result<Upstream, Error> {
         let mut subdirs: Vec<Subdir> = platforms.iter().map(|(platform, _)| *platform).collect();
         subdirs.push(Subdir::NoArch);
         let mut folders = Vec::new();
-        for (number, channel) in channels.iter().enumerate() {
+        let mut relations = Relations::new(channels.len());
+        let mut number = 0;
+        while let Some(channel) = channels.get(number).cloned() {
             let mut found = false;
             for subdir in &subdirs {
-                let open = self.open(number, channel, *subdir)?;
+                let open = self.open(number, &channel, *subdir)?;
                 found |= !matches!(open.content, Content::Absent);
+                let told = open.relations();
+                if let Some(problem) =
+                    told.and_then(|told| relations.add(number, told, &mut channels))
+                {
+                    self.warn(&channel, &problem);
+                }
                 folders.push(open);
             }
-            if !found {
+            if !found && relations.is_given(number) {
                 return Err(Error::ChannelAbsent {
                     channel: channel.text.clone(),
                     url: channel.url.to_string(),
                     subdirs: subdirs.iter().map(ToString::to_string).collect(),
                 });
             }
+            if !found {
+                self.warn(&channel, "another channel names it, and it is not there");
+            }
+            number += 1;
         }
+        let (order, wrong) = relations.order();
+        for number in wrong {
+            if let Some(channel) = channels.get(number) {
+                let problem = "where it says that another channel stands is not where the definition or others have it";
+                self.warn(channel, problem);
+            }
+        }
+        for open in &mut folders {
+            let place = order.iter().position(|number| *number == open.channel);
+            open.channel = place.unwrap_or(open.channel);
+        }
+        folders.sort_by_key(|open| open.channel);
+        let channels: Vec<Source> = order
+            .into_iter()
+            .filter_map(|number| channels.get(number).cloned())
+            .collect();
         let is_sharded = |open: &Open| matches!(open.content, Content::Sharded { .. });
         if folders.iter().any(is_sharded) {
             for (platform, roots) in platforms {
@@ -163,6 +204,13 @@ impl Loader<'_> {
             self.close(open, &mut upstream)?;
         }
         Ok(upstream)
+    }
+
+    fn warn(&self, channel: &Source, problem: &str) {
+        (self.report)(Event::Warning(format!(
+            "channel_relations of {}: {problem}",
+            channel.text
+        )));
     }
 
     /// Finds the best form in which a folder's records can be had.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use conda::Subdir;
+use ipnet::IpNet;
 
 use super::{Network, seconds, size};
 
@@ -58,6 +59,10 @@ pub(crate) struct Serve {
     /// Requests in a second that one address may send; 0 for any number.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) rate_limit: u32,
+    /// A proxy before this server, as an address or a network: the client is whom its X-Forwarded-For names. May be given
+    /// several times.
+    #[arg(long, value_name = "ADDR[/BITS]", value_parser = network)]
+    pub(crate) trusted_proxy: Vec<IpNet>,
     /// Connections at a time; others wait.
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: u32,
@@ -194,6 +199,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     first.ok_or_else(|| "this name has no address".to_owned())
 }
 
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => Ok(IpNet::from(address)),
+        Err(_) => text.parse::<IpNet>(),
+    };
+    network.map_err(|_| "neither an address nor a network like 10.0.0.0/8".to_owned())
+}
+
 fn date(text: &str) -> Result<String, String> {
     let is_date = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -225,6 +238,22 @@ mod tests {
         }
         for text in ["", "127.0.0.1:", "127.0.0.1:99999", "[::1", ":80"] {
             assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1/32"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("::1", "::1/128"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            let found = network(text).map(|network| network.to_string());
+            assert_eq!(found, Ok(expected.to_owned()));
+        }
+        for text in ["", "10.0.0.0/33", "localhost", "10.0.0.0/", "127.0.0.1:80"] {
+            assert!(network(text).is_err(), "{text}");
         }
     }
 
