@@ -1,6 +1,7 @@
 //! `archiconda serve`: what clients, caches and attackers get.
 
 mod access;
+mod bucket;
 mod clients;
 mod compiled;
 mod dynamic;

@@ -31,7 +31,11 @@ pub(crate) struct Answer {
 impl Serving {
     /// Starts a server in a place, with these arguments.
     pub(crate) fn start(place: &Place, arguments: &[&str]) -> Serving {
-        let mut command = place.archiconda();
+        Self::with(place, &mut place.archiconda(), arguments)
+    }
+
+    /// The same with a command that knows more.
+    pub(crate) fn with(place: &Place, command: &mut Command, arguments: &[&str]) -> Serving {
         command.args([
             "serve",
             "--listen",

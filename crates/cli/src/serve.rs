@@ -1,9 +1,11 @@
 //! `archiconda serve`: serves channels until it is told to stop, and makes tokens.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use ::channel::Location;
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use spec::{MetaChannel, Mirror};
@@ -89,8 +91,9 @@ fn questions(arguments: &Serve) -> Questions {
 
 /// How definitions are compiled, where there are any.
 fn compiling(arguments: &Serve, channels: &[Named]) -> Result<Option<Compiling>, Failure> {
-    let is_folder = |channel: &Named| matches!(channel.origin, Origin::Folder(_));
-    if channels.iter().all(is_folder) {
+    let is_static =
+        |channel: &Named| matches!(channel.origin, Origin::Folder(_) | Origin::Bucket { .. });
+    if channels.iter().all(is_static) {
         return Ok(None);
     }
     let (client, cache_dir) = network::client(&arguments.network)?;
@@ -104,6 +107,21 @@ fn compiling(arguments: &Serve, channels: &[Named]) -> Result<Option<Compiling>,
 
 /// `NAME=` and a folder or a definition, or one of them alone: a folder's own name, or the definition's.
 fn named(text: &str) -> anyhow::Result<Named> {
+    let (name, place) = match text.split_once("=s3://") {
+        Some((name, _)) => (Some(name), text.get(name.len() + 1..).unwrap_or_default()),
+        None => (None, text),
+    };
+    if place.starts_with("s3://") {
+        let Location::S3 { bucket, prefix } = Location::parse(OsStr::new(place))? else {
+            return Err(anyhow!("`{place}` is no bucket"));
+        };
+        let last = prefix.rsplit('/').next().filter(|last| !last.is_empty());
+        let own = last.unwrap_or(&bucket).to_owned();
+        return Ok(Named {
+            name: name.map_or(own, |name| name.trim_matches('/').to_owned()),
+            origin: Origin::Bucket { bucket, prefix },
+        });
+    }
     let path = Path::new(text);
     let is_definition = |path: &Path| path.extension().is_some_and(|ending| ending == "toml");
     if let Some((name, origin)) = text.split_once('=')

@@ -1,12 +1,14 @@
 //! Buckets of S3 and of stores that speak its language: listed, read in parts, and written under
-//! conditions, so that two writers never lose an update. Calls block; requests that fail for a passing
+//! conditions, so that two writers never lose an update. Calls block, but for those that a server makes; requests that fail for a passing
 //! reason are repeated by the library below. What the objects mean is for others.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
@@ -15,6 +17,7 @@ use object_store::{
     PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::runtime::{Handle, Runtime};
+use tokio::sync::mpsc;
 
 mod error;
 mod profile;
@@ -141,13 +144,52 @@ impl Bucket {
 
     /// What is known of an object; `None` if there is none.
     pub fn find(&self, key: &str) -> Result<Option<Object>, Error> {
+        self.handle().block_on(self.look(key))
+    }
+
+    /// The same for who waits for many at a time.
+    pub async fn look(&self, key: &str) -> Result<Option<Object>, Error> {
         let path = self.requests.path(key)?;
-        match self.handle().block_on(self.requests.store.head(&path)) {
+        match self.requests.store.head(&path).await {
             Ok(meta) => Ok(Some(of_meta(meta))),
             // An answer without a body does not say whether it means the bucket.
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.requests.failures.of("read", key, &error)),
         }
+    }
+
+    /// The bytes of a range, as they come, of the very version that was listed; `None` if it is there no more.
+    pub async fn pieces(
+        &self,
+        object: &Object,
+        range: Range<u64>,
+    ) -> Result<Option<mpsc::Receiver<io::Result<Bytes>>>, Error> {
+        /// How many pieces wait to be taken; a piece is what came from the network at once.
+        const AHEAD: usize = 8;
+        let options = GetOptions {
+            if_match: Some(object.etag.clone()),
+            range: Some(range.into()),
+            ..GetOptions::default()
+        };
+        let path = self.requests.path(&object.key)?;
+        let mut stream = match self.requests.store.get_opts(&path, options).await {
+            Ok(result) => result.into_stream(),
+            Err(
+                object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
+            ) => return Ok(None),
+            Err(error) => return Err(self.requests.failures.of("read", &object.key, &error)),
+        };
+        let (sender, pieces) = mpsc::channel(AHEAD);
+        tokio::spawn(async move {
+            while let Some(piece) = stream.next().await {
+                let piece = piece.map_err(io::Error::other);
+                let is_last = piece.is_err();
+                if sender.send(piece).await.is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Ok(Some(pieces))
     }
 
     /// An object, to be read in parts.

@@ -23,6 +23,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A bucket cannot be read.
+    #[error(transparent)]
+    Bucket(#[from] fetch::s3::Error),
     /// A name cannot stand in addresses, or two channels have it.
     #[error("`{name}` cannot be the name of a channel: {problem}")]
     Name {

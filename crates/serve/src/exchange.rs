@@ -230,6 +230,7 @@ async fn respond(
         let digests = &shared.digests;
         return match &channel.source {
             Source::Folder(folder) => file::answer(folder, digests, asked).await,
+            Source::Bucket(objects) => objects.answer(&shared.log, asked).await,
             Source::Compiled(compiled) => {
                 let reply = file::answer(compiled.folder(), digests, asked).await;
                 compiled.answer(reply, digests, asked).await

@@ -19,7 +19,8 @@ use crate::folder::{Folder, Found, Opened};
 use crate::path;
 use crate::reply::{self, Reply};
 
-const PAGE: &str = "index.html";
+/// What stands for a folder.
+pub(crate) const PAGE: &str = "index.html";
 
 /// What a client asks of a folder.
 #[derive(Debug, Clone, Copy)]
@@ -102,17 +103,61 @@ async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Re
         }
         Identity::Content => quoted(&digests.of(&opened).await?.to_string()),
     };
-    let length = opened.stat.size;
-    let modified = opened.stat.modified().min(SystemTime::now());
-    let wanted = conditions::wanted(asked.headers, asked.is_get, &tag, modified, length);
+    let described = Described {
+        name,
+        tag: &tag,
+        modified: opened.stat.modified(),
+        length: opened.stat.size,
+        coding,
+        varies: is_text,
+    };
+    let (mut reply, part) = describe(&described, asked)?;
+    if let Some((start, end)) = part {
+        let kept = match content::identity(name) {
+            Identity::Content => digests.hot.content(&opened).await?,
+            // Too many to be asked for often.
+            Identity::Name(_) | Identity::Stat => None,
+        };
+        let (first, last) = (usize::try_from(start), usize::try_from(end));
+        *reply.body_mut() = match (kept, first, last) {
+            (Some(bytes), Ok(first), Ok(last)) => Body::text(bytes.slice(first..last)),
+            _ => Body::part(opened, start, end),
+        };
+    }
+    Ok(reply)
+}
+
+/// What is known of a file before it is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Described<'a> {
+    pub(crate) name: &'a str,
+    /// What tells its state, in quotes.
+    pub(crate) tag: &'a str,
+    pub(crate) modified: SystemTime,
+    /// In bytes.
+    pub(crate) length: u64,
+    /// How it is packed for who reads that.
+    pub(crate) coding: Option<Coding>,
+    /// Whether others may get it packed otherwise.
+    pub(crate) varies: bool,
+}
+
+/// An answer without its body, and from which byte to before which one the body goes, if there is one.
+pub(crate) fn describe(
+    file: &Described<'_>,
+    asked: Asked<'_>,
+) -> io::Result<(Reply, Option<(u64, u64)>)> {
+    let (name, length) = (file.name, file.length);
+    let modified = file.modified.min(SystemTime::now());
+    let wanted = conditions::wanted(asked.headers, asked.is_get, file.tag, modified, length);
 
     let mut reply = Response::new(Body::nothing());
     let headers = reply.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(CACHE_CONTROL, cache_control(name, asked.is_public));
-    headers.insert(ETAG, value(&tag)?);
+    headers.insert(ETAG, value(file.tag)?);
     headers.insert(LAST_MODIFIED, value(&httpdate::fmt_http_date(modified))?);
-    if is_text {
+    if file.varies {
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     if matches!(wanted, Wanted::NotModified | Wanted::Failed) {
@@ -122,7 +167,7 @@ async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Re
         } else {
             StatusCode::NOT_MODIFIED
         };
-        return Ok(reply);
+        return Ok((reply, None));
     }
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -134,7 +179,7 @@ async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Re
     );
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(coding) = coding {
+    if let Some(coding) = file.coding {
         let coding = match coding {
             Coding::Zstd => "zstd",
             Coding::Gzip => "gzip",
@@ -158,19 +203,7 @@ async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Re
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(end - start));
     *reply.status_mut() = status;
-    if asked.is_get && start < end {
-        let kept = match content::identity(name) {
-            Identity::Content => digests.hot.content(&opened).await?,
-            // Too many to be asked for often.
-            Identity::Name(_) | Identity::Stat => None,
-        };
-        let (first, last) = (usize::try_from(start), usize::try_from(end));
-        *reply.body_mut() = match (kept, first, last) {
-            (Some(bytes), Ok(first), Ok(last)) => Body::text(bytes.slice(first..last)),
-            _ => Body::part(opened, start, end),
-        };
-    }
-    Ok(reply)
+    Ok((reply, (asked.is_get && start < end).then_some((start, end))))
 }
 
 /// The compressed file beside a file, if the client reads that and it holds the same.
@@ -213,12 +246,17 @@ fn page_below(folder: &Folder, parts: &[&str]) -> io::Result<Reply> {
     if folder.file(&page)?.is_none() {
         return Ok(reply::not_found());
     }
-    let name = parts.last().copied().unwrap_or_default();
+    Ok(folder_of(parts.last().copied().unwrap_or_default()))
+}
+
+/// Leads to a folder of this name.
+pub(crate) fn folder_of(name: &str) -> Reply {
     let mut reply = reply::text(StatusCode::MOVED_PERMANENTLY, "see the folder");
     // Relative, since the address may have a token or another host's name before it.
-    let location = format!("./{}/", path::encoded(name));
-    reply.headers_mut().insert(LOCATION, value(&location)?);
-    Ok(reply)
+    if let Ok(location) = value(&format!("./{}/", path::encoded(name))) {
+        reply.headers_mut().insert(LOCATION, location);
+    }
+    reply
 }
 
 fn cache_control(name: &str, is_public: bool) -> HeaderValue {

@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod bucket;
 mod compiled;
 mod conditions;
 mod connection;

@@ -48,6 +48,13 @@ pub struct Named {
 pub enum Origin {
     /// They lie in this folder.
     Folder(PathBuf),
+    /// They lie in a bucket of an S3-compatible store.
+    Bucket {
+        /// The bucket's name.
+        bucket: String,
+        /// What the keys of the channel begin with, before a slash; may be empty.
+        prefix: String,
+    },
     /// They are compiled from this definition of a meta-channel, and again when its channels change.
     Definition(PathBuf),
     /// They are compiled as addresses ask for them.

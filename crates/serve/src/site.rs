@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::bucket::Objects;
 use crate::compiled::Compiled;
 use crate::dynamic::Dynamic;
 use crate::error::Error;
@@ -32,6 +33,8 @@ pub(crate) struct Channel {
 pub(crate) enum Source {
     /// They lie in a folder.
     Folder(Folder),
+    /// They lie in a bucket.
+    Bucket(Objects),
     /// They are compiled into a folder here.
     Compiled(Arc<Compiled>),
     /// Addresses ask for what is compiled.
@@ -55,6 +58,7 @@ impl Site {
             }
             let source = match origin {
                 Origin::Folder(folder) => Source::Folder(existing(folder)?),
+                Origin::Bucket { bucket, prefix } => Source::Bucket(Objects::open(bucket, prefix)?),
                 Origin::Definition(path) => {
                     Source::Compiled(Arc::new(Compiled::new(name, path, settings)?))
                 }
@@ -81,7 +85,7 @@ impl Site {
             .iter()
             .filter_map(|channel| match &channel.source {
                 Source::Compiled(compiled) => Some(compiled),
-                Source::Folder(_) | Source::Dynamic(_) => None,
+                Source::Folder(_) | Source::Bucket(_) | Source::Dynamic(_) => None,
             })
     }
 

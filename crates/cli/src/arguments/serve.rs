@@ -34,9 +34,12 @@ const PORT: u16 = 8000;
 pub(crate) struct Serve {
     #[command(subcommand)]
     pub(crate) command: Option<ServeCommand>,
-    /// A channel's folder, or the definition of a meta-channel, which ends in .toml; several are served each under its
+    /// A channel's folder, s3://BUCKET/PREFIX, or the definition of a meta-channel, which ends in .toml; several are served each under its
     /// name, which is the folder's or the definition's unless another is given.
-    #[arg(required_unless_present = "dynamic", value_name = "[NAME=]DIR|FILE")]
+    #[arg(
+        required_unless_present = "dynamic",
+        value_name = "[NAME=]DIR|s3://…|FILE"
+    )]
     pub(crate) channels: Vec<String>,
     /// Where to listen; port 0 is any free one. May be given several times.
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "127.0.0.1:8000", value_parser = address)]
