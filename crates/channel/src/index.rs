@@ -258,11 +258,20 @@ fn run(
         .iter()
         .zip(&revisions)
         .zip(&platforms)
-        .map(|(known, platform)| match &platform.scope {
-            Scope::Part(touched) => touched.is_empty(),
-            Scope::Whole | Scope::Named => is_fresh(known, &context.output.at(&platform.name)),
+        .map(|((memory, revision), platform)| {
+            let place = context.output.at(&platform.name);
+            Ok(match &platform.scope {
+                Scope::Part(touched) => touched.is_empty(),
+                Scope::Whole | Scope::Named if memory.revision.is_some() => {
+                    is_fresh((memory, revision), &place)
+                }
+                Scope::Whole | Scope::Named => {
+                    publish::is_there(&place, &memory.made)
+                        && only::is_made(context, cache, &platform.name, memory)?
+                }
+            })
         })
-        .collect();
+        .collect::<Result<_, Error>>()?;
     let channel_is_fresh = is_fresh((&of_channel, &of_all), &context.output);
     // The channel's files are made of all platforms.
     let all = context.options.outputs.channeldata

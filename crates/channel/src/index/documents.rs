@@ -20,7 +20,7 @@ use crate::publish::{Folder, Rank};
 
 mod few;
 
-pub(super) use few::{Memory, are_there, basis};
+pub(super) use few::{Memory, are_right, basis};
 
 /// The packages as they are, then with hotfixes.
 const NAMES: [(&str, Rank); 2] = [

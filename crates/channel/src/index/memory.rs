@@ -12,6 +12,9 @@ use crate::place::Place;
 use crate::publish::Made;
 use crate::scan::Stat;
 
+/// Where it is not known what files were made of.
+const NONE: [u8; 32] = [0; 32];
+
 /// How deep folders of rules are looked into.
 const DEPTH: usize = 4;
 
@@ -65,7 +68,7 @@ impl Memory {
 
     fn write(&self) -> Vec<u8> {
         let mut note = Vec::new();
-        note.extend_from_slice(&self.revision.map_or([0; 32], |revision| revision.0));
+        note.extend_from_slice(&self.revision.map_or(NONE, |revision| revision.0));
         note.extend_from_slice(&(self.packages as u64).to_le_bytes());
         for (name, made) in &self.made {
             note.extend_from_slice(&u32::try_from(name.len()).unwrap_or(0).to_le_bytes());
@@ -82,7 +85,7 @@ impl Memory {
         let (revision, note) = note.split_first_chunk()?;
         let (packages, mut note) = note.split_first_chunk()?;
         let mut memory = Self {
-            revision: Some(Sha256(*revision)),
+            revision: Some(Sha256(*revision)).filter(|revision| revision.0 != NONE),
             packages: usize::try_from(u64::from_le_bytes(*packages)).ok()?,
             ..Self::default()
         };

@@ -136,12 +136,27 @@ pub(super) fn scope(
     let basis = basis(context, cache, subdir)?;
     let are_right = basis == memory.shards.basis()
         && (!context.options.outputs.monolithic
-            || documents::are_there(context, subdir, memory, basis));
+            || documents::are_right(context, subdir, memory, basis)
+                && memory.documents.can_lose(&context.only, subdir));
     Ok(if are_right {
         Scope::Part(BTreeSet::new())
     } else {
         Scope::Named
     })
+}
+
+/// Whether the files of a platform that was looked at as a whole are what a run made that was told of less.
+pub(super) fn is_made(
+    context: &Context<'_>,
+    cache: &Cache,
+    subdir: &str,
+    memory: &Memory,
+) -> Result<bool, Error> {
+    if memory.shards.basis().is_none() || !context.options.outputs.monolithic {
+        return Ok(false);
+    }
+    let basis = basis(context, cache, subdir)?;
+    Ok(basis == memory.shards.basis() && documents::are_right(context, subdir, memory, basis))
 }
 
 /// Whether what the cache knows of a file is enough without a look at the file.

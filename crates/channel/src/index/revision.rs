@@ -28,11 +28,10 @@ pub(super) fn of_all(
     hasher.finish().sha256
 }
 
-/// One digest of all that a platform's files are made of, but for what a script may say.
-pub(super) fn of_platform(context: &Context<'_>, platform: &Platform) -> Sha256 {
-    let mut hasher = Hasher::new();
+/// What a platform's files are made with besides packages and hotfixes.
+pub(super) fn of_options(context: &Context<'_>) -> String {
     let options = context.options;
-    let told = format!(
+    format!(
         "{FORM} {} {:?} {:?} {:?} {:?} {} {:?} {}",
         env!("CARGO_PKG_VERSION"),
         options.outputs,
@@ -42,8 +41,14 @@ pub(super) fn of_platform(context: &Context<'_>, platform: &Platform) -> Sha256 
         options.zstd_level,
         context.pins,
         options.has_about,
-    );
-    hasher.update(told.as_bytes());
+    )
+}
+
+/// One digest of all that a platform's files are made of, but for what a script may say.
+pub(super) fn of_platform(context: &Context<'_>, platform: &Platform) -> Sha256 {
+    let mut hasher = Hasher::new();
+    let options = context.options;
+    hasher.update(of_options(context).as_bytes());
     let own = context.channel.at(&platform.name);
     memory::add_file(&mut hasher, &own, hotfix::FILE);
     let generator = match &context.generator {

@@ -11,10 +11,11 @@ use super::{Documents, NAMES};
 use crate::Error;
 use crate::cache::Cache;
 use crate::index::make::unreadable;
+use crate::index::only::Only;
 use crate::index::records::{self, Records};
 use crate::index::shards::{put_text, take_text};
 use crate::index::update::Platform;
-use crate::index::{Context, memory};
+use crate::index::{Context, memory, revision};
 use crate::output::html::{FILES, IndexFile};
 use crate::output::repodata::splice::{Changes, splice};
 use crate::place::Place;
@@ -47,8 +48,7 @@ pub(in crate::index) fn basis(
     let of_shards = of_shards.filter(|_| of_few)?;
     let mut hasher = Hasher::new();
     hasher.update(&of_shards.0);
-    let told = (&options.base_url, &options.channel_relations);
-    hasher.update(format!("{told:?}").as_bytes());
+    hasher.update(revision::of_options(context).as_bytes());
     Some(hasher.finish().sha256)
 }
 
@@ -72,6 +72,15 @@ impl Memory {
     /// Whether they were made with this.
     pub(in crate::index) fn is_of(&self, basis: Option<Sha256>) -> bool {
         basis.is_some() && self.basis == basis
+    }
+
+    /// Whether the packages that are named may be others: who comes after the last of the list is not known.
+    pub(in crate::index) fn can_lose(&self, only: &Only, subdir: &str) -> bool {
+        let is_listed = |file: &str| {
+            let by_name = |(_, one): &(i64, String)| one.as_str().cmp(file);
+            self.newest.binary_search_by(by_name).is_ok()
+        };
+        self.newest.len() < FILES || !only.files(subdir).any(is_listed)
     }
 
     /// The list of packages on the page, with those that are named as they are now.
@@ -114,8 +123,8 @@ impl Memory {
     }
 }
 
-/// Whether the flat files of a platform can be made of those that are there.
-pub(in crate::index) fn are_there(
+/// Whether the flat files of a platform are there, and what they should be.
+pub(in crate::index) fn are_right(
     context: &Context<'_>,
     subdir: &str,
     memory: &memory::Memory,
@@ -126,16 +135,8 @@ pub(in crate::index) fn are_there(
         let made = memory.made.get(name);
         made.is_some_and(|made| place.stat(name) == Some(made.stat))
     };
-    let newest = &memory.documents.newest;
-    // Who comes after the last of the list is not known.
-    let is_listed = |file: &str| {
-        newest
-            .binary_search_by(|(_, one)| one.as_str().cmp(file))
-            .is_ok()
-    };
     memory.documents.is_of(basis(context, subdir, of_shards))
         && NAMES.iter().all(|(name, _)| is_there(name))
-        && (newest.len() < FILES || !context.only.files(subdir).any(is_listed))
 }
 
 impl Documents<'_> {

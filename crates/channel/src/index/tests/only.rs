@@ -92,7 +92,7 @@ fn outputs(channel: &Path) -> BTreeMap<String, Sha256> {
                 if name != ".cache" {
                     folders.push(path);
                 }
-            } else if Kind::from_file_name(&name).is_none() {
+            } else if Kind::from_file_name(&name).is_none() && !name.contains(".sigs") {
                 found.insert(name, Sha256::of(&fs_err::read(&path).unwrap()));
             }
         }
@@ -108,7 +108,8 @@ fn afresh(channel: &Path, how: Outputs) -> BTreeMap<String, Sha256> {
         fs_err::create_dir(&copy).unwrap();
         for entry in fs_err::read_dir(channel.join(subdir)).unwrap() {
             let from = entry.unwrap().path();
-            if Kind::from_file_name(from.to_str().unwrap()).is_some() {
+            let name = from.to_str().unwrap();
+            if name.ends_with(".sigs") || Kind::from_file_name(name).is_some() {
                 let to = copy.join(from.file_name().unwrap());
                 let modified = fs_err::metadata(&from).unwrap().modified().unwrap();
                 fs_err::copy(&from, &to).unwrap();
@@ -152,6 +153,12 @@ proptest! {
                     }
                     _ => add(channel, (path, name), time),
                 }
+            }
+            let attested = channel.join(format!("{}.sigs", told[0]));
+            match kind {
+                2 if attested.exists() => fs_err::remove_file(&attested).unwrap(),
+                3 => fs_err::write(&attested, format!("[{{\"mediaType\":\"{time}\"}}]")).unwrap(),
+                _ => {}
             }
             run(channel, how, if kind == 0 { &[] } else { &told });
             let ours = outputs(channel);
