@@ -4,6 +4,7 @@
 mod bake;
 mod bases;
 mod given;
+mod pull;
 mod push;
 pub(crate) mod real;
 mod refused;

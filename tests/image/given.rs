@@ -96,7 +96,7 @@ impl Given {
         }
     }
 
-    fn config(&self) -> Vec<u8> {
+    pub(super) fn config(&self) -> Vec<u8> {
         let ids: Vec<String> = self.layers.iter().map(|layer| digest(layer)).collect();
         json!({
             "architecture": self.architecture,

@@ -17,17 +17,17 @@ use crate::support::run::{Output, Place, run};
 const ACCOUNT: &str = "bake:$2y$05$nCpoc.kqpVO1eUPEcSYAYej98xEFdej2q5fhi5Q7BKIDhi/b3wvwC\n";
 
 /// `bake:s3cret`, and a wrong password, as the files of podman and docker have them.
-const RIGHT: &str = "YmFrZTpzM2NyZXQ=";
+pub(super) const RIGHT: &str = "YmFrZTpzM2NyZXQ=";
 const WRONG: &str = "YmFrZTp3cm9uZw==";
 
 /// Docker's own registry, with passwords.
-struct Distribution {
+pub(super) struct Distribution {
     child: Child,
-    authority: String,
+    pub(super) authority: String,
 }
 
 impl Distribution {
-    fn start(place: &Place) -> Option<Distribution> {
+    pub(super) fn start(place: &Place) -> Option<Distribution> {
         let registry = program("docker-registry")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let authority = free.local_addr().expect("an address").to_string();
@@ -68,7 +68,7 @@ impl Drop for Distribution {
 }
 
 /// `archiconda image bake image.toml --push NAME --json`.
-fn push(place: &Place, name: &str, arguments: &[&str]) -> Command {
+pub(super) fn push(place: &Place, name: &str, arguments: &[&str]) -> Command {
     let mut command = place.archiconda();
     command
         .args(["image", "bake", "image.toml", "--json", "--push", name])
@@ -77,7 +77,7 @@ fn push(place: &Place, name: &str, arguments: &[&str]) -> Command {
 }
 
 /// A file as `docker login` writes it.
-fn login(place: &Place, file: &str, host: &str, auth: &str) {
+pub(super) fn login(place: &Place, file: &str, host: &str, auth: &str) {
     place.write(
         file,
         json!({ "auths": { host: { "auth": auth } } }).to_string(),
@@ -85,7 +85,7 @@ fn login(place: &Place, file: &str, host: &str, auth: &str) {
 }
 
 /// Nothing that anybody could log in with is in what was said.
-fn discreet(output: Output) -> Output {
+pub(super) fn discreet(output: Output) -> Output {
     output.hides(&["s3cret", RIGHT, WRONG, "given"])
 }
 
@@ -182,7 +182,7 @@ fn no_credential_goes_to_another_host() {
         store
             .requests()
             .iter()
-            .all(|request| request.method == "PUT")
+            .all(|request| matches!(&*request.method, "PATCH" | "PUT"))
     );
     let asked = &tokens.requests()[0].path;
     assert!(
@@ -210,7 +210,9 @@ fn passing_troubles_pass() {
     let registry = Registry::start();
     registry.fault("HEAD", "/blobs/", Fault::Status(503), 1);
     registry.fault("POST", "/uploads/", Fault::Status(429), 1);
-    registry.fault("PUT", "/blobs/", Fault::Cut, 1);
+    registry.fault("PATCH", "/blobs/", Fault::Cut, 1);
+    registry.fault("PATCH", "/blobs/", Fault::Lose, 1);
+    registry.fault("PATCH", "/blobs/", Fault::Status(503), 1);
     registry.fault("PUT", "/blobs/", Fault::Status(500), 1);
     registry.fault("PUT", "/manifests/", Fault::Status(502), 1);
     let name = format!("{}/a/b:1", registry.authority());
@@ -232,6 +234,13 @@ fn passing_troubles_pass() {
         .map(|request| request.path)
         .collect();
     assert_eq!(puts.last().map(String::as_str), Some("/v2/a/b/manifests/1"));
+    // A broken upload went on where it stood.
+    assert!(
+        registry
+            .requests()
+            .iter()
+            .any(|request| request.method == "PATCH" && request.start > Some(0))
+    );
     for blob in registry.blobs() {
         let file = blob.replace("sha256:", "image/blobs/sha256/");
         assert!(place.join(&file).is_file(), "{file}");
@@ -258,6 +267,13 @@ fn lasting_troubles_are_told() {
             Fault::Status(404),
             1,
             "404 (TROUBLE for a test)",
+        ),
+        (
+            "PATCH",
+            "/blobs/",
+            Fault::Status(400),
+            1,
+            "could not send a blob",
         ),
         (
             "PUT",

@@ -142,7 +142,7 @@ fn what_is_no_base_for_it() {
     over(&place, "empty").exits(2).says(&["no OCI layout"]);
     over(&place, "debian:bookworm")
         .exits(2)
-        .says(&["debian:bookworm", "skopeo copy docker://NAME"]);
+        .says(&["debian:bookworm", "`docker://NAME:TAG`"]);
 
     let given = Given::new("arm64", vec![debian()]);
     layout(&place, "base", &[("b:1", &given)]);

@@ -15,8 +15,16 @@ use archive::digest::Sha256;
 pub(super) enum Fault {
     /// This status, with the code of an error.
     Status(u16),
-    /// The connection is closed in the middle of the request.
+    /// The connection is closed in the middle of the request, or of the answer if nothing is sent.
     Cut,
+    /// As `Cut`, and what came until then is forgotten.
+    Lose,
+    /// Another content of the same length.
+    OtherBytes,
+    /// Sent on to the same path at this address.
+    Redirect(String),
+    /// Wants to know who asks, and names this address for tokens.
+    Challenge(String),
     /// The manifest is stored as another one.
     OtherDigest,
 }
@@ -28,6 +36,8 @@ pub(super) struct Request {
     /// With the query.
     pub(super) path: String,
     pub(super) authorization: Option<String>,
+    /// The position that it wants to go on from.
+    pub(super) start: Option<usize>,
 }
 
 /// The registry.
@@ -46,8 +56,10 @@ struct Shared {
 struct State {
     requests: Vec<Request>,
     faults: Vec<(&'static str, String, Fault, usize)>,
-    blobs: HashMap<String, usize>,
-    manifests: HashMap<String, Vec<u8>>,
+    blobs: HashMap<String, Vec<u8>>,
+    manifests: HashMap<String, (String, Vec<u8>)>,
+    /// What came of unfinished uploads.
+    uploaded: HashMap<String, Vec<u8>>,
     /// The address that gives tokens.
     realm: Option<String>,
     /// Where uploads go, if not here.
@@ -108,7 +120,27 @@ impl Registry {
 
     /// What lies under a tag or digest.
     pub(super) fn manifest(&self, name: &str) -> Option<Vec<u8>> {
-        self.state().manifests.get(name).cloned()
+        self.state()
+            .manifests
+            .get(name)
+            .map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Puts a blob there; returns its digest.
+    pub(super) fn put_blob(&self, bytes: &[u8]) -> String {
+        let digest = format!("sha256:{}", Sha256::of(bytes));
+        self.state().blobs.insert(digest.clone(), bytes.to_vec());
+        digest
+    }
+
+    /// Puts a manifest there, under its digest and a tag; returns the digest.
+    pub(super) fn put_manifest(&self, tag: &str, media_type: &str, bytes: &[u8]) -> String {
+        let digest = format!("sha256:{}", Sha256::of(bytes));
+        for name in [tag, &digest] {
+            let one = (media_type.to_owned(), bytes.to_vec());
+            self.state().manifests.insert(name.to_owned(), one);
+        }
+        digest
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,7 +166,8 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         let (Some(method), Some(path)) = (words.next(), words.next()) else {
             return Ok(());
         };
-        let (mut length, mut authorization) = (0, None);
+        let (mut length, mut authorization, mut media_type) = (0, None, String::new());
+        let mut start = None;
         loop {
             let mut line = String::new();
             reader.read_line(&mut line)?;
@@ -144,6 +177,11 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             match &*name.to_lowercase() {
                 "content-length" => length = value.trim().parse().unwrap_or(0),
                 "authorization" => authorization = Some(value.trim().to_owned()),
+                "content-type" => value.trim().clone_into(&mut media_type),
+                "range" | "content-range" => {
+                    let from = value.trim().trim_start_matches("bytes=");
+                    start = from.split('-').next().and_then(|from| from.parse().ok());
+                }
                 _ => {}
             }
         }
@@ -151,43 +189,64 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
             method: method.to_owned(),
             path: path.to_owned(),
             authorization,
+            start,
         };
         let fault = {
             let mut state = shared.state.lock().expect("the state");
             state.requests.push(request.clone());
             next_fault(&mut state, &request)
         };
-        if let Some(Fault::Cut) = fault {
+        let mut out = stream;
+        if length > 0 && matches!(fault, Some(Fault::Cut | Fault::Lose)) {
             let mut some = vec![0; length / 2];
             reader.read_exact(&mut some)?;
+            if method == "PATCH" && !matches!(fault, Some(Fault::Lose)) {
+                let mut state = shared.state.lock().expect("the state");
+                append(&mut state, path, &some);
+            }
             return stream.shutdown(std::net::Shutdown::Both);
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let reply = match fault {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let reply = match &fault {
             Some(Fault::Status(status)) => {
-                let text = r#"{"errors":[{"code":"TROUBLE","message":"for a test"}]}"#;
-                (status, "Retry-After: 0\r\n".to_owned(), text.to_owned())
+                let said = r#"{"errors":[{"code":"TROUBLE","message":"for a test"}]}"#;
+                (*status, "Retry-After: 0\r\n".to_owned(), text(said))
             }
             Some(Fault::OtherDigest) => {
                 let other = format!("Docker-Content-Digest: sha256:{}\r\n", Sha256::of(b"other"));
-                (201, other, String::new())
+                (201, other, Vec::new())
+            }
+            Some(Fault::Redirect(to)) => {
+                (307, format!("Location: http://{to}{path}\r\n"), Vec::new())
+            }
+            Some(Fault::Challenge(to)) => {
+                let wanted = format!("WWW-Authenticate: Bearer realm=\"http://{to}/token\"\r\n");
+                (401, wanted, Vec::new())
             }
             _ => answer(
                 &mut shared.state.lock().expect("the state"),
                 &request,
+                &media_type,
                 &body,
             ),
         };
-        let (status, headers, text) = reply;
+        let (status, headers, mut content) = reply;
+        if let Some(Fault::OtherBytes) = fault {
+            content.iter_mut().for_each(|byte| *byte ^= 1);
+        }
         let head = format!(
             "HTTP/1.1 {status} Said\r\n{headers}Content-Length: {}\r\n\r\n",
-            text.len()
+            content.len()
         );
-        let mut out = stream;
         out.write_all(head.as_bytes())?;
         if request.method != "HEAD" {
-            out.write_all(text.as_bytes())?;
+            if let Some(Fault::Cut) = fault {
+                out.write_all(&content[..content.len() / 2])?;
+                return stream.shutdown(std::net::Shutdown::Both);
+            }
+            out.write_all(&content)?;
         }
     }
 }
@@ -200,14 +259,31 @@ fn next_fault(state: &mut State, request: &Request) -> Option<Fault> {
     Some(fault.clone())
 }
 
-fn answer(state: &mut State, request: &Request, body: &[u8]) -> (u16, String, String) {
-    let none = String::new;
+/// Adds to an upload; returns how much it has.
+fn append(state: &mut State, path: &str, bytes: &[u8]) -> usize {
+    let session = path.split('?').next().unwrap_or_default();
+    let upload = state.uploaded.entry(session.to_owned()).or_default();
+    upload.extend_from_slice(bytes);
+    upload.len()
+}
+
+fn answer(
+    state: &mut State,
+    request: &Request,
+    media_type: &str,
+    body: &[u8],
+) -> (u16, String, Vec<u8>) {
+    let none = || (String::new(), Vec::new());
+    let plain = |status: u16| {
+        let (headers, body) = none();
+        (status, headers, body)
+    };
     let path = request.path.as_str();
     if path.starts_with("/token") {
-        return (200, none(), r#"{"token":"given"}"#.to_owned());
+        return (200, String::new(), br#"{"token":"given"}"#.to_vec());
     }
     if path.starts_with("/elsewhere") {
-        return (201, none(), none());
+        return plain(if request.method == "PUT" { 201 } else { 202 });
     }
     if let Some(realm) = &state.realm
         && request.authorization.as_deref() != Some("Bearer given")
@@ -215,33 +291,73 @@ fn answer(state: &mut State, request: &Request, body: &[u8]) -> (u16, String, St
         let wanted = format!(
             "WWW-Authenticate: Bearer realm=\"{realm}\",service=\"test\",scope=\"repository:a:push\"\r\n"
         );
-        return (401, wanted, none());
+        return (401, wanted, Vec::new());
     }
-    let last = path.rsplit('/').next().unwrap_or_default();
+    let bare = path.split('?').next().unwrap_or_default();
+    let last = bare.rsplit('/').next().unwrap_or_default();
+    let start = request.start.unwrap_or(0);
     match request.method.as_str() {
-        "HEAD" if state.blobs.contains_key(last) => (200, none(), none()),
+        "HEAD" if state.blobs.contains_key(last) => plain(200),
+        "GET" if path.contains("/manifests/") => match state.manifests.get(last) {
+            Some((media_type, bytes)) => (
+                200,
+                format!("Content-Type: {media_type}\r\n"),
+                bytes.clone(),
+            ),
+            None => plain(404),
+        },
+        "GET" if path.contains("/blobs/uploads/") => match state.uploaded.get(bare) {
+            Some(upload) => {
+                let last = upload.len().saturating_sub(1);
+                (204, format!("Range: 0-{last}\r\n"), Vec::new())
+            }
+            None => plain(404),
+        },
+        "GET" if path.contains("/blobs/") => match state.blobs.get(last) {
+            Some(bytes) if start > 0 && start < bytes.len() => {
+                let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+                let range = format!("Content-Range: {range}\r\n");
+                (206, range, bytes[start..].to_vec())
+            }
+            Some(bytes) => (200, String::new(), bytes.clone()),
+            None => plain(404),
+        },
         "POST" => {
             let place = match &state.uploads {
                 Some(other) => format!("{other}/elsewhere?state=1"),
-                None => format!("{path}session?state=1"),
+                None => format!("{bare}session-{}?state=1", state.requests.len()),
             };
-            (202, format!("Location: {place}\r\n"), none())
+            (202, format!("Location: {place}\r\n"), Vec::new())
+        }
+        "PATCH" => {
+            let there = state.uploaded.get(bare).map_or(0, Vec::len);
+            if there != start {
+                return plain(416);
+            }
+            let last = append(state, path, body).saturating_sub(1);
+            let headers = format!("Location: {path}\r\nRange: 0-{last}\r\n");
+            (202, headers, Vec::new())
         }
         "PUT" if path.contains("/blobs/") => {
-            let digest = format!("sha256:{}", Sha256::of(body));
+            let whole = state.uploaded.remove(bare).unwrap_or_default();
+            let digest = format!("sha256:{}", Sha256::of(&whole));
             if !path
                 .replace("%3A", ":")
                 .ends_with(&format!("digest={digest}"))
             {
-                return (400, none(), none());
+                return plain(400);
             }
-            state.blobs.insert(digest, body.len());
-            (201, none(), none())
+            state.blobs.insert(digest, whole);
+            plain(201)
         }
         "PUT" => {
-            state.manifests.insert(last.to_owned(), body.to_vec());
-            (201, none(), none())
+            let digest = format!("sha256:{}", Sha256::of(body));
+            for name in [last, &digest] {
+                let one = (media_type.to_owned(), body.to_vec());
+                state.manifests.insert(name.to_owned(), one);
+            }
+            plain(201)
         }
-        _ => (404, none(), none()),
+        _ => plain(404),
     }
 }

@@ -65,6 +65,8 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
     };
     let report = |event: Event<'_>| match event {
         Event::Installer(event) => progress.show(&event),
+        Event::Pull { .. } => progress.bytes("pull", 0),
+        Event::Fetch(event) => progress.fetch(&event),
         Event::Base { total, .. } => progress.bytes("base", total),
         Event::Layers { total, .. } => progress.bytes("layers", total),
         Event::Push { total, .. } => progress.bytes("push", total),
@@ -131,7 +133,9 @@ fn describe(baked: &Baked) -> String {
         let _ = writeln!(
             text,
             "  pushed {}: {} blobs sent, {} were there",
-            pushed.reference, pushed.sent, pushed.present
+            pushed.reference,
+            pushed.sent,
+            pushed.present + pushed.mounted
         );
     }
     text.extend(baked.images.iter().map(describe_one));

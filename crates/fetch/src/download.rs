@@ -1,16 +1,17 @@
-//! One package over HTTP: begun or resumed, cut off where it is too long, repeated where the
+//! One package, or one blob of an image, over HTTP: begun or resumed, cut off where it is too long, repeated where the
 //! failure may pass, verified, and only then in the store.
 
 use std::time::Duration;
 
 use conda::credentials;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use reqwest::{Response, StatusCode};
 
 use crate::packages::{Package, Wanted, verify, wrong_size};
 use crate::partial::{Partial, is_full};
+use crate::registry::{self, Registry};
 use crate::retry::{is_transient, retry_after};
 use crate::{Cause, Client, Error, Event};
 
@@ -29,10 +30,20 @@ enum Failure {
     Final(Error),
 }
 
+/// Whom a download asks.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// Servers of packages, by way of mirrors and with the credentials that are kept for them.
+    Channels,
+    /// A registry of images.
+    Registry(&'a Registry<'a>),
+}
+
 /// Fetches `wanted` into the store of `client`.
 pub(crate) async fn download(
     client: &Client,
     wanted: &Wanted,
+    origin: Origin<'_>,
     report: Report<'_>,
 ) -> Result<Package, Error> {
     let mut partial = Partial::open(client.store.partial_path(wanted)?).await?;
@@ -54,6 +65,7 @@ pub(crate) async fn download(
     let mut transfer = Transfer {
         client,
         wanted,
+        origin,
         report,
         spliced: partial.position() > 0,
         partial,
@@ -75,6 +87,7 @@ pub(crate) async fn download(
 struct Transfer<'a> {
     client: &'a Client,
     wanted: &'a Wanted,
+    origin: Origin<'a>,
     report: Report<'a>,
     partial: Partial,
     /// Whether the bytes come from more than one answer, so that they may not fit together.
@@ -131,23 +144,34 @@ impl Transfer<'_> {
             return Ok(());
         }
         let _place = self.client.pace.enter(&self.wanted.url).await;
-        let mut request = self
-            .client
-            .packages
-            .get(self.wanted.url.clone())
-            .header(ACCEPT_ENCODING, "identity");
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if position > 0 {
-            request = request.header(RANGE, format!("bytes={position}-"));
-            if let Some(validator) = self.partial.validator() {
-                request = request.header(IF_RANGE, validator);
-            }
+            let text = |text: &str| HeaderValue::from_str(text).ok();
+            headers.extend(text(&format!("bytes={position}-")).map(|range| (RANGE, range)));
+            let validator = self.partial.validator().and_then(text);
+            headers.extend(validator.map(|validator| (IF_RANGE, validator)));
         }
-        let response = request
-            .send()
-            .await
-            .map_err(|error| Failure::Passing(self.client.cause(&error), None))?;
+        let response = self.ask(headers).await?;
         self.begin(&response, position)?;
         self.receive(response).await
+    }
+
+    async fn ask(&self, headers: HeaderMap) -> Result<Response, Failure> {
+        match self.origin {
+            Origin::Channels => {
+                let request = self.client.packages.get(self.wanted.url.clone());
+                let answer = request.headers(headers).send().await;
+                answer.map_err(|error| Failure::Passing(self.client.cause(&error), None))
+            }
+            Origin::Registry(registry) => {
+                let answer = registry.get(self.wanted, headers).await;
+                answer.map_err(|error| match error {
+                    registry::Error::Unreachable { source, .. } => Failure::Passing(source, None),
+                    error => Failure::Final(Error::Registry(Box::new(error))),
+                })
+            }
+        }
     }
 
     /// Whether `response` goes on at `position`, or begins.

@@ -141,6 +141,10 @@ pub enum Error {
         source: Cause,
     },
 
+    /// A registry of images that does not give what was asked for.
+    #[error(transparent)]
+    Registry(Box<crate::registry::Error>),
+
     /// Bytes that are not the ones that the channel promised.
     #[error("{algorithm} of {url} is {actual}, expected {expected}")]
     Digest {
@@ -188,10 +192,11 @@ impl Error {
 
     /// Whether the tools exit with 4, "integrity".
     pub fn is_integrity(&self) -> bool {
-        matches!(
-            self,
-            Self::Digest { .. } | Self::Size { .. } | Self::TooLarge { .. }
-        )
+        match self {
+            Self::Digest { .. } | Self::Size { .. } | Self::TooLarge { .. } => true,
+            Self::Registry(error) => error.is_integrity(),
+            _ => false,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use url::Url;
 
 use crate::digest::Digests;
+use crate::download::Origin;
 use crate::store::Store;
 use crate::{Cause, Client, Error, Event, download, local};
 
@@ -164,7 +165,7 @@ impl Client {
             "http" | "https" if self.options.offline => Err(Error::PackageOffline {
                 file_name: wanted.file_name.clone(),
             }),
-            "http" | "https" => download::download(self, wanted, report).await,
+            "http" | "https" => download::download(self, wanted, Origin::Channels, report).await,
             _ => Err(refuse()),
         }
     }

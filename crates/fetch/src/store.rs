@@ -198,7 +198,8 @@ impl Store {
             .map_err(|error| cache_error(path)(error.error))
     }
 
-    fn entry_path(&self, sha256: &[u8; 32]) -> PathBuf {
+    /// Where an archive lies, or would.
+    pub(crate) fn entry_path(&self, sha256: &[u8; 32]) -> PathBuf {
         let name = hex::encode(sha256);
         self.root.join("sha256").join(&name[..2]).join(name)
     }

@@ -3,11 +3,12 @@
 mod checks;
 mod ground;
 mod layers;
+mod pins;
 mod platform;
 mod push;
 mod top;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use conda::Subdir;
@@ -70,6 +71,8 @@ pub struct Pushed {
     pub sent: usize,
     /// Blobs that the registry had.
     pub present: usize,
+    /// Blobs of the base that the registry took from its repository.
+    pub mounted: usize,
 }
 
 /// The image for one platform.
@@ -173,6 +176,11 @@ pub fn bake(
         client,
         options,
         report,
+        pins: pins::Pins::new(),
+    };
+    let recipe = Recipe {
+        pins: recipe.pins()?,
+        ..recipe
     };
     let mut installed = recipe.resolve_installed()?;
     let mut prefetched = recipe.resolve_prefetched(&installed)?;
@@ -243,6 +251,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) client: &'a fetch::Client,
     pub(crate) options: &'a Options,
     pub(crate) report: Report<'a>,
+    /// What bases in registries stand for.
+    pins: pins::Pins,
 }
 
 /// A finished image, for the index.
@@ -251,6 +261,8 @@ pub(crate) struct Made {
     /// Configuration and layers.
     pub(crate) blobs: Vec<Descriptor>,
     pub(crate) docker: DockerImage,
+    /// Where the base came from, if from a registry, and which of the blobs are its.
+    pub(crate) base: Option<(fetch::registry::Reference, BTreeSet<oci::Digest>)>,
 }
 
 impl Recipe<'_> {

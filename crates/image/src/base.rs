@@ -1,9 +1,10 @@
 //! Images that are there already, as bases and to be looked at: an OCI layout in a folder or in a tar
-//! file, or what `docker save` writes. Finds the image for a platform and says what it is made of;
+//! file, what `docker save` writes, or what a registry gives. Finds the image for a platform and says what it is made of;
 //! everything is hostile until its digest or its form was checked.
 
 mod error;
 mod layer;
+mod pull;
 mod store;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::oci::{self, Descriptor, Digest, DockerImage, Index, Manifest, Object,
 
 pub use error::Error;
 pub(crate) use layer::{Entry, EntryKind, Packing, Passed, packing, pass};
+pub(crate) use pull::{pull, pull_layers};
 pub(crate) use store::Store;
 
 /// A document longer than this is none.
@@ -163,11 +165,11 @@ impl Source {
     }
 }
 
-/// Where an image is, for messages.
+/// Where an image on this machine is.
 pub(crate) fn place(base: &spec::Base, folder: &Path) -> Option<(PathBuf, Form, Option<String>)> {
     use spec::Base;
     let (path, form, reference) = match base {
-        Base::Scratch => return None,
+        Base::Scratch | Base::Registry(_) => return None,
         Base::Path(path) => (path, Form::Any, &None),
         Base::Layout { path, reference } => (path, Form::Layout, reference),
         Base::OciArchive { path, reference } => (path, Form::OciArchive, reference),
@@ -230,9 +232,9 @@ fn image(store: &Store, descriptor: &Descriptor, reference: Option<&str>) -> Res
         .zip(diff_ids)
         .map(|(layer, diff_id)| {
             let packing = match &*layer.media_type {
-                oci::LAYER_TAR => Packing::Plain,
+                oci::LAYER_TAR | oci::DOCKER_LAYER_TAR => Packing::Plain,
                 oci::LAYER_GZIP | oci::DOCKER_LAYER => Packing::Gzip,
-                oci::LAYER_ZSTD => Packing::Zstd,
+                oci::LAYER_ZSTD | oci::DOCKER_LAYER_ZSTD => Packing::Zstd,
                 other => {
                     return Err(Error::MediaType {
                         media_type: other.to_owned(),

@@ -54,11 +54,19 @@ pub enum Error {
     /// An image, here a base, cannot be used.
     #[error("cannot use the image `{path}`")]
     Image {
-        /// Its file or folder.
+        /// Its file or folder, or its name in a registry.
         path: PathBuf,
         /// What is wrong.
         #[source]
         source: base::Error,
+    },
+    /// The lock of the bases cannot be used, or does not fit.
+    #[error("the lock `{path}` does not fit: {reason}; `--update` makes it anew")]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// Packages have scripts that only the target can run.
     #[error(

@@ -9,6 +9,13 @@ use conda::Subdir;
 pub enum Event<'a> {
     /// What is done for the prefix: resolving, downloading, reading.
     Installer(installer::Event<'a>),
+    /// A base is fetched.
+    Pull {
+        /// Its name.
+        reference: &'a str,
+    },
+    /// What comes of a base.
+    Fetch(fetch::Event<'a>),
     /// A base is read.
     Base {
         /// The platform.

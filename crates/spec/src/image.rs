@@ -106,6 +106,8 @@ pub enum Base {
         /// Which of its images.
         reference: Option<String>,
     },
+    /// An image in a registry: `[HOST/]NAME[:TAG][@sha256:DIGITS]`.
+    Registry(String),
 }
 
 /// `user`.

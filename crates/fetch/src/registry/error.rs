@@ -64,7 +64,7 @@ pub enum Error {
         known: bool,
     },
     /// Another answer than the one that was asked for.
-    #[error("{registry} could not {action}: it answered {status} ({message})")]
+    #[error("could not {action} at {registry}: it answered {status} ({message})")]
     Answer {
         /// The registry.
         registry: String,
@@ -96,6 +96,45 @@ pub enum Error {
         /// What it says that it has.
         actual: String,
     },
+    /// There is no such thing.
+    #[error("{registry} has no `{name}` in `{repository}`")]
+    Absent {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// The tag or the digest.
+        name: String,
+    },
+    /// Something that was never fetched, in an offline run.
+    #[error("{reference} is not in the cache; run once without `--offline`")]
+    Offline {
+        /// What is missing.
+        reference: String,
+    },
+    /// A manifest that does not end.
+    #[error("the manifest `{name}` of {registry} has more than {limit} bytes")]
+    Long {
+        /// The registry.
+        registry: String,
+        /// The tag or the digest.
+        name: String,
+        /// What is taken.
+        limit: u64,
+    },
+    /// The registry gave something else.
+    #[error("{registry} gave a manifest with the digest sha256:{actual} for {expected}")]
+    WrongManifest {
+        /// The registry.
+        registry: String,
+        /// What was asked for.
+        expected: String,
+        /// What came, in hexadecimal digits.
+        actual: String,
+    },
+    /// A blob cannot be downloaded or kept.
+    #[error(transparent)]
+    Fetch(Box<crate::Error>),
     /// A place without TLS, to which nothing is sent.
     #[error("{registry} wants something sent without TLS to {url}; nothing was")]
     Open {
@@ -114,7 +153,11 @@ impl Error {
 
     /// Whether bytes turned into others.
     pub fn is_integrity(&self) -> bool {
-        matches!(self, Error::OtherDigest { .. })
+        match self {
+            Error::OtherDigest { .. } | Error::WrongManifest { .. } | Error::Long { .. } => true,
+            Error::Fetch(error) => error.is_integrity(),
+            _ => false,
+        }
     }
 
     /// Whether it may go well a little later.
@@ -125,6 +168,15 @@ impl Error {
                 http::StatusCode::from_u16(*status).is_ok_and(crate::retry::is_transient)
             }
             _ => false,
+        }
+    }
+}
+
+impl From<crate::Error> for Error {
+    fn from(error: crate::Error) -> Error {
+        match error {
+            crate::Error::Registry(error) => *error,
+            error => Error::Fetch(Box::new(error)),
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Names of images as docker reads them: `[HOST/]NAME[:TAG]` (github.com/distribution/reference).
+//! Names of images as docker reads them: `[HOST/]NAME[:TAG][@DIGEST]` (github.com/distribution/reference).
 
 use std::fmt;
+
+use conda::hex;
 
 use super::Error;
 
@@ -14,9 +16,28 @@ pub struct Reference {
     host: String,
     name: String,
     tag: String,
+    sha256: Option<[u8; 32]>,
 }
 
 impl Reference {
+    /// Reads the name of an image that is there, which a digest may pin: `NAME[:TAG]@sha256:DIGITS`.
+    pub fn pinned(text: &str) -> Result<Reference, Error> {
+        let Some((name, digest)) = text.split_once('@') else {
+            return Reference::parse(text);
+        };
+        let sha256 = digest.strip_prefix("sha256:").and_then(hex::decode);
+        let Some(sha256) = sha256 else {
+            return Err(Error::Reference {
+                text: text.chars().take(200).collect(),
+                reason: "its digest is none, or not one by SHA-256",
+            });
+        };
+        Ok(Reference {
+            sha256: Some(sha256),
+            ..Reference::parse(name)?
+        })
+    }
+
     /// Reads a name; `docker://` before it is fine.
     pub fn parse(text: &str) -> Result<Reference, Error> {
         let refuse = |reason| Error::Reference {
@@ -61,6 +82,7 @@ impl Reference {
             host: host.to_owned(),
             name,
             tag: tag.to_owned(),
+            sha256: None,
         })
     }
 
@@ -77,6 +99,11 @@ impl Reference {
     /// The tag; `latest` if none was given.
     pub fn tag(&self) -> &str {
         &self.tag
+    }
+
+    /// The digest of the manifest, where the name says it.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.sha256
     }
 
     /// The host that answers.
@@ -96,7 +123,13 @@ impl Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}:{}", self.host, self.name, self.tag)
+        match &self.sha256 {
+            None => write!(formatter, "{}/{}:{}", self.host, self.name, self.tag),
+            Some(sha256) => {
+                let digits = hex::encode(sha256);
+                write!(formatter, "{}/{}@sha256:{digits}", self.host, self.name)
+            }
+        }
     }
 }
 
@@ -126,6 +159,11 @@ mod tests {
             "a:b c",
         ] {
             assert!(Reference::parse(wrong).is_err(), "{wrong}");
+        }
+        let digest = format!("h.example/a@sha256:{}", "0a".repeat(32));
+        assert_eq!(Reference::pinned(&digest).unwrap().to_string(), digest);
+        for wrong in ["a@sha256:0", "a@md5:00", "a@", "@sha256:00"] {
+            assert!(Reference::pinned(wrong).is_err(), "{wrong}");
         }
         let local = |text: &str| Reference::parse(text).unwrap().is_loopback();
         assert!(local("localhost:5000/a") && local("127.9.9.9/a") && local("[::1]:5000/a"));

@@ -1,6 +1,9 @@
 //! What an image stands on: the base's layers, read to their end, checked and copied, and the root file
 //! system that they come to.
 
+use fetch::registry::{Blob, Reference};
+use spec::Base;
+
 use crate::base::{self, Packing, Source};
 use crate::error::Error;
 use crate::event::Event;
@@ -10,7 +13,7 @@ use crate::output::Staging;
 use crate::root::Root;
 
 use super::platform::{Job, described};
-use super::{BakedLayer, LayerKind};
+use super::{BakedLayer, LayerKind, pins};
 
 /// A base that was read.
 #[derive(Default)]
@@ -21,11 +24,16 @@ pub(super) struct Ground {
     pub(super) root: Root,
     pub(super) reference: Option<String>,
     pub(super) manifest: Option<Digest>,
+    /// Its name, if it came from a registry.
+    pub(super) registry: Option<Reference>,
 }
 
 impl Job<'_> {
-    /// Reads the base, and copies its layers.
+    /// Reads the base, and copies its layers. A dry run fetches none.
     pub(super) fn ground(&self) -> Result<Ground, Error> {
+        if let Base::Registry(text) = &self.target.base {
+            return self.pulled(text);
+        }
         let Some((path, form, reference)) = base::place(&self.target.base, self.recipe.folder)
         else {
             return Ok(Ground::default());
@@ -38,6 +46,65 @@ impl Job<'_> {
         let image = source
             .image(&self.engine, reference.as_deref())
             .map_err(cannot)?;
+        self.read(&source, image, &cannot)
+    }
+
+    /// The base in a registry, as it was pinned.
+    fn pulled(&self, text: &str) -> Result<Ground, Error> {
+        let recipe = self.recipe;
+        let reference = pins::reference(text)?;
+        let name = reference.to_string();
+        let shown = pins::shown(&reference);
+        let cannot = |source| Error::Image {
+            path: shown.clone().into(),
+            source,
+        };
+        let Some(&pin) = recipe.pins.get(&name) else {
+            return Ok(Ground::default());
+        };
+        (recipe.report)(Event::Pull { reference: &name });
+        let report = |event: fetch::Event<'_>| (recipe.report)(Event::Fetch(event));
+        let registry = recipe
+            .client
+            .registry(&reference, recipe.options.plain_http)
+            .map_err(|source| cannot(source.into()))?;
+        let mut source =
+            base::pull(&registry, pin, &self.engine, &name, &report).map_err(cannot)?;
+        let manifest = source.image(&self.engine, None).map_err(cannot)?.manifest;
+        if self.staging.is_some() {
+            base::pull_layers(&registry, &mut source, manifest, &report).map_err(cannot)?;
+        }
+        let image = source.image(&self.engine, None).map_err(cannot)?;
+        let ground = if self.staging.is_some() {
+            self.read(&source, image, &cannot)
+        } else {
+            self.check_layers(image.layers.len(), 1)?;
+            Ok(Ground {
+                config: Some(image.config.clone()),
+                layers: image.layers.iter().filter_map(named).collect(),
+                ..Ground::default()
+            })
+        };
+        // What was damaged in the store since it came is fetched again the next time.
+        if ground.as_ref().is_err_and(Error::is_integrity) {
+            let blobs: Vec<Blob> = image.layers.iter().filter_map(blob).collect();
+            registry
+                .recheck(&blobs)
+                .map_err(|source| cannot(source.into()))?;
+        }
+        Ok(Ground {
+            registry: Some(reference),
+            ..ground?
+        })
+    }
+
+    /// Reads the layers of an image, and copies them.
+    fn read(
+        &self,
+        source: &Source,
+        image: &base::Image,
+        cannot: &dyn Fn(base::Error) -> Error,
+    ) -> Result<Ground, Error> {
         self.check_layers(image.layers.len(), 1)?;
         (self.recipe.report)(Event::Base {
             platform: self.platform,
@@ -52,7 +119,7 @@ impl Job<'_> {
         for (number, layer) in image.layers.iter().enumerate() {
             ground.root.next_layer();
             let packed = self
-                .base_layer(&source, layer, &format!("base-{number}"), &mut ground.root)
+                .base_layer(source, layer, &format!("base-{number}"), &mut ground.root)
                 .map_err(|error| match error {
                     Failure::Base(source) => cannot(source),
                     Failure::Ours(error) => error,
@@ -107,6 +174,30 @@ impl Job<'_> {
             .map_err(|error| Failure::copied(error, staging))?;
         Ok(packer.finish(staging)?)
     }
+}
+
+fn blob(layer: &base::Layer) -> Option<Blob> {
+    Some(Blob {
+        sha256: layer.digest?.0.0,
+        size: layer.size,
+    })
+}
+
+/// A layer that was not read, as its image describes it.
+fn named(layer: &base::Layer) -> Option<(Descriptor, BakedLayer)> {
+    let packed = Packed {
+        digest: layer.digest?,
+        size: layer.size,
+        media_type: oci::LAYER_GZIP,
+        diff_id: layer.diff_id,
+        unpacked: 0,
+    };
+    let (descriptor, layer) = described(LayerKind::Base, &packed, Vec::new());
+    let layer = BakedLayer {
+        unpacked: None,
+        ..layer
+    };
+    Some((descriptor, layer))
 }
 
 /// Why a layer of the base could not be had.

@@ -240,6 +240,10 @@ impl<'a> Job<'a> {
         };
         let last = writer.top(&shared)?;
 
+        let base = ground.registry.map(|reference| {
+            let digests = ground.layers.iter().map(|(layer, _)| layer.digest);
+            (reference, digests.collect())
+        });
         let mut layers = ground.layers;
         let mut steps = Vec::new();
         for layer in 0..groups.len() {
@@ -273,7 +277,7 @@ impl<'a> Job<'a> {
             &config::time(created),
         );
         let (config_digest, config_size) = staging.document(&oci::canonical(&config))?;
-        let base = ground.reference.as_deref();
+        let base_name = ground.reference.as_deref();
         let digest = ground.manifest.map(|digest| digest.to_string());
         let manifest = Manifest {
             schema_version: 2,
@@ -293,7 +297,7 @@ impl<'a> Job<'a> {
                 self.recipe,
                 &self.target,
                 created,
-                base,
+                base_name,
                 digest,
             )),
         };
@@ -339,6 +343,7 @@ impl<'a> Job<'a> {
                 manifest,
                 blobs,
                 docker,
+                base,
             },
         ))
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use fetch::registry::Reference;
+use fetch::registry::{Reference, Sent, Upload};
 use fs_err as fs;
 
 use super::{Made, Pushed, Recipe};
@@ -50,23 +50,34 @@ pub(super) fn push(
         reference: &name,
         total: blobs.iter().map(|blob| blob.size).sum(),
     });
-    let mut pushed = Pushed {
-        reference: name.clone(),
-        sent: 0,
-        present: 0,
+    // What the base's repository has there, the registry need not be sent.
+    let from = |blob: &Descriptor| {
+        let bases = done.iter().filter_map(|made| made.base.as_ref());
+        let mut same = bases.filter(|(base, blobs)| {
+            base.host() == reference.host()
+                && base.name() != reference.name()
+                && blobs.contains(&blob.digest)
+        });
+        same.next().map(|(base, _)| base.name().to_owned())
     };
-    for blob in blobs {
-        let sent = |bytes| (recipe.report)(Event::Bytes { bytes });
-        let path = staging.place(blob.digest);
-        let was_sent = registry
-            .push_blob(&blob.digest.to_string(), blob.size, &path, &sent)
-            .map_err(failed)?;
-        if was_sent {
-            pushed.sent += 1;
-        } else {
-            pushed.present += 1;
-        }
-    }
+    let uploads: Vec<Upload> = blobs
+        .into_iter()
+        .map(|blob| Upload {
+            digest: blob.digest.to_string(),
+            size: blob.size,
+            path: staging.place(blob.digest),
+            from: from(blob),
+        })
+        .collect();
+    let sent = |bytes| (recipe.report)(Event::Bytes { bytes });
+    let became = registry.push_blobs(&uploads, &sent).map_err(failed)?;
+    let count = |wanted: Sent| became.iter().filter(|one| **one == wanted).count();
+    let pushed = Pushed {
+        reference: name.clone(),
+        sent: count(Sent::Uploaded),
+        present: count(Sent::Present),
+        mounted: count(Sent::Mounted),
+    };
     let manifest = |descriptor: &Descriptor, tag: &str| {
         let path = staging.place(descriptor.digest);
         let bytes = fs::read(&path).map_err(|source| Error::Read {
@@ -78,6 +89,7 @@ pub(super) fn push(
         registry
             .push_manifest(tag, &descriptor.media_type, &digest, &bytes)
             .map_err(failed)
+            .map(drop)
     };
     for made in done
         .iter()

@@ -15,9 +15,7 @@ pub enum Error {
         source: io::Error,
     },
     /// There is nothing.
-    #[error(
-        "there is no such file or folder; an image in a registry is not supported here yet: `skopeo copy docker://NAME oci:DIR:TAG` fetches one"
-    )]
+    #[error("there is no such file or folder; an image in a registry is `docker://NAME:TAG`")]
     Absent,
     /// Neither of the forms that images have.
     #[error("it is no OCI layout and no archive of images")]
@@ -80,6 +78,17 @@ pub enum Error {
         /// The type.
         media_type: String,
     },
+    /// A manifest of a type that is not known.
+    #[error("`{name}` is of {media_type}, and neither an image nor an index of images")]
+    ManifestType {
+        /// The manifest.
+        name: String,
+        /// The type.
+        media_type: String,
+    },
+    /// The registry does not give it.
+    #[error(transparent)]
+    Registry(#[from] fetch::registry::Error),
     /// Indexes in indexes.
     #[error("its indexes lie too deep in each other")]
     Deep,
@@ -159,6 +168,9 @@ pub enum Error {
 impl Error {
     /// Whether bytes were wrong.
     pub fn is_integrity(&self) -> bool {
+        if let Error::Registry(error) = self {
+            return error.is_integrity();
+        }
         matches!(
             self,
             Error::Missing { .. }

@@ -1,5 +1,5 @@
-//! The files of an image, wherever they lie: a folder, or an uncompressed tar file whose members are
-//! found once and then read by their position.
+//! The files of an image, wherever they lie: a folder, an uncompressed tar file whose members are
+//! found once and then read by their position, or files that were fetched one by one.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -22,6 +22,8 @@ pub(crate) enum Store {
         path: PathBuf,
         members: HashMap<String, Member>,
     },
+    /// Each at a place of its own.
+    Fetched(HashMap<String, PathBuf>),
 }
 
 /// A member of a tar file.
@@ -131,6 +133,11 @@ impl Store {
                 }
             }
             Store::Tar { members, .. } => find(members, member).map(|(_, size)| size),
+            Store::Fetched(paths) => {
+                let path = paths.get(member).ok_or_else(|| missing(member))?;
+                let metadata = fs_err::metadata(path).map_err(|e| unreadable(member, e))?;
+                Ok(metadata.len())
+            }
         }
     }
 
@@ -147,6 +154,10 @@ impl Store {
                 let mut file = File::open(path).map_err(read)?;
                 file.seek(SeekFrom::Start(start)).map_err(read)?;
                 Ok(Box::new(file.take(size)))
+            }
+            Store::Fetched(paths) => {
+                let path = paths.get(member).ok_or_else(|| missing(member))?;
+                Ok(Box::new(File::open(path).map_err(read)?))
             }
         }
     }

@@ -218,8 +218,8 @@ fn policy<'t, T: Copy>(
 }
 
 fn base<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Base> {
-    const FORMS: &str = "write \"scratch\", a path, or \"oci:DIR:TAG\", \"oci-archive:FILE:TAG\", \
-                         \"docker-archive:FILE:NAME\"";
+    const FORMS: &str = "write \"scratch\", \"docker://NAME:TAG\" for one in a registry, a path, or \
+                         \"oci:DIR:TAG\", \"oci-archive:FILE:TAG\", \"docker-archive:FILE:NAME\"";
     if let DeValue::Table(table) = value.get_ref() {
         let debian = table.iter().any(|(key, _)| key.get_ref() == "debian");
         if debian {
@@ -231,6 +231,14 @@ fn base<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Base> {
     let text = source.line("base", value)?;
     if text == "scratch" {
         return Some(Base::Scratch);
+    }
+    if let Some(reference) = text.strip_prefix("docker://") {
+        let Some(fault) = remote_fault(reference) else {
+            return Some(Base::Registry(reference.to_owned()));
+        };
+        let advice = Some("write for example \"docker://debian:bookworm-slim\"".to_owned());
+        source.error(value.span(), format!("{} {fault}", quote(&text)), advice);
+        return None;
     }
     let part = |rest: &str| {
         let (path, reference) = match rest.split_once(':') {
@@ -530,6 +538,27 @@ fn tags<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Vec<String>> {
             }
         }
     })
+}
+
+/// What is wrong with the name of an image in a registry: a tag may be lacking, and a digest follow.
+fn remote_fault(reference: &str) -> Option<&'static str> {
+    let (name, digest) = match reference.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (reference, None),
+    };
+    let hexadecimal = |digits: &str| {
+        let digit = |letter: char| letter.is_ascii_digit() || ('a'..='f').contains(&letter);
+        digits.len() == 64 && digits.chars().all(digit)
+    };
+    if digest.is_some_and(|digest| !digest.strip_prefix("sha256:").is_some_and(hexadecimal)) {
+        return Some("has a digest that is none; one is `sha256:` and 64 digits");
+    }
+    match fault(name) {
+        Some(_) if !name.rsplit('/').next().unwrap_or(name).contains(':') => {
+            fault(&format!("{name}:latest"))
+        }
+        fault => fault,
+    }
 }
 
 /// What is wrong with a reference (grammar: github.com/distribution/reference, `reference.go`).

@@ -30,6 +30,21 @@ fn the_shortest_definition_has_defaults() {
 }
 
 #[test]
+fn a_base_in_a_registry_has_a_name_as_docker_has_it() {
+    let digest = format!("h.example:5000/a/b@sha256:{}", "0a".repeat(32));
+    for name in [
+        "debian",
+        "debian:bookworm-slim",
+        "127.0.0.1:5000/a",
+        &digest,
+    ] {
+        let image = parse(&format!("installer = \"a\"\nbase = \"docker://{name}\""));
+        let base = image.target(Subdir::Linux64).base;
+        assert_eq!(base, Base::Registry(name.to_owned()));
+    }
+}
+
+#[test]
 fn every_key_is_read() {
     let image = parse(
         r#"
@@ -137,8 +152,17 @@ fn what_is_wrong_is_said_with_its_place() {
             "supported: \"error\", \"skip\"",
         ),
         (
-            "base = \"docker://debian:12\"",
-            "a base from `docker:` is not supported here yet",
+            "base = \"docker:debian:12\"",
+            "\"docker://NAME:TAG\" for one in a registry",
+        ),
+        ("base = \"docker://Debian:12\"", "only lower-case letters"),
+        (
+            "base = \"docker://debian@sha256:00\"",
+            "a digest that is none",
+        ),
+        (
+            "base = \"containers-storage:a\"",
+            "a base from `containers-storage:` is not supported here yet",
         ),
         (
             "base = { debian = { suite = \"bookworm\" } }",
