@@ -3,12 +3,15 @@
 
 mod bake;
 mod bases;
+mod bills;
+mod cache;
 mod given;
 mod pull;
 mod push;
 pub(crate) mod real;
 mod refused;
 mod registry;
+mod trim;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,9 @@
 //! Bases in a registry: a real one with passwords, and one that fails, lies and sends on to other hosts.
 
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
 use fs_err as fs;
 use serde_json::{Value, json};
 
@@ -138,7 +142,7 @@ fn a_base_is_pinned_and_fetched_once() {
     assert!(!place.join("image.base.lock").exists());
     // What is not locked is refused, and what was never fetched is not there.
     over(&place, &base, &["--locked"])
-        .exits(2)
+        .exits(1)
         .says(&["image.base.lock", &base, "--update"]);
     let gone = format!("{}/team/base:2", registry.authority());
     over(&place, &gone, &["--offline"])
@@ -377,6 +381,42 @@ fn a_damaged_store_is_noticed_and_mended() {
     fs::write(&stored, bytes).expect("written");
     over(&place, &base, &[]).exits(4).says(&["the digest of"]);
     over(&place, &base, &[]).succeeds();
+}
+
+#[test]
+fn a_killed_run_leaves_the_image_as_it_was() {
+    let place = Place::new();
+    channel(&place);
+    let registry = Registry::start();
+    put_index(&registry, "1", false);
+    let base = format!("docker://{}/a:1", registry.authority());
+    for output in ["image", "image.tar"] {
+        definition(&place, "");
+        run(&mut bake(&place, output, &["-p", "linux-64"])).succeeds();
+        let before = inspect(&place, output);
+        definition(&place, &format!("base = \"{base}\""));
+        registry.fault("GET", "/blobs/", Fault::Hang, 1);
+        let asked = requests(&registry, "GET", "/blobs/");
+        let mut command = bake(&place, output, &["-p", "linux-64"]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a child");
+        while requests(&registry, "GET", "/blobs/") == asked {
+            assert!(child.try_wait().expect("a child").is_none(), "it ended");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let hidden = place.join(format!(".{output}.baking"));
+        assert!(hidden.is_dir());
+        child.kill().expect("killed");
+        child.wait().expect("a child");
+        assert_eq!(inspect(&place, output), before);
+        run(&mut bake(&place, output, &["-p", "linux-64"])).succeeds();
+        assert_ne!(inspect(&place, output), before);
+        assert!(!hidden.exists());
+        forget(&place);
+    }
 }
 
 #[test]

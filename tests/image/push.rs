@@ -109,11 +109,15 @@ fn a_registry_gets_the_image_once() {
     let right = |command: &mut Command| {
         discreet(run(command.env("REGISTRY_AUTH_FILE", place.join("auth.json"))).succeeds()).json()
     };
-    let first = right(&mut push(&place, &name, &[]));
+    let first = right(&mut push(&place, &name, &["--no-sbom"]));
     let (sent, present) = (&first["pushed"][0]["sent"], &first["pushed"][0]["present"]);
     assert!(sent.as_u64() > Some(6) && present == 0, "{first:#}");
     assert_eq!(first["output"], json!(null));
-    let again = right(&mut push(&place, &name, &["--output", "image"]));
+    let again = right(&mut push(
+        &place,
+        &name,
+        &["--no-sbom", "--output", "image"],
+    ));
     assert_eq!(again["pushed"][0]["sent"], 0);
     assert_eq!(again["pushed"][0]["present"], *sent);
     assert_eq!(again["digest"], first["digest"]);
@@ -216,9 +220,8 @@ fn passing_troubles_pass() {
     registry.fault("PUT", "/blobs/", Fault::Status(500), 1);
     registry.fault("PUT", "/manifests/", Fault::Status(502), 1);
     let name = format!("{}/a/b:1", registry.authority());
-    let said = run(&mut push(&place, &name, &["--output", "image"]))
-        .succeeds()
-        .json();
+    let arguments = ["--no-sbom", "--output", "image"];
+    let said = run(&mut push(&place, &name, &arguments)).succeeds().json();
     let index = registry.manifest("1").expect("a tag");
     assert_eq!(
         said["digest"],

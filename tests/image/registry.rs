@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Cut,
     /// As `Cut`, and what came until then is forgotten.
     Lose,
+    /// No answer, for as long as the client waits.
+    Hang,
     /// Another content of the same length.
     OtherBytes,
     /// Sent on to the same path at this address.
@@ -58,6 +60,8 @@ struct State {
     faults: Vec<(&'static str, String, Fault, usize)>,
     blobs: HashMap<String, Vec<u8>>,
     manifests: HashMap<String, (String, Vec<u8>)>,
+    /// Whether it lists what refers to a manifest.
+    lists_referrers: bool,
     /// What came of unfinished uploads.
     uploaded: HashMap<String, Vec<u8>>,
     /// The address that gives tokens.
@@ -100,6 +104,11 @@ impl Registry {
     /// From now on a token is wanted, which another server gives.
     pub(super) fn want_token_of(&self, other: &Registry) {
         self.state().realm = Some(format!("http://{}/token", other.authority()));
+    }
+
+    /// From now on it says of what refers to others that it knows so.
+    pub(super) fn list_referrers(&self) {
+        self.state().lists_referrers = true;
     }
 
     /// From now on uploads go to another server.
@@ -208,6 +217,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
+        if let Some(Fault::Hang) = fault {
+            return reader.read_to_end(&mut body).map(drop);
+        }
         let text = |text: &str| text.as_bytes().to_vec();
         let reply = match &fault {
             Some(Fault::Status(status)) => {
@@ -234,7 +246,9 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         };
         let (status, headers, mut content) = reply;
         if let Some(Fault::OtherBytes) = fault {
-            content.iter_mut().for_each(|byte| *byte ^= 1);
+            for byte in &mut content {
+                *byte ^= 1;
+            }
         }
         let head = format!(
             "HTTP/1.1 {status} Said\r\n{headers}Content-Length: {}\r\n\r\n",
@@ -355,6 +369,10 @@ fn answer(
             for name in [last, &digest] {
                 let one = (media_type.to_owned(), body.to_vec());
                 state.manifests.insert(name.to_owned(), one);
+            }
+            let refers = String::from_utf8_lossy(body).contains("\"subject\"");
+            if refers && state.lists_referrers {
+                return (201, "OCI-Subject: sha256:0\r\n".to_owned(), Vec::new());
             }
             plain(201)
         }

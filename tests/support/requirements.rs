@@ -45,6 +45,16 @@ pub(crate) fn bucket_server() -> Option<PathBuf> {
     require("moto (cargo xtask test)", found.filter(has_server))
 }
 
+/// A Python interpreter that has the libraries which read bills of materials.
+pub(crate) fn bills() -> Option<PathBuf> {
+    let made = || finished("oracles/bills", "bin/python");
+    let found = variable("ARCHICONDA_BILLS").or_else(made);
+    require(
+        "spdx-tools and cyclonedx-python-lib (cargo xtask test)",
+        found,
+    )
+}
+
 /// The folder of PostgreSQL's programs.
 pub(crate) fn postgresql() -> Option<PathBuf> {
     require("PostgreSQL (cargo xtask test)", super::database::find())

@@ -1,5 +1,5 @@
-//! The peers that read what we write, or write the same: py-rattler, conda-index and conda itself; and moto, a server
-//! that speaks as S3 does. All but conda come from `PyPI`; conda is in no registry and is taken out of the test data.
+//! The peers that read what we write, or write the same: py-rattler, conda-index and conda itself; moto, a server
+//! that speaks as S3 does; and who reads bills of materials. All but conda come from `PyPI`; conda is in no registry and is taken out of the test data.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,6 +39,13 @@ const PACKAGES: &[&str] = &[
     "zstandard==0.25.0",
 ];
 
+/// The libraries of those who define the forms of bills of materials. They have an environment of their own: they
+/// want much that the others do not.
+const BILLS: &[&str] = &[
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "spdx-tools==0.8.5",
+];
+
 /// conda as a package, below the folder of test data.
 const CONDA: &str = "channels/conda-forge-2023/linux-aarch64/conda-23.10.0-py310h4c7bcd0_1.conda";
 
@@ -47,6 +54,15 @@ pub(crate) fn environment(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.work("oracles")?.join("environment");
     place::once(&folder, &PACKAGES.join(" "), |folder| {
         python::environment(folder, PACKAGES)
+    })?;
+    Ok(python::executable(&folder))
+}
+
+/// Makes the environment that reads bills of materials, and returns its interpreter.
+pub(crate) fn bills(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.work("oracles")?.join("bills");
+    place::once(&folder, &BILLS.join(" "), |folder| {
+        python::environment(folder, BILLS)
     })?;
     Ok(python::executable(&folder))
 }

@@ -7,6 +7,7 @@
 //! | `ARCHICONDA_USERLAND_ARM64` | root of an arm64 Debian to `chroot` into; tests write only into folders of their own below its `tmp` | skips |
 //! | `ARCHICONDA_ORACLES` | Python interpreter with py-rattler | skips |
 //! | `ARCHICONDA_CONDA` | folder for `PYTHONPATH`, with which that interpreter runs `-m conda` | skips |
+//! | `ARCHICONDA_BILLS` | Python interpreter that reads SPDX and CycloneDX | skips |
 //! | `ARCHICONDA_BOOTSTRAP` | folder for the downloads of the bootstrap channel, kept between runs | skips |
 //! | `ARCHICONDA_SHARED` | folder with `data/`: real packages and repodata | skips |
 //! | `ARCHICONDA_TEST_STRICT` | `1`: whoever would skip fails | |
@@ -57,6 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             Ok(peers) => {
                 variables.offer("ARCHICONDA_ORACLES", Ok(peers.python));
                 variables.offer("ARCHICONDA_CONDA", peers.conda);
+                variables.offer("ARCHICONDA_BILLS", peers.bills);
             }
             Err(error) => variables.offer("ARCHICONDA_ORACLES", Err(error)),
         }
@@ -86,12 +88,18 @@ impl Variables {
 struct Peers {
     python: PathBuf,
     conda: Result<PathBuf>,
+    bills: Result<PathBuf>,
 }
 
 fn peers(workspace: &Workspace) -> Result<Peers> {
     let python = oracles::environment(workspace)?;
     let conda = shared(workspace).and_then(|shared| oracles::conda(workspace, &python, &shared));
-    Ok(Peers { python, conda })
+    let bills = oracles::bills(workspace);
+    Ok(Peers {
+        python,
+        conda,
+        bills,
+    })
 }
 
 fn shared(workspace: &Workspace) -> Result<PathBuf> {

@@ -59,6 +59,10 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
             (_, true) => installer::LockMode::Update,
             _ => installer::LockMode::Auto,
         },
+        cache_from: arguments.cache_from.clone(),
+        no_cache: arguments.no_cache,
+        annotations: arguments.annotation.iter().cloned().collect(),
+        no_sbom: arguments.no_sbom,
         dry_run: arguments.dry_run,
         threads: arguments.threads,
         source_date_epoch: source_date_epoch()?,
@@ -129,6 +133,9 @@ fn describe(baked: &Baked) -> String {
     if let Some(digest) = &baked.digest {
         let _ = writeln!(text, "  {digest}");
     }
+    for sbom in &baked.sboms {
+        let _ = writeln!(text, "  {}", sbom.display());
+    }
     for pushed in &baked.pushed {
         let _ = writeln!(
             text,
@@ -151,11 +158,16 @@ fn describe_one(image: &BakedImage) -> String {
         megabytes(image.size)
     );
     for layer in &image.layers {
+        text += &describe_layer(layer);
+    }
+    let trimmed: u64 = image.trimmed.values().sum();
+    if trimmed > 0 {
+        let names: Vec<String> = image.trimmed.keys().cloned().collect();
         let _ = writeln!(
             text,
-            "  {:8.1} MB  {}",
-            megabytes(layer.size),
-            contents(layer)
+            "  trim: {:.1} MB are left out of {}",
+            megabytes(trimmed),
+            some(&names)
         );
     }
     let modules: usize = image.not_compiled.values().sum();
@@ -171,24 +183,40 @@ fn describe_one(image: &BakedImage) -> String {
     text
 }
 
-fn contents(layer: &BakedLayer) -> String {
-    match layer.kind {
-        LayerKind::Base => "base".to_owned(),
-        LayerKind::Files => "files that belong to no package".to_owned(),
-        LayerKind::Packages => {
-            let mut packages: Vec<_> = layer.packages.iter().collect();
-            packages.sort_by_key(|package| std::cmp::Reverse(package.size));
-            let names = packages.iter().map(|package| {
-                let mark = if package.prefetched {
-                    " (prefetched)"
-                } else {
-                    ""
-                };
-                format!("{}{mark}", package.name)
-            });
-            some(&names.collect::<Vec<_>>())
-        }
+/// A layer as it is stored, then its largest packages as they are unpacked.
+fn describe_layer(layer: &BakedLayer) -> String {
+    let kind = match layer.kind {
+        LayerKind::Base => "base",
+        LayerKind::Files => "files that belong to no package",
+        LayerKind::Packages if layer.cached => "packages, as before",
+        LayerKind::Packages => "packages",
+    };
+    let unpacked = layer.unpacked.map_or(String::new(), |unpacked| {
+        format!(", unpacked {:.1} MB", megabytes(unpacked))
+    });
+    let mut text = format!("  {:8.1} MB  {kind}{unpacked}\n", megabytes(layer.size));
+    let mut packages: Vec<_> = layer.packages.iter().collect();
+    packages.sort_by_key(|package| std::cmp::Reverse(package.size));
+    let named = if packages.len() <= NAMED + 1 {
+        packages.len()
+    } else {
+        NAMED
+    };
+    for package in &packages[..named] {
+        let mark = if package.prefetched {
+            " (prefetched)"
+        } else {
+            ""
+        };
+        let size = megabytes(package.size);
+        let _ = writeln!(text, "           {size:8.1} MB  {}{mark}", package.name);
     }
+    let rest = &packages[named..];
+    if !rest.is_empty() {
+        let size = megabytes(rest.iter().map(|package| package.size).sum());
+        let _ = writeln!(text, "           {size:8.1} MB  {} more", rest.len());
+    }
+    text
 }
 
 /// The first names, and how many more there are.

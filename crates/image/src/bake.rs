@@ -1,5 +1,7 @@
 //! From a definition to an image: each platform's base, prefix and layers, then one index over all.
 
+mod bills;
+mod cache;
 mod checks;
 mod ground;
 mod layers;
@@ -43,6 +45,14 @@ pub struct Options {
     pub dry_run: bool,
     /// Threads that read packages and write layers; 0 is one for each processor.
     pub threads: usize,
+    /// Layouts, archives and names in registries whose layers are taken where nothing changed.
+    pub cache_from: Vec<String>,
+    /// Build every layer that `cache_from` does not have, and remember none.
+    pub no_cache: bool,
+    /// Annotations of every manifest, over those of the definition.
+    pub annotations: BTreeMap<String, String>,
+    /// Write and attach no bills of materials.
+    pub no_sbom: bool,
     /// The time of the image in seconds since the epoch; that of its newest package if not said.
     pub source_date_epoch: Option<i64>,
 }
@@ -58,6 +68,8 @@ pub struct Baked {
     pub tags: Vec<String>,
     /// Where it was sent.
     pub pushed: Vec<Pushed>,
+    /// Its bills of materials, beside the output.
+    pub sboms: Vec<PathBuf>,
     /// The image for each platform.
     pub images: Vec<BakedImage>,
 }
@@ -94,6 +106,10 @@ pub struct BakedImage {
     pub not_compiled: BTreeMap<String, usize>,
     /// Scripts that did not run, and whose they are.
     pub skipped_scripts: Vec<String>,
+    /// Bytes that were left out of each package (`trim`).
+    pub trimmed: BTreeMap<String, u64>,
+    /// Bytes of what is in the prefix and could be left out, by the groups of `trim`.
+    pub unneeded: BTreeMap<String, u64>,
 }
 
 /// One layer.
@@ -109,6 +125,8 @@ pub struct BakedLayer {
     pub size: u64,
     /// Bytes of the tar stream.
     pub unpacked: Option<u64>,
+    /// Whether building it was saved.
+    pub cached: bool,
     /// The packages in it.
     pub packages: Vec<BakedPackage>,
 }
@@ -211,27 +229,44 @@ pub fn bake(
             digest: None,
             tags,
             pushed: Vec::new(),
+            sboms: Vec::new(),
             images,
         });
     };
     let top = over_all(&staging, &done)?;
+    let bills = if options.no_sbom {
+        Vec::new()
+    } else {
+        bills::attach(&staging, &done)?
+    };
     let mut pushed = Vec::new();
     for reference in &references {
-        pushed.push(push::push(&recipe, &staging, &done, &top, reference)?);
+        let image = push::Image {
+            done: &done,
+            bills: &bills,
+            top: &top,
+        };
+        pushed.push(push::push(&recipe, &staging, &image, reference)?);
     }
     let digest = top.digest.to_string();
+    let mut sboms = Vec::new();
     let output = match output {
         None => None,
-        Some(_) => Some(finish(staging, &done, top, &tags)?),
+        Some(output) => {
+            let written = finish(staging, &done, &bills, top, &tags)?;
+            report(Event::Wrote(&written));
+            for bill in &bills {
+                sboms.push(bill.write_beside(output)?);
+            }
+            Some(written)
+        }
     };
-    if let Some(output) = &output {
-        report(Event::Wrote(output));
-    }
     Ok(Baked {
         output,
         digest: Some(digest),
         tags,
         pushed,
+        sboms,
         images,
     })
 }
@@ -263,6 +298,8 @@ pub(crate) struct Made {
     pub(crate) docker: DockerImage,
     /// Where the base came from, if from a registry, and which of the blobs are its.
     pub(crate) base: Option<(fetch::registry::Reference, BTreeSet<oci::Digest>)>,
+    pub(crate) platform: Subdir,
+    pub(crate) bill: crate::sbom::Bill,
 }
 
 impl Recipe<'_> {
@@ -427,23 +464,18 @@ fn over_all(staging: &Staging, done: &[Made]) -> Result<Descriptor, Error> {
         annotations: None,
     };
     let (digest, size) = staging.document(&oci::canonical(&index))?;
-    Ok(Descriptor {
-        media_type: oci::INDEX.to_owned(),
-        digest,
-        size,
-        annotations: None,
-        platform: None,
-    })
+    Ok(Descriptor::new(oci::INDEX, (digest, size)))
 }
 
 /// Puts the layout in its place. `top` is the image or the index over several.
 fn finish(
     staging: Staging,
     done: &[Made],
+    bills: &[bills::Attached],
     mut top: Descriptor,
     tags: &[String],
 ) -> Result<PathBuf, Error> {
-    let manifests = tags
+    let mut manifests: Vec<Descriptor> = tags
         .iter()
         .map(|tag| {
             let names = [oci::REFERENCE, oci::CONTAINERD_NAME];
@@ -452,6 +484,10 @@ fn finish(
             top.clone()
         })
         .collect();
+    // A tar file holds nothing but the image, so that tools need not be told which one is meant.
+    if !staging.is_tar() {
+        manifests.extend(bills.iter().map(|bill| bill.manifest.clone()));
+    }
     let index = Index {
         schema_version: 2,
         media_type: Some(oci::INDEX.to_owned()),
@@ -495,13 +531,14 @@ fn folder(definition: &Path) -> PathBuf {
     }
 }
 
-/// What an image says of itself in its manifest.
+/// What an image says of itself in its manifest. `base` is its name and the digest of its manifest,
+/// `licences` those of the packages.
 pub(crate) fn annotations(
     recipe: &Recipe<'_>,
     target: &ImageTarget,
     created: u64,
-    base_name: Option<&str>,
-    base_digest: Option<String>,
+    base: (Option<String>, Option<String>),
+    licences: Option<String>,
 ) -> BTreeMap<String, String> {
     let key = |name: &str| format!("org.opencontainers.image.{name}");
     let Distribution { name, version, .. } = recipe.distribution;
@@ -510,8 +547,11 @@ pub(crate) fn annotations(
         (key("title"), name.clone()),
         (key("version"), version.clone()),
     ]);
-    annotations.extend(base_name.map(|name| (key("base.name"), name.to_owned())));
-    annotations.extend(base_digest.map(|digest| (key("base.digest"), digest)));
+    let (name, digest) = base;
+    annotations.extend(name.map(|name| (key("base.name"), name)));
+    annotations.extend(digest.map(|digest| (key("base.digest"), digest)));
+    annotations.extend(licences.map(|licences| (key("licenses"), licences)));
     annotations.extend(target.annotations.clone());
+    annotations.extend(recipe.options.annotations.clone());
     annotations
 }

@@ -15,6 +15,9 @@ use serde_json::Value;
 
 use crate::oci::{self, Descriptor, Digest, DockerImage, Index, Manifest, Object, Platform};
 
+/// The annotation of a layer that says what it is made of.
+pub(crate) const INPUTS: &str = "org.archiconda.layer.inputs";
+
 pub use error::Error;
 pub(crate) use layer::{Entry, EntryKind, Packing, Passed, packing, pass};
 pub(crate) use pull::{pull, pull_layers};
@@ -56,6 +59,8 @@ pub(crate) struct Layer {
     pub(crate) packing: Option<Packing>,
     /// The digest of the tar stream in it.
     pub(crate) diff_id: Digest,
+    /// What it was made of, if we made it.
+    pub(crate) inputs: Option<String>,
 }
 
 /// Which form a place has.
@@ -193,8 +198,12 @@ fn collect(
         if images.len() >= MOST_IMAGES {
             return Err(Error::ManyImages);
         }
-        let annotation = |key: &str| descriptor.annotations.as_ref()?.get(key);
-        let name = annotation(oci::REFERENCE).or_else(|| annotation(oci::CONTAINERD_NAME));
+        // What is attached to images lies beside them.
+        if descriptor.artifact_type.is_some() {
+            continue;
+        }
+        let name = annotation(descriptor, oci::REFERENCE)
+            .or_else(|| annotation(descriptor, oci::CONTAINERD_NAME));
         let name = name.map(String::as_str).or(reference);
         match &*descriptor.media_type {
             oci::INDEX | oci::DOCKER_INDEX => {
@@ -214,6 +223,10 @@ fn collect(
         }
     }
     Ok(())
+}
+
+fn annotation<'d>(descriptor: &'d Descriptor, key: &str) -> Option<&'d String> {
+    descriptor.annotations.as_ref()?.get(key)
 }
 
 fn image(store: &Store, descriptor: &Descriptor, reference: Option<&str>) -> Result<Image, Error> {
@@ -247,6 +260,7 @@ fn image(store: &Store, descriptor: &Descriptor, reference: Option<&str>) -> Res
                 size: layer.size,
                 packing: Some(packing),
                 diff_id,
+                inputs: annotation(layer, INPUTS).cloned(),
             })
         })
         .collect::<Result<_, _>>()?;
@@ -282,6 +296,7 @@ fn docker_images(store: &Store) -> Result<Vec<Image>, Error> {
                 digest: None,
                 packing: None,
                 diff_id,
+                inputs: None,
             });
         }
         images.push(Image {

@@ -72,6 +72,26 @@ pub enum Warning<'a> {
         /// Where it would be.
         loaders: &'a [String],
     },
+    /// Much that nobody needs.
+    #[error("{platform}: {megabytes} MB are {group}; `trim = [\"{group}\"]` leaves them out")]
+    Unneeded {
+        /// The platform.
+        platform: Subdir,
+        /// A group of `trim`.
+        group: &'a str,
+        /// How much it is.
+        megabytes: u64,
+    },
+    /// Layers that cannot be taken from where the user said.
+    #[error("{platform}: no layers from `{name}`: {reason}")]
+    NoCache {
+        /// The platform.
+        platform: Subdir,
+        /// What was named.
+        name: &'a str,
+        /// Why not.
+        reason: &'a str,
+    },
     /// Many layers.
     #[error(
         "{platform}: the image has {count} layers, {base} of them from the base; each costs at every start"

@@ -23,6 +23,8 @@ mod layer;
 mod oci;
 mod output;
 mod root;
+mod sbom;
+mod trim;
 
 pub use bake::{Baked, BakedImage, BakedLayer, BakedPackage, LayerKind, Options, Pushed, bake};
 pub use base::Error as BaseError;

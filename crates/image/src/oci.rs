@@ -15,6 +15,9 @@ pub(crate) type Object = Map<String, Value>;
 
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// What has no configuration has this one: `{}` (image specification, "Guidance for an Empty Descriptor").
+pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const EMPTY_TEXT: &[u8] = b"{}";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -76,6 +79,23 @@ pub(crate) struct Descriptor {
     pub(crate) annotations: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) platform: Option<Platform>,
+    /// What the manifest that it names is, where that is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) artifact_type: Option<String>,
+}
+
+impl Descriptor {
+    /// What is said of a blob or document, and no more.
+    pub(crate) fn new(media_type: &str, (digest, size): (Digest, u64)) -> Descriptor {
+        Descriptor {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            annotations: None,
+            platform: None,
+            artifact_type: None,
+        }
+    }
 }
 
 /// The CPU and system of an image, in Go's words.
@@ -174,7 +194,8 @@ pub(crate) fn canonical<T: Serialize>(document: &T) -> Vec<u8> {
     serde_json::to_vec(&sorted(tree)).unwrap_or_default()
 }
 
-fn sorted(value: Value) -> Value {
+/// The same tree with every object's keys in order.
+pub(crate) fn sorted(value: Value) -> Value {
     match value {
         Value::Object(object) => {
             let by_key: BTreeMap<String, Value> = object

@@ -17,6 +17,9 @@ use crate::oci::{self, Digest};
 
 /// The mark of a layout.
 const MARK: &str = "oci-layout";
+/// Where documents lie that a tar file does not get.
+const ASIDE: &str = "attached";
+
 const MARK_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A layout that nobody sees yet.
@@ -94,9 +97,18 @@ impl Staging {
         &self.folder
     }
 
+    /// Whether a tar file comes of it.
+    pub(crate) fn is_tar(&self) -> bool {
+        self.tar
+    }
+
     /// Where a stored blob lies.
     pub(crate) fn place(&self, digest: Digest) -> PathBuf {
-        self.folder.join(digest.path())
+        let path = self.folder.join(digest.path());
+        if self.tar && !path.exists() {
+            return self.aside(digest);
+        }
+        path
     }
 
     /// Begins a blob; `name` tells it from others that are written at the same time.
@@ -125,12 +137,44 @@ impl Staging {
         Ok((digest, length))
     }
 
+    /// Takes a file that is the blob with this digest, as the same file where the system lets it be.
+    pub(crate) fn adopt(&self, path: &Path, digest: Digest) -> Result<(), Error> {
+        let place = self.folder.join(digest.path());
+        let write = |source| cannot_write(&place, source);
+        if !place.exists() && fs::hard_link(path, &place).is_err() {
+            fs::copy(path, &place).map_err(write)?;
+        }
+        if !self.tar {
+            let file = File::open(&place).map_err(write)?;
+            file.sync_data().map_err(write)?;
+        }
+        Ok(())
+    }
+
     /// Stores a document.
     pub(crate) fn document(&self, bytes: &[u8]) -> Result<(Digest, u64), Error> {
         let mut blob = self.blob("document")?;
         blob.write_all(bytes)
             .map_err(|source| cannot_write(&self.folder, source))?;
         self.store(blob)
+    }
+
+    /// Stores a document that is attached to an image: in a layout that is a folder, and for who sends it
+    /// to a registry, but not in a tar file.
+    pub(crate) fn attachment(&self, bytes: &[u8]) -> Result<(Digest, u64), Error> {
+        if !self.tar {
+            return self.document(bytes);
+        }
+        let digest = Digest(archive::digest::Sha256::of(bytes));
+        let path = self.aside(digest);
+        let folder = self.folder.join(ASIDE);
+        fs::create_dir_all(&folder).map_err(|source| cannot_write(&folder, source))?;
+        fs::write(&path, bytes).map_err(|source| cannot_write(&path, source))?;
+        Ok((digest, bytes.len() as u64))
+    }
+
+    fn aside(&self, digest: Digest) -> PathBuf {
+        self.folder.join(ASIDE).join(digest.0.to_string())
     }
 
     /// Completes the layout and puts it in its place. `docker` is `manifest.json`, which a tar file

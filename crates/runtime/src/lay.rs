@@ -134,6 +134,11 @@ pub fn lay_package<S: ReadAt + ?Sized, T: Tree>(
     Ok(loaded.laid())
 }
 
+/// What [`lay_package`] returns, without laying anything: for who has the package's files already.
+pub fn foresee(package: Package, python: Option<&Python>) -> Result<Laid, Error> {
+    Ok(Loaded::package(package, python)?.laid())
+}
+
 /// Puts files of `extra_files` into `tree`.
 pub fn lay_extra<S: ReadAt + ?Sized, T: Tree>(
     payload: &Payload<'_, S>,

@@ -58,6 +58,8 @@ pub struct ImageTarget {
     pub packages: Vec<PackageSpec>,
     /// Packages that lie in the package cache, not installed.
     pub prefetch: Vec<PackageSpec>,
+    /// What is left out of the packages in the prefix.
+    pub trim: Vec<Trim>,
     /// Files besides the prefix.
     pub files: Vec<ImageFile>,
     /// Environment variables, besides those that make the prefix found.
@@ -158,6 +160,48 @@ pub enum Content {
     Link(String),
 }
 
+/// One element of `trim`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trim {
+    /// Files of a kind.
+    Group(TrimGroup),
+    /// Files whose path in the prefix fits: `*` within a name, `**` for any folders.
+    Glob(String),
+}
+
+/// Kinds of files that most containers have no use for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TrimGroup {
+    /// `lib/*.a`, and those of Python's own library.
+    StaticLibraries,
+    /// Folders `test` and `tests` of Python and its packages.
+    Tests,
+    /// Python modules that are compiled already: `__pycache__`.
+    Pycache,
+    /// `*.js.map` and `*.css.map`.
+    SourceMaps,
+    /// Manuals: `share/doc`, `share/man`, `share/info`, `share/gtk-doc`, `man`.
+    Docs,
+}
+
+impl TrimGroup {
+    /// All, by name.
+    pub const ALL: [(&'static str, TrimGroup); 5] = [
+        ("docs", TrimGroup::Docs),
+        ("pycache", TrimGroup::Pycache),
+        ("source-maps", TrimGroup::SourceMaps),
+        ("static-libraries", TrimGroup::StaticLibraries),
+        ("tests", TrimGroup::Tests),
+    ];
+
+    /// Its name in definitions.
+    pub fn name(self) -> &'static str {
+        let mut all = TrimGroup::ALL.into_iter();
+        all.find(|(_, group)| *group == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
 /// `compression`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerCompression {
@@ -208,6 +252,7 @@ impl Image {
             prefix: setting!(prefix).unwrap_or_else(|| "/opt/conda".to_owned()),
             packages: setting!(packages).unwrap_or_default(),
             prefetch: setting!(prefetch).unwrap_or_default(),
+            trim: setting!(trim).unwrap_or_default(),
             files: setting!(files).unwrap_or_default(),
             env: setting!(env).unwrap_or_default(),
             user: setting!(user),
@@ -234,6 +279,7 @@ struct Settings {
     prefix: Option<String>,
     packages: Option<Vec<PackageSpec>>,
     prefetch: Option<Vec<PackageSpec>>,
+    trim: Option<Vec<Trim>>,
     files: Option<Vec<ImageFile>>,
     env: Option<BTreeMap<String, String>>,
     user: Option<User>,

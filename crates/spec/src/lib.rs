@@ -36,7 +36,7 @@ pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed,
 pub use error::{Diagnostic, Error, Warning};
 pub use image::{
     Account, Base, Content, Image, ImageFile, ImageTarget, LayerCompression, LinkScripts,
-    MOST_LAYERS, ParsedImage, Pyc, User,
+    MOST_LAYERS, ParsedImage, Pyc, Trim, TrimGroup, User,
 };
 pub use meta_channel::{
     Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority, Question,

@@ -70,7 +70,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["serve"]),
     ("hyper-util", &["serve"]),
     ("rattler", &["installer"]),
-    ("toml", &["channel", "repack", "serve", "spec"]),
+    ("toml", &["channel", "image", "repack", "serve", "spec"]),
     ("clap", &["cli", "xtask"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli", "xtask"]),

@@ -77,6 +77,19 @@ pub(crate) struct Bake {
     /// Resolve anew and rewrite the lock.
     #[arg(long)]
     pub(crate) update: bool,
+    /// An image, as a layout, a tar file or a name in a registry, whose layers are taken where nothing
+    /// changed; may be given several times.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) cache_from: Vec<String>,
+    /// Build every layer anew, and leave none for later runs.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// An annotation of the image, over those of the definition; may be given several times.
+    #[arg(long, value_name = "KEY=TEXT", value_parser = annotation)]
+    pub(crate) annotation: Vec<(String, String)>,
+    /// Write and attach no bills of materials.
+    #[arg(long)]
+    pub(crate) no_sbom: bool,
     /// Resolve and say which layers there would be; write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -95,6 +108,15 @@ pub(crate) struct Bake {
     /// Say nothing but warnings and errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, text)) if !key.is_empty() && !key.contains(char::is_whitespace) => {
+            Ok((key.to_owned(), text.to_owned()))
+        }
+        _ => Err("write KEY=TEXT, for example org.opencontainers.image.revision=1a2b3c".to_owned()),
+    }
 }
 
 /// Options of `archiconda image inspect`.

@@ -61,6 +61,15 @@ impl Registry<'_> {
         self.keep(manifest?)
     }
 
+    /// The manifest that another tag of the repository names now, if there is one. It is not kept.
+    pub fn named(&self, tag: &str) -> Result<Option<Manifest>, Error> {
+        match self.client.block_on(self.manifest_of(tag)) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(Error::Absent { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The manifest with this digest: from the store, or fetched.
     pub fn manifest(&self, sha256: [u8; 32]) -> Result<Manifest, Error> {
         let name = format!("sha256:{}", hex::encode(&sha256));

@@ -1,5 +1,7 @@
 //! What must hold before a layer is written: a free place for the prefix, a prefix that fits, nothing
-//! that only the target could run, and something that starts programs.
+//! that only the target could run, something that starts programs, and nothing that is not wanted.
+
+use std::collections::{BTreeMap, HashSet};
 
 use installer::Prepared;
 use spec::LinkScripts;
@@ -8,6 +10,10 @@ use super::platform::Job;
 use crate::error::Error;
 use crate::event::Warning;
 use crate::root::{Node, Root};
+use crate::trim::{self, Trimmer};
+
+/// So many bytes that nobody needs are worth a warning.
+const MUCH: u64 = 10_000_000;
 
 impl Job<'_> {
     /// Where the prefix lies in the image, which must be free.
@@ -94,6 +100,56 @@ impl Job<'_> {
                 Ok(names)
             }
         }
+    }
+
+    /// Leaves out what the definition does not want. What lies in the package cache, too, stays whole:
+    /// who links it from there looks for all of its files.
+    pub(super) fn trim(
+        &self,
+        prepared: &mut Prepared,
+        prefetched: Option<&Prepared>,
+    ) -> BTreeMap<String, u64> {
+        let trimmer = Trimmer::new(&self.target.trim);
+        let cached: HashSet<&str> = prefetched
+            .into_iter()
+            .flat_map(|prepared| &prepared.planned.packages)
+            .map(|package| package.dist.as_str())
+            .collect();
+        let planned = &mut prepared.planned;
+        let mut trimmed = BTreeMap::new();
+        if planned.plan.keep_packages {
+            return trimmed;
+        }
+        for package in &mut planned.packages {
+            if !cached.contains(package.dist.as_str()) {
+                let saved = trimmer.trim(package);
+                if saved > 0 {
+                    trimmed.insert(package.dist.clone(), saved);
+                }
+            }
+        }
+        trimmed
+    }
+
+    /// What most containers have no use for, told where it is large.
+    pub(super) fn unneeded(&self, prepared: &Prepared) -> BTreeMap<String, u64> {
+        let mut sum = BTreeMap::new();
+        for package in &prepared.planned.packages {
+            trim::unneeded(package, &mut sum);
+        }
+        for (group, bytes) in &sum {
+            if *bytes >= MUCH {
+                self.warn(Warning::Unneeded {
+                    platform: self.platform,
+                    group: group.name(),
+                    megabytes: bytes / 1_000_000,
+                });
+            }
+        }
+        sum.into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(group, bytes)| (group.name().to_owned(), bytes))
+            .collect()
     }
 
     pub(super) fn check_loader(&self, prepared: &Prepared, root: &Root) {

@@ -1,14 +1,17 @@
 //! The layers of one image: which packages there are, and how each group of them becomes a tar stream.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use archive::digest::Sha256;
 use archive::payload::{Frame, Payload};
 use installer::{Assembled, Prepared};
 use runtime::lay::{self, Extent, Laid, Settings};
-use runtime::plan::{Kind, Package, PackageHead, Python};
+use runtime::plan::{File, Kind, Package, PackageHead, Python};
 
+use super::cache::{self, Cache, Found};
 use super::platform::Job;
 use super::{BakedPackage, top};
 use crate::error::Error;
@@ -34,6 +37,40 @@ pub(super) struct Item<'a> {
     pub(super) extent: Extent,
     frames: &'a Frames,
     pub(super) prefetched: bool,
+}
+
+impl Item<'_> {
+    /// `NAME-VERSION-BUILD`.
+    pub(super) fn dist(&self) -> &str {
+        &self.package.dist
+    }
+
+    /// The paths of its entries in the prefix.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.package.entries.iter().map(|entry| &*entry.path)
+    }
+
+    /// Writes all that its part of a layer follows from. Frames have numbers in the plan, which other
+    /// packages change; what counts is their order.
+    pub(super) fn describe(&self, sink: &mut impl Write) {
+        let mut package = self.package.clone();
+        let entries = package.entries.iter_mut().chain(&mut package.info);
+        let mut files: Vec<&mut File> = entries
+            .filter_map(|entry| match &mut entry.kind {
+                Kind::File(file) => Some(file),
+                _ => None,
+            })
+            .collect();
+        let frames: BTreeSet<usize> = files.iter().map(|file| file.frame).collect();
+        let frames: Vec<usize> = frames.into_iter().collect();
+        for file in &mut files {
+            file.frame = frames.binary_search(&file.frame).unwrap_or(0);
+        }
+        let settings = (format!("{:?}", self.extent), self.python);
+        // Plans have a form in JSON, and a digest takes everything.
+        let _ = serde_json::to_writer(&mut *sink, &settings);
+        let _ = serde_json::to_writer(&mut *sink, &package);
+    }
 }
 
 /// The frames of one plan.
@@ -63,24 +100,82 @@ pub(super) struct LayerWriter<'a> {
     pub(super) items: &'a [Item<'a>],
     pub(super) laid: &'a [Mutex<Option<Laid>>],
     pub(super) cancelled: &'a AtomicBool,
+    pub(super) cache: &'a Cache<'a>,
+}
+
+/// A layer that is in the image.
+pub(super) struct Written {
+    pub(super) packed: Packed,
+    pub(super) packages: Vec<BakedPackage>,
+    /// What it is made of.
+    pub(super) key: Sha256,
+    /// Whether it had been made before.
+    pub(super) cached: bool,
 }
 
 impl LayerWriter<'_> {
-    /// Writes the layer of these packages.
-    pub(super) fn packages(
-        &self,
-        layer: usize,
-        members: &[usize],
-    ) -> Result<(Packed, Vec<BakedPackage>), Error> {
+    /// Writes the layer of these packages, or takes it from a cache.
+    pub(super) fn packages(&self, layer: usize, members: &[usize]) -> Result<Written, Error> {
         let modified = members
             .iter()
             .map(|member| newest(self.items[*member].package))
             .max();
         let modified = modified.unwrap_or(0);
+        let items: Vec<&Item<'_>> = members.iter().map(|member| &self.items[*member]).collect();
+        let folders: Vec<&str> = folders(self.root, self.prefix).collect();
+        let frame = cache::Frame {
+            prefix: self.prefix,
+            folders: &folders,
+            modified,
+        };
+        let key = cache::key(self.job, frame, &items);
+        let found = self.cache.find(key, &items, self.prefix);
+        let cached = found.is_some();
+        let found = if let Some(found) = found {
+            self.foresee(members)?;
+            found
+        } else {
+            let found = self.build(layer, members, modified)?;
+            self.cache.keep(&key.to_string(), &found);
+            found
+        };
+        let packages = items
+            .iter()
+            .zip(&found.sizes)
+            .map(|(item, size)| BakedPackage {
+                name: item.dist().to_owned(),
+                size: *size,
+                prefetched: item.prefetched,
+            });
+        Ok(Written {
+            packages: packages.collect(),
+            packed: found.packed,
+            key,
+            cached,
+        })
+    }
+
+    /// Notes of packages whose layer is there what laying them would have told.
+    fn foresee(&self, members: &[usize]) -> Result<(), Error> {
+        for &member in members {
+            let item = &self.items[member];
+            let laid = lay::foresee(item.package.clone(), item.python);
+            let laid = laid.map_err(|source| self.cannot_lay(item, source))?;
+            (self.job.recipe.report)(Event::Bytes {
+                bytes: item.head.size,
+            });
+            if let Ok(mut slot) = self.laid[member].lock() {
+                *slot = Some(laid);
+            }
+        }
+        Ok(())
+    }
+
+    fn build(&self, layer: usize, members: &[usize], modified: u64) -> Result<Found, Error> {
         let archive = self.begin(&format!("{layer}"), modified)?;
         let scratch = self.staging.scratch();
         let tree = LayerTree::new(archive, self.prefix, modified, scratch);
-        let mut packages = Vec::new();
+        let mut sizes = Vec::new();
         for &member in members {
             let item = &self.items[member];
             let before = tree.length();
@@ -89,11 +184,7 @@ impl LayerWriter<'_> {
             (self.job.recipe.report)(Event::Bytes {
                 bytes: item.head.size,
             });
-            packages.push(BakedPackage {
-                name: laid.dist.clone(),
-                size: tree.length() - before,
-                prefetched: item.prefetched,
-            });
+            sizes.push(tree.length() - before);
             if let Ok(mut slot) = self.laid[member].lock() {
                 *slot = Some(laid);
             }
@@ -102,7 +193,10 @@ impl LayerWriter<'_> {
             .into_archive()
             .and_then(Archive::finish)
             .map_err(|source| self.cannot_write(source))?;
-        Ok((packer.finish(self.staging)?, packages))
+        Ok(Found {
+            packed: packer.finish(self.staging)?,
+            sizes,
+        })
     }
 
     fn lay(&self, item: &Item<'_>, tree: &LayerTree<Packer>) -> Result<Laid, Error> {
@@ -115,11 +209,15 @@ impl LayerWriter<'_> {
             self.settings(item.extent),
             &|_| {},
         )
-        .map_err(|source| Error::Lay {
+        .map_err(|source| self.cannot_lay(item, source))
+    }
+
+    fn cannot_lay(&self, item: &Item<'_>, source: runtime::Error) -> Error {
+        Error::Lay {
             platform: self.job.platform,
             package: item.package.dist.clone(),
             source,
-        })
+        }
     }
 
     /// Writes the layer of what belongs to no package.
@@ -163,13 +261,17 @@ impl LayerWriter<'_> {
 }
 
 /// Tells a layer which folders on the way to a path the base has.
-pub(super) fn known_folders<W: std::io::Write>(archive: &mut Archive<W>, root: &Root, path: &str) {
-    for (slash, _) in path.match_indices('/').chain([(path.len(), "")]) {
-        let folder = &path[..slash];
-        if root.node(folder) == Some(&Node::Directory) {
-            archive.has_directory(folder);
-        }
+pub(super) fn known_folders<W: Write>(archive: &mut Archive<W>, root: &Root, path: &str) {
+    for folder in folders(root, path) {
+        archive.has_directory(folder);
     }
+}
+
+/// The folders on the way to a path that the base has.
+fn folders<'p>(root: &Root, path: &'p str) -> impl Iterator<Item = &'p str> {
+    let ends = path.match_indices('/').map(|(slash, _)| slash);
+    let all = ends.chain([path.len()]).map(|end| &path[..end]);
+    all.filter(|folder| root.node(folder) == Some(&Node::Directory))
 }
 
 /// All packages: what is installed, then what is only prefetched.

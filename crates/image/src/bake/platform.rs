@@ -11,12 +11,14 @@ use rayon::prelude::*;
 use runtime::lay::Laid;
 use spec::{ImageTarget, MOST_LAYERS};
 
+use super::cache::Cache;
 use super::ground::Ground;
-use super::layers::{Frames, LayerWriter, items};
+use super::layers::{Frames, LayerWriter, Written, items};
 use super::{
-    BakedImage, BakedLayer, BakedPackage, LayerKind, Made, Recipe, annotations, prefetch_target,
-    top,
+    BakedImage, BakedLayer, BakedPackage, LayerKind, Made, Recipe, annotations, bills,
+    prefetch_target, top,
 };
+use crate::base;
 use crate::config::{self, Step};
 use crate::error::Error;
 use crate::event::{Event, Warning};
@@ -24,6 +26,7 @@ use crate::group::{Subject, group};
 use crate::layer::Packed;
 use crate::oci::{self, Descriptor, DockerImage, Manifest, Platform};
 use crate::output::Staging;
+use crate::sbom::{self, Bill, Licence};
 
 /// More layers than this are worth a warning: each is a mount at every start.
 const MANY_LAYERS: usize = 60;
@@ -123,6 +126,7 @@ impl<'a> Job<'a> {
                 diff_id: None,
                 size: packages.iter().map(|package| package.size).sum(),
                 unpacked: None,
+                cached: false,
                 packages,
             });
         }
@@ -132,6 +136,7 @@ impl<'a> Job<'a> {
             diff_id: None,
             size: 0,
             unpacked: None,
+            cached: false,
             packages: Vec::new(),
         });
         Ok(BakedImage {
@@ -143,6 +148,8 @@ impl<'a> Job<'a> {
             layers,
             not_compiled: BTreeMap::new(),
             skipped_scripts: Vec::new(),
+            trimmed: BTreeMap::new(),
+            unneeded: BTreeMap::new(),
         })
     }
 
@@ -154,7 +161,7 @@ impl<'a> Job<'a> {
         prefetch: Option<Resolution>,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let prepared = self.prepare(&self.recipe.target(self.platform)?, resolution)?;
+        let mut prepared = self.prepare(&self.recipe.target(self.platform)?, resolution)?;
         let prefetched = prefetch
             .map(|resolution| {
                 let specs = self.target.prefetch.clone();
@@ -165,6 +172,8 @@ impl<'a> Job<'a> {
         self.check_prefix(&prepared)?;
         let skipped = self.scripts(&prepared)?;
         self.check_loader(&prepared, &ground.root);
+        let trimmed = self.trim(&mut prepared, prefetched.as_ref());
+        let unneeded = self.unneeded(&prepared);
 
         let frames = Frames::of(&prepared);
         let more_frames = prefetched.as_ref().map(Frames::of);
@@ -208,21 +217,24 @@ impl<'a> Job<'a> {
                 .sum::<u64>()
         };
         order.sort_by_key(|layer| std::cmp::Reverse(weight(layer)));
+        let cache = Cache::open(self, staging);
         let writer = LayerWriter {
             job: self,
             staging,
+            cache: &cache,
             root: &ground.root,
             prefix: &prefix,
             items: &items,
             laid: &laid,
             cancelled: &cancelled,
         };
-        let written: Vec<(usize, (Packed, Vec<BakedPackage>))> = order
+        let written: Vec<(usize, Written)> = order
             .par_iter()
             .with_max_len(1)
             .map(|&layer| Ok((layer, writer.packages(layer, &groups[layer])?)))
             .collect::<Result<_, Error>>()?;
-        let mut written: BTreeMap<usize, _> = written.into_iter().collect();
+        let mut written: BTreeMap<usize, Written> = written.into_iter().collect();
+        cache.tidy();
         let laid: Vec<Option<Laid>> = laid
             .iter()
             .map(|slot| slot.lock().ok().and_then(|mut slot| slot.take()))
@@ -247,13 +259,19 @@ impl<'a> Job<'a> {
         let mut layers = ground.layers;
         let mut steps = Vec::new();
         for layer in 0..groups.len() {
-            if let Some((packed, packages)) = written.remove(&layer) {
+            if let Some(written) = written.remove(&layer) {
+                let packages = written.packages;
                 let names: Vec<&str> = packages.iter().map(|p| p.name.as_str()).collect();
                 steps.push(Step {
-                    diff_id: packed.diff_id,
+                    diff_id: written.packed.diff_id,
                     comment: names.join(" "),
                 });
-                layers.push(described(LayerKind::Packages, &packed, packages));
+                let (mut descriptor, mut layer) =
+                    described(LayerKind::Packages, &written.packed, packages);
+                let inputs = (base::INPUTS.to_owned(), written.key.to_string());
+                descriptor.annotations = Some(BTreeMap::from([inputs]));
+                layer.cached = written.cached;
+                layers.push((descriptor, layer));
             }
         }
         steps.push(Step {
@@ -277,18 +295,17 @@ impl<'a> Job<'a> {
             &config::time(created),
         );
         let (config_digest, config_size) = staging.document(&oci::canonical(&config))?;
-        let base_name = ground.reference.as_deref();
-        let digest = ground.manifest.map(|digest| digest.to_string());
+        let base_name = ground.reference;
+        let base_digest = ground.manifest.map(|digest| digest.to_string());
+        let components = bills::components(&prepared, prefetched.as_ref(), &items);
+        let licences: Vec<Licence> = components
+            .iter()
+            .map(|component| Licence::of(component.licence.as_deref()))
+            .collect();
         let manifest = Manifest {
             schema_version: 2,
             media_type: Some(oci::MANIFEST.to_owned()),
-            config: Descriptor {
-                media_type: oci::CONFIG.to_owned(),
-                digest: config_digest,
-                size: config_size,
-                annotations: None,
-                platform: None,
-            },
+            config: Descriptor::new(oci::CONFIG, (config_digest, config_size)),
             layers: layers
                 .iter()
                 .map(|(descriptor, _)| descriptor.clone())
@@ -297,8 +314,8 @@ impl<'a> Job<'a> {
                 self.recipe,
                 &self.target,
                 created,
-                base_name,
-                digest,
+                (base_name.clone(), base_digest.clone()),
+                sbom::together(licences.iter()),
             )),
         };
         let (digest, size) = staging.document(&oci::canonical(&manifest))?;
@@ -329,13 +346,21 @@ impl<'a> Job<'a> {
             layers,
             not_compiled,
             skipped_scripts: skipped,
+            trimmed,
+            unneeded,
         };
         let manifest = Descriptor {
-            media_type: oci::MANIFEST.to_owned(),
-            digest,
-            size,
-            annotations: None,
             platform: Some(self.engine.clone()),
+            ..Descriptor::new(oci::MANIFEST, (digest, size))
+        };
+        let bill = Bill {
+            name: self.recipe.distribution.name.clone(),
+            version: self.recipe.distribution.version.clone(),
+            platform: self.engine.to_string(),
+            created: config::time(created),
+            image: manifest.digest,
+            base: base_name.map(|name| (name, base_digest)),
+            components,
         };
         Ok((
             image,
@@ -344,6 +369,8 @@ impl<'a> Job<'a> {
                 blobs,
                 docker,
                 base,
+                platform: self.platform,
+                bill,
             },
         ))
     }
@@ -405,19 +432,14 @@ pub(super) fn described(
     packed: &Packed,
     packages: Vec<BakedPackage>,
 ) -> (Descriptor, BakedLayer) {
-    let descriptor = Descriptor {
-        media_type: packed.media_type.to_owned(),
-        digest: packed.digest,
-        size: packed.size,
-        annotations: None,
-        platform: None,
-    };
+    let descriptor = Descriptor::new(packed.media_type, (packed.digest, packed.size));
     let layer = BakedLayer {
         kind,
         digest: Some(packed.digest.to_string()),
         diff_id: Some(packed.diff_id.to_string()),
         size: packed.size,
         unpacked: Some(packed.unpacked),
+        cached: false,
         packages,
     };
     (descriptor, layer)

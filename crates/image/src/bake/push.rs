@@ -1,15 +1,16 @@
 //! Sends a finished image to a registry: blobs that it lacks, then the manifest of each platform, then
-//! what the tag names. So the tag never names what is not there.
+//! what the tag names. So the tag never names what is not there. What refers to the image comes last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fetch::registry::{Reference, Sent, Upload};
+use fetch::registry::{Reference, Registry, Sent, Upload};
 use fs_err as fs;
 
+use super::bills::Attached;
 use super::{Made, Pushed, Recipe};
 use crate::error::Error;
 use crate::event::Event;
-use crate::oci::Descriptor;
+use crate::oci::{self, Descriptor, Digest, Index};
 use crate::output::Staging;
 
 /// The names, before anything is baked for them.
@@ -23,14 +24,23 @@ pub(super) fn references(texts: &[String]) -> Result<Vec<Reference>, Error> {
     texts.iter().map(parse).collect()
 }
 
-/// Sends all images and `top`, which is one of them or the index over them.
+/// What is sent.
+pub(super) struct Image<'a> {
+    pub(super) done: &'a [Made],
+    /// What refers to the images.
+    pub(super) bills: &'a [Attached],
+    /// The one image, or the index over several.
+    pub(super) top: &'a Descriptor,
+}
+
+/// Sends an image and what refers to it.
 pub(super) fn push(
     recipe: &Recipe<'_>,
     staging: &Staging,
-    done: &[Made],
-    top: &Descriptor,
+    image: &Image<'_>,
     reference: &Reference,
 ) -> Result<Pushed, Error> {
+    let Image { done, bills, top } = *image;
     let name = reference.to_string();
     let failed = |source| Error::Push {
         reference: name.clone(),
@@ -44,6 +54,7 @@ pub(super) fn push(
     let blobs: Vec<&Descriptor> = done
         .iter()
         .flat_map(|made| &made.blobs)
+        .chain(bills.iter().flat_map(|bill| &bill.blobs))
         .filter(|blob| seen.insert(blob.digest))
         .collect();
     (recipe.report)(Event::Push {
@@ -89,7 +100,6 @@ pub(super) fn push(
         registry
             .push_manifest(tag, &descriptor.media_type, &digest, &bytes)
             .map_err(failed)
-            .map(drop)
     };
     for made in done
         .iter()
@@ -98,5 +108,52 @@ pub(super) fn push(
         manifest(&made.manifest, "")?;
     }
     manifest(top, reference.tag())?;
+    let mut unlisted: BTreeMap<Digest, Vec<Descriptor>> = BTreeMap::new();
+    for bill in bills {
+        if !manifest(&bill.manifest, "")? {
+            let of_image = unlisted.entry(bill.subject).or_default();
+            of_image.push(bill.manifest.clone());
+        }
+    }
+    for (subject, referrers) in unlisted {
+        list(&registry, subject, referrers).map_err(failed)?;
+    }
     Ok(pushed)
+}
+
+/// Names referrers under the tag that stands in for a registry's own list of them (distribution
+/// specification, "Referrers Tag Schema"), beside those of others.
+fn list(
+    registry: &Registry<'_>,
+    subject: Digest,
+    referrers: Vec<Descriptor>,
+) -> Result<(), fetch::registry::Error> {
+    let tag = subject.to_string().replace(':', "-");
+    let before = registry.named(&tag)?;
+    // What is no index is not one of ours either, and gives way.
+    let mut index = before
+        .and_then(|before| serde_json::from_slice::<Index>(&before.bytes).ok())
+        .unwrap_or(Index {
+            schema_version: 2,
+            media_type: Some(oci::INDEX.to_owned()),
+            manifests: Vec::new(),
+            annotations: None,
+        });
+    let known = index.manifests.len();
+    for referrer in referrers {
+        if !index
+            .manifests
+            .iter()
+            .any(|one| one.digest == referrer.digest)
+        {
+            index.manifests.push(referrer);
+        }
+    }
+    if index.manifests.len() == known {
+        return Ok(());
+    }
+    let bytes = oci::canonical(&index);
+    let digest = Digest(archive::digest::Sha256::of(&bytes)).to_string();
+    registry.push_manifest(&tag, oci::INDEX, &digest, &bytes)?;
+    Ok(())
 }

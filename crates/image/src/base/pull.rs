@@ -138,13 +138,9 @@ impl Search<'_> {
                 self.files.extend([id.path()].into_iter().zip(paths));
                 let kept = self.registry.kept(manifest.sha256);
                 self.files.insert(digest.path(), kept);
-                self.found.push(Descriptor {
-                    media_type: oci::MANIFEST.to_owned(),
-                    digest,
-                    size: manifest.bytes.len() as u64,
-                    annotations: None,
-                    platform: None,
-                });
+                let size = manifest.bytes.len() as u64;
+                self.found
+                    .push(Descriptor::new(oci::MANIFEST, (digest, size)));
                 Ok(())
             }
         }

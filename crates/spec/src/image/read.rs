@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::{
     Account, Base, Content, Image, ImageFile, LayerCompression, LinkScripts, MOST_LAYERS,
-    ParsedImage, Pyc, Settings, User,
+    ParsedImage, Pyc, Settings, Trim, TrimGroup, User,
 };
 use crate::distribution::{platforms, specs, subdir};
 use crate::error::{Error, quote};
@@ -27,11 +27,12 @@ const TOP: [&str; 7] = [
 ];
 
 /// The keys that a platform may have, too.
-const ANYWHERE: [&str; 13] = [
+const ANYWHERE: [&str; 14] = [
     "base",
     "prefix",
     "packages",
     "prefetch",
+    "trim",
     "files",
     "env",
     "user",
@@ -44,7 +45,7 @@ const ANYWHERE: [&str; 13] = [
 ];
 
 /// Keys that will have a meaning.
-const NOT_YET: [&str; 4] = ["envs", "debs", "locale", "trim"];
+const NOT_YET: [&str; 3] = ["envs", "debs", "locale"];
 
 /// How many layers an image gets where the definition does not say: a few can be fetched at a time,
 /// and one changed package does not rewrite all.
@@ -124,6 +125,7 @@ fn setting<'t>(
                 settings.prefetch = read;
             }
         }
+        "trim" => settings.trim = source.list(key, "strings", value, trim),
         "files" => settings.files = files(source, value),
         "env" => settings.env = variables(source, value),
         "user" => settings.user = user(source, value),
@@ -333,6 +335,38 @@ fn packages<'t>(source: &mut Source<'t>, key: &str, value: &Value<'t>) -> Option
         return None;
     }
     Some(specs)
+}
+
+/// The name of a group, or a pattern: what has neither `/` nor `*` in it was meant to be a group.
+fn trim<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Trim> {
+    let text = source.line("trim", value)?;
+    let mut groups = TrimGroup::ALL.into_iter();
+    if let Some((_, group)) = groups.find(|(name, _)| *name == text) {
+        return Some(Trim::Group(group));
+    }
+    let advice = || {
+        let names = TrimGroup::ALL.map(|(name, _)| format!("\"{name}\""));
+        let names = names.join(", ");
+        Some(format!(
+            "write one of {names}, or a pattern, \"share/**/*.txt\""
+        ))
+    };
+    if !text.contains(['*', '?', '/', '.']) {
+        let message = format!("{} is no group of files", quote(&text));
+        source.error(value.span(), message, advice());
+        return None;
+    }
+    if let Err(error) = glob::Pattern::new(&text) {
+        let message = format!("{} is no pattern: {}", quote(&text), error.msg);
+        source.error(value.span(), message, advice());
+        return None;
+    }
+    if text.starts_with('/') {
+        let message = format!("{} is not relative to the prefix", quote(&text));
+        source.error(value.span(), message, advice());
+        return None;
+    }
+    Some(Trim::Glob(text))
 }
 
 fn files<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Vec<ImageFile>> {

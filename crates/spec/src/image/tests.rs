@@ -2,7 +2,7 @@
 
 use conda::Subdir;
 
-use super::{Base, Content, Image, LayerCompression, LinkScripts, User};
+use super::{Base, Content, Image, LayerCompression, LinkScripts, Trim, TrimGroup, User};
 
 fn parse(text: &str) -> Image {
     match Image::parse(text) {
@@ -41,6 +41,28 @@ fn a_base_in_a_registry_has_a_name_as_docker_has_it() {
         let image = parse(&format!("installer = \"a\"\nbase = \"docker://{name}\""));
         let base = image.target(Subdir::Linux64).base;
         assert_eq!(base, Base::Registry(name.to_owned()));
+    }
+}
+
+#[test]
+fn what_is_left_out_is_a_group_or_a_pattern() {
+    let image = parse("installer = \"a\"\ntrim = [\"tests\", \"share/**/*.txt\", \"*.md\"]");
+    assert_eq!(
+        image.target(Subdir::Linux64).trim,
+        [
+            Trim::Group(TrimGroup::Tests),
+            Trim::Glob("share/**/*.txt".to_owned()),
+            Trim::Glob("*.md".to_owned())
+        ]
+    );
+    for (trim, expected) in [
+        ("[\"test\"]", "`test` is no group of files"),
+        ("[\"a/**b\"]", "is no pattern"),
+        ("[\"/lib/*.a\"]", "is not relative to the prefix"),
+        ("\"tests\"", "`trim`"),
+    ] {
+        let message = refused(&format!("installer = \"a\"\ntrim = {trim}"));
+        assert!(message.contains(expected), "{message}");
     }
 }
 
