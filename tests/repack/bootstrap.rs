@@ -160,6 +160,9 @@ fn the_bootstrap_channel() {
             .succeeds()
             .prints(&["fine"]);
         }
+        if let Some(root) = requirements::userland_amd64() {
+            image::engines::try_out(&place, "linux-64", "amd64", &root);
+        }
     }
     on_arm64(&place, has_conda);
 }
@@ -288,6 +291,7 @@ fn on_arm64(place: &Place, has_conda: bool) {
             .succeeds()
             .prints(&["fine"]);
     }
+    image::engines::try_out(place, "linux-aarch64", "arm64", &root);
     if has_conda {
         let channel = there.path().join("channel");
         for subdir in ["linux-aarch64", "noarch"] {

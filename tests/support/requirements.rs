@@ -30,6 +30,13 @@ pub(crate) fn userland_arm64() -> Option<PathBuf> {
     require("an arm64 userland (cargo xtask test)", found)
 }
 
+/// The root folder of an amd64 userland.
+pub(crate) fn userland_amd64() -> Option<PathBuf> {
+    let made = || finished("userland-amd64", "");
+    let found = variable("ARCHICONDA_USERLAND_AMD64").or_else(made);
+    require("an amd64 userland (cargo xtask test)", found)
+}
+
 /// A Python interpreter that has py-rattler and conda-package-handling.
 pub(crate) fn oracles() -> Option<PathBuf> {
     let made = || finished("oracles/environment", "bin/python");

@@ -116,6 +116,21 @@ const NEEDS: &[Need] = &[
         "pages are not tried in a browser",
     ),
     need(
+        "docker.io",
+        Sign::Program("dockerd"),
+        "images are not run by dockerd",
+    ),
+    need(
+        "podman",
+        Sign::Program("podman"),
+        "images are not run by podman",
+    ),
+    need(
+        "runc",
+        Sign::Program("runc"),
+        "images are not run by podman",
+    ),
+    need(
         "docker-registry",
         Sign::Program("docker-registry"),
         "images are not pushed to the registry that others use",

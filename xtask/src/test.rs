@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `ARCHICONDA_RUNTIMES` | folder with `runtime-linux-64` and `runtime-linux-aarch64` | skips |
 //! | `ARCHICONDA_USERLAND_ARM64` | root of an arm64 Debian to `chroot` into; tests write only into folders of their own below its `tmp` | skips |
+//! | `ARCHICONDA_USERLAND_AMD64` | the same for amd64, on a machine of that kind | skips |
 //! | `ARCHICONDA_ORACLES` | Python interpreter with py-rattler | skips |
 //! | `ARCHICONDA_CONDA` | folder for `PYTHONPATH`, with which that interpreter runs `-m conda` | skips |
 //! | `ARCHICONDA_BILLS` | Python interpreter that reads SPDX and CycloneDX | skips |
@@ -48,12 +49,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     std::thread::scope(|scope| {
         let foreign =
             scope.spawn(|| process::timed("arm64 userland", || userland::make(workspace)));
+        let native =
+            scope.spawn(|| process::timed("amd64 userland", || userland::make_amd64(workspace)));
         let peers = scope.spawn(|| process::timed("oracles", || peers(workspace)));
         let runtimes = process::timed("runtimes for the tests", || {
             runtime::make(workspace, &runtime::Options::default()).map(|()| workspace.runtimes())
         });
         variables.offer("ARCHICONDA_RUNTIMES", runtimes);
         variables.offer("ARCHICONDA_USERLAND_ARM64", join(foreign));
+        variables.offer("ARCHICONDA_USERLAND_AMD64", join(native));
         match join(peers) {
             Ok(peers) => {
                 variables.offer("ARCHICONDA_ORACLES", Ok(peers.python));

@@ -1,5 +1,6 @@
-//! The arm64 userland in which the tests run installers: Debian 12's required packages, unpacked
-//! and configured just enough (no package scripts run, which would take minutes under emulation).
+//! The userlands in which the tests run installers, and on which images stand that engines run: Debian 12's
+//! required packages, unpacked and configured just enough (no package scripts run, which would take minutes
+//! under emulation).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,29 +22,43 @@ const ACCOUNTS: &[(&str, &str)] = &[
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
 ];
 
-/// Makes the userland, once for a checkout, and returns its root. Needs root.
+/// Makes the arm64 userland, once for a checkout, and returns its root. Needs root.
 pub(crate) fn make(workspace: &Workspace) -> Result<PathBuf> {
     if !machine::runs_aarch64() {
         bail!("this machine runs no programs for aarch64");
     }
-    let root = workspace.work("userland-arm64")?;
+    unpack(workspace, "arm64", "aarch64")
+}
+
+/// The same for amd64, on a machine of that kind.
+pub(crate) fn make_amd64(workspace: &Workspace) -> Result<PathBuf> {
+    if !cfg!(target_arch = "x86_64") {
+        bail!("this machine runs no programs for x86_64");
+    }
+    unpack(workspace, "amd64", "x86_64")
+}
+
+/// `architecture` is Debian's name of the CPU, `machine` the kernel's.
+fn unpack(workspace: &Workspace, architecture: &str, machine: &str) -> Result<PathBuf> {
+    let root = workspace.work(&format!("userland-{architecture}"))?;
     place::once(&root, SUITE, |root| {
         if !process::is_root() {
-            bail!("only root can unpack the arm64 userland");
+            bail!("only root can unpack the {architecture} userland");
         }
         let tool = process::find("debootstrap")
             .context("no debootstrap (as root: apt-get install debootstrap)")?;
         process::quietly(
             Command::new(tool)
-                .args(["--arch=arm64", "--variant=minbase", "--foreign", SUITE])
+                .arg(format!("--arch={architecture}"))
+                .args(["--variant=minbase", "--foreign", SUITE])
                 .arg(root),
         )?;
-        configure(root)
+        configure(root, machine)
     })?;
     Ok(root)
 }
 
-fn configure(root: &Path) -> Result<()> {
+fn configure(root: &Path, machine: &str) -> Result<()> {
     place::remove(&root.join("debootstrap"))?;
     place::remove(&root.join("var/cache/apt/archives"))?;
     for (file, text) in ACCOUNTS {
@@ -60,13 +75,13 @@ fn configure(root: &Path) -> Result<()> {
         fs::os::unix::fs::symlink("mawk", awk)?;
     }
     process::quietly(Command::new("chroot").arg(root).arg("/sbin/ldconfig"))?;
-    let machine = process::output(
+    let found = process::output(
         Command::new("chroot")
             .arg(root)
             .args(["/bin/sh", "-c", "uname -m"]),
     )?;
-    if machine.trim() != "aarch64" {
-        bail!("the userland says that it runs on {}", machine.trim());
+    if found.trim() != machine {
+        bail!("the userland says that it runs on {}", found.trim());
     }
     Ok(())
 }
