@@ -3,7 +3,9 @@
 //! from [`Bench`] to [`Outcome`], and a row of [`BENCHES`].
 
 mod build;
+mod engine;
 mod facts;
+mod image;
 mod index;
 mod input;
 mod install;
@@ -86,7 +88,7 @@ struct Bench<'a> {
 type Function = fn(&Bench<'_>) -> Result<Outcome>;
 
 /// All benches, in the order in which they run.
-const BENCHES: [(&str, Function); 14] = [
+const BENCHES: [(&str, Function); 16] = [
     ("install", install::even),
     ("install-skewed", install::skewed),
     ("memory", memory::run),
@@ -101,6 +103,8 @@ const BENCHES: [(&str, Function); 14] = [
     ("meta-large", meta::large),
     ("meta-worth", worth::run),
     ("serve", serve::run),
+    ("image", image::native),
+    ("image-emulated", image::emulated),
 ];
 
 /// Where figures are kept.

@@ -41,6 +41,8 @@ const LEVEL: i32 = 12;
 /// A set of packages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
+    /// conda's name of the machine that they are for.
+    pub(super) platform: &'static str,
     pub(super) packages: usize,
     pub(super) files: usize,
     /// Decoded bytes of all files.
@@ -56,6 +58,7 @@ impl Shape {
     pub(super) fn environment(quick: bool) -> Shape {
         let part = if quick { 10 } else { 1 };
         Shape {
+            platform: PLATFORM,
             packages: 40,
             files: 25_000 / part,
             bytes: 250_000_000 / part,
@@ -77,9 +80,9 @@ pub(super) struct Packages {
     pub(super) length: u64,
 }
 
-/// Writes the packages of `shape` into `channel/PLATFORM`, on all processors.
+/// Writes the packages of `shape` into their folder of the channel, on all processors.
 pub(super) fn packages(channel: &Path, shape: Shape) -> Result<Packages> {
-    let subdir = channel.join(PLATFORM);
+    let subdir = channel.join(shape.platform);
     fs::create_dir_all(&subdir)?;
     let shares = shares(shape);
     let next = AtomicUsize::new(0);
@@ -247,7 +250,7 @@ fn store(subdir: &Path, name: &str, files: &[Made]) -> Result<PathBuf> {
         }
         entry
     });
-    let info = info(name, &paths.collect());
+    let info = info(subdir, name, &paths.collect());
     let content = files.iter().map(|file| {
         let mut item = Item::file(file.path.as_str(), &file.bytes).mode(file.mode);
         item.mtime = MODIFIED;
@@ -283,7 +286,8 @@ fn single(subdir: &Path, length: u64) -> Result<PathBuf> {
         mode: 0o644,
         mtime: MODIFIED,
     };
-    finish(subdir, name, &info(name, &paths), std::iter::once(item), 1)
+    let info = info(subdir, name, &paths);
+    finish(subdir, name, &info, std::iter::once(item), 1)
 }
 
 /// `length` bytes: noise and zeros by turns, which a compressor is quickly done with.
@@ -322,14 +326,15 @@ impl Read for Blocks {
     }
 }
 
-fn info(name: &str, paths: &Value) -> Vec<(&'static str, Vec<u8>)> {
+fn info(subdir: &Path, name: &str, paths: &Value) -> Vec<(&'static str, Vec<u8>)> {
+    let platform = subdir.file_name().unwrap_or_default().to_string_lossy();
     let index = json!({
         "name": name,
         "version": "1.0",
         "build": "0",
         "build_number": 0,
         "depends": [],
-        "subdir": PLATFORM,
+        "subdir": platform,
         "arch": std::env::consts::ARCH,
         "platform": "linux",
         "license": "BSD-3-Clause",

@@ -10,6 +10,7 @@ use super::report::{Bound, Outcome, Quantity, publish};
 
 fn small() -> Shape {
     Shape {
+        platform: PLATFORM,
         packages: 3,
         files: 60,
         bytes: 600_000,
@@ -36,6 +37,7 @@ fn inputs_are_the_same_every_time() {
 fn inputs_compress_like_real_packages() {
     let folder = tempfile::tempdir().unwrap();
     let shape = Shape {
+        platform: PLATFORM,
         packages: 2,
         files: 300,
         bytes: 4_000_000,
