@@ -134,12 +134,15 @@ impl Bucket {
         );
     }
 
-    /// Writes all packages of a local channel below a prefix.
+    /// Writes all files of a local channel below a prefix, but for hidden ones.
     pub(crate) fn put_channel(&self, prefix: &str, channel: &Path) {
-        for subdir in names(channel) {
-            for file in names(&channel.join(&subdir)) {
-                let bytes = fs_err::read(channel.join(&subdir).join(&file)).expect("a package");
-                self.put(&format!("{prefix}/{subdir}/{file}"), &bytes);
+        for name in names(channel) {
+            let (path, key) = (channel.join(&name), format!("{prefix}/{name}"));
+            if name.starts_with('.') {
+            } else if path.is_dir() {
+                self.put_channel(&key, &path);
+            } else {
+                self.put(&key, &fs_err::read(&path).expect("a file"));
             }
         }
     }
