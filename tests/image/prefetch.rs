@@ -1,5 +1,5 @@
-//! What is prefetched can be had without a network: rattler solves and links it from the image's package
-//! cache alone.
+//! What is prefetched can be had without a network: conda and rattler solve and link it from the image's
+//! package cache alone.
 
 use super::{bake, channel, unpack};
 use crate::support::requirements;
@@ -9,6 +9,7 @@ use crate::support::run::{Place, run};
 const LINK: &str = r"
 import asyncio, glob, json, os, sys
 import rattler
+from rattler import Channel, SparseRepoData
 cache, channel, prefix, *specs = sys.argv[1:]
 subdirs = {'noarch': {}, 'linux-64': {}}
 for path in glob.glob(cache + '/*/info/repodata_record.json'):
@@ -16,15 +17,18 @@ for path in glob.glob(cache + '/*/info/repodata_record.json'):
     # With a digest, rattler takes nothing that it did not extract itself; without, it checks every file.
     del record['sha256'], record['md5']
     subdirs[record['subdir']][record['fn']] = record
+found = []
 for subdir, records in subdirs.items():
     os.makedirs(os.path.join(channel, subdir))
-    text = {'info': {'subdir': subdir}, 'packages': {}, 'packages.conda': records}
-    json.dump(text, open(os.path.join(channel, subdir, 'repodata.json'), 'w'))
+    path = os.path.join(channel, subdir, 'repodata.json')
+    with open(path, 'w') as file:
+        json.dump({'info': {'subdir': subdir}, 'packages': {}, 'packages.conda': records}, file)
+    found.append(SparseRepoData(Channel('https://127.0.0.1:1/channel'), subdir, path))
 async def main():
-    records = await rattler.solve(
-        ['file://' + channel], specs, platforms=['linux-64', 'noarch'], virtual_packages=[])
-    await rattler.install(records, prefix, cache_dir=os.path.dirname(cache), show_progress=False)
-    print(sorted(record.name.normalized for record in records))
+    records = await rattler.solve_with_sparse_repodata(specs, found, virtual_packages=[])
+    await rattler.install(records, prefix, cache_dir=cache, show_progress=False)
+    print(sorted(record.name.normalized for record in records), flush=True)
+    os._exit(0)
 asyncio.run(main())
 ";
 
@@ -49,7 +53,7 @@ fn what_is_prefetched_is_linked_without_a_network() {
     };
     // The packages themselves are out of reach.
     fs_err::rename(place.join("channel"), place.join("gone")).expect("renamed");
-    let mut link = place.command(python);
+    let mut link = place.command(&python);
     link.args(["-c", LINK])
         .arg(root.join("opt/conda/pkgs"))
         .arg(place.join("offline"))
@@ -66,4 +70,23 @@ fn what_is_prefetched_is_linked_without_a_network() {
         text.contains(&*place.join("prefix").to_string_lossy()),
         "{text}"
     );
+    let Some(conda) = requirements::conda() else {
+        return;
+    };
+    let mut create = place.command(python);
+    create
+        .env("PYTHONPATH", conda)
+        .env("CONDA_PKGS_DIRS", root.join("opt/conda/pkgs"))
+        .env("CONDA_REGISTER_ENVS", "false")
+        .env("CONDA_SOLVER", "classic")
+        .args(["-m", "conda", "create", "--offline", "--yes", "--quiet"])
+        .args([
+            "--override-channels",
+            "--channel",
+            "https://127.0.0.1:1/channel",
+        ])
+        .arg("--prefix")
+        .arg(place.join("by-conda"));
+    run(create.arg("native")).succeeds();
+    assert!(place.join("by-conda/lib/native.so").exists());
 }
