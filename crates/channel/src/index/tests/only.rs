@@ -109,7 +109,8 @@ fn afresh(channel: &Path, how: Outputs) -> BTreeMap<String, Sha256> {
         for entry in fs_err::read_dir(channel.join(subdir)).unwrap() {
             let from = entry.unwrap().path();
             let name = from.to_str().unwrap();
-            if name.ends_with(".sigs") || Kind::from_file_name(name).is_some() {
+            let is_bundle = from.extension().is_some_and(|ending| ending == "sigs");
+            if is_bundle || Kind::from_file_name(name).is_some() {
                 let to = copy.join(from.file_name().unwrap());
                 let modified = fs_err::metadata(&from).unwrap().modified().unwrap();
                 fs_err::copy(&from, &to).unwrap();
