@@ -136,6 +136,11 @@ const NEEDS: &[Need] = &[
         "images are not pushed to the registry that others use",
     ),
     need(
+        "gpg",
+        Sign::Program("gpg"),
+        "archives of Debian packages are not tried",
+    ),
+    need(
         "skopeo",
         Sign::Program("skopeo"),
         "images are not read by the engines' own library",

@@ -180,6 +180,21 @@ fn describe_one(image: &BakedImage) -> String {
             names.join(", ")
         );
     }
+    if !image.made.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {} files are made that scripts of Debian packages would have made; `--json` lists them",
+            image.made.len()
+        );
+    }
+    if !image.unconfigured.is_empty() {
+        let _ = writeln!(
+            text,
+            "  scripts of {} Debian packages did not run: {}",
+            image.unconfigured.len(),
+            some(&image.unconfigured)
+        );
+    }
     text
 }
 
@@ -188,6 +203,7 @@ fn describe_layer(layer: &BakedLayer) -> String {
     let kind = match layer.kind {
         LayerKind::Base => "base",
         LayerKind::Files => "files that belong to no package",
+        LayerKind::Debs => "Debian packages",
         LayerKind::Packages if layer.cached => "packages, as before",
         LayerKind::Packages => "packages",
     };

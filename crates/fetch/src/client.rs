@@ -153,6 +153,11 @@ impl Client {
         Ok(channel::at(&self.credentials.take(&url, &self.plain)))
     }
 
+    /// Whether no request is made.
+    pub fn is_offline(&self) -> bool {
+        self.options.offline
+    }
+
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         match &self.runtime {
             Some(runtime) => runtime.block_on(future),

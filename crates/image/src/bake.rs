@@ -3,6 +3,7 @@
 mod bills;
 mod cache;
 mod checks;
+mod debs;
 mod ground;
 mod layers;
 mod pins;
@@ -23,6 +24,8 @@ use crate::event::Event;
 use crate::oci::{self, Descriptor, DockerImage, Index, Platform};
 use crate::output::Staging;
 use crate::{Report, config};
+
+pub use debs::DebsError;
 
 /// What the user decides.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +113,10 @@ pub struct BakedImage {
     pub trimmed: BTreeMap<String, u64>,
     /// Bytes of what is in the prefix and could be left out, by the groups of `trim`.
     pub unneeded: BTreeMap<String, u64>,
+    /// Debian packages with scripts of which more would have come than was made without them.
+    pub unconfigured: Vec<String>,
+    /// Files that Debian packages have scripts for, and that were made without them.
+    pub made: Vec<String>,
 }
 
 /// One layer.
@@ -137,6 +144,8 @@ pub struct BakedLayer {
 pub enum LayerKind {
     /// One of the base's.
     Base,
+    /// Debian packages.
+    Debs,
     /// Packages.
     Packages,
     /// Files that belong to no package.
@@ -146,7 +155,7 @@ pub enum LayerKind {
 /// A package in a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BakedPackage {
-    /// `NAME-VERSION-BUILD`.
+    /// `NAME-VERSION-BUILD`; `NAME_VERSION_ARCHITECTURE` of a Debian package.
     pub name: String,
     /// Bytes of its files in the layer; with `dry_run` of its archive.
     pub size: u64,

@@ -174,7 +174,7 @@ impl Source {
 pub(crate) fn place(base: &spec::Base, folder: &Path) -> Option<(PathBuf, Form, Option<String>)> {
     use spec::Base;
     let (path, form, reference) = match base {
-        Base::Scratch | Base::Registry(_) => return None,
+        Base::Scratch | Base::Registry(_) | Base::Debian(_) => return None,
         Base::Path(path) => (path, Form::Any, &None),
         Base::Layout { path, reference } => (path, Form::Layout, reference),
         Base::OciArchive { path, reference } => (path, Form::OciArchive, reference),

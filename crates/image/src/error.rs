@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use conda::Subdir;
 
+use crate::bake::DebsError;
 use crate::base;
 
 /// Why an image cannot be baked or read.
@@ -68,6 +69,15 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The Debian packages of the image cannot be had.
+    #[error("{platform}: cannot install Debian packages")]
+    Debs {
+        /// The platform.
+        platform: Subdir,
+        /// What is wrong.
+        #[source]
+        source: DebsError,
+    },
     /// Packages have scripts that only the target can run.
     #[error(
         "{platform}: {} would run on the target, which is not there; `link_scripts = \"skip\"` leaves them out",
@@ -130,6 +140,7 @@ impl Error {
             Error::Installer(error) => error.is_integrity(),
             Error::Image { source, .. } => source.is_integrity(),
             Error::Push { source, .. } => source.is_integrity(),
+            Error::Debs { source, .. } => source.is_integrity(),
             Error::Lay { source, .. } => {
                 matches!(
                     source,
@@ -142,7 +153,11 @@ impl Error {
 
     /// Whether there is no solution: exit code 3.
     pub fn is_unsolvable(&self) -> bool {
-        matches!(self, Error::Installer(error) if error.is_unsolvable())
+        match self {
+            Error::Installer(error) => error.is_unsolvable(),
+            Error::Debs { source, .. } => source.is_unsolvable(),
+            _ => false,
+        }
     }
 
     /// Whether the user asked for something that cannot be: exit code 2.
@@ -151,6 +166,7 @@ impl Error {
             Error::Installer(error) => error.is_usage(),
             Error::Image { source, .. } => source.is_usage(),
             Error::Push { source, .. } => source.is_usage(),
+            Error::Debs { source, .. } => source.is_usage(),
             Error::Spec { .. }
             | Error::Definition { .. }
             | Error::Platform { .. }

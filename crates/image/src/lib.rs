@@ -26,7 +26,9 @@ mod root;
 mod sbom;
 mod trim;
 
-pub use bake::{Baked, BakedImage, BakedLayer, BakedPackage, LayerKind, Options, Pushed, bake};
+pub use bake::{
+    Baked, BakedImage, BakedLayer, BakedPackage, DebsError, LayerKind, Options, Pushed, bake,
+};
 pub use base::Error as BaseError;
 pub use error::Error;
 pub use event::{Event, Warning};

@@ -6,8 +6,10 @@
 //! is a link to `usr/lib`, a layer that had a folder `lib` would take the link's place, and with it
 //! every program of the base.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
+
+use archive::digest::Md5;
 
 use crate::base::{Entry, EntryKind, Error};
 
@@ -18,11 +20,44 @@ const MOST_ENTRIES: usize = 2_000_000;
 /// How many links may lead to a place (`MAXSYMLINKS` of the kernel).
 const MOST_LINKS: usize = 40;
 
-/// Files whose content is kept.
-const KEPT: [&str; 2] = ["etc/passwd", "etc/group"];
+/// Files whose content is kept: what is added to, and what Debian packages make other files of.
+const KEPT: [&str; 11] = [
+    "etc/passwd",
+    "etc/group",
+    "etc/shadow",
+    "etc/gshadow",
+    "etc/shells",
+    "etc/os-release",
+    "usr/lib/os-release",
+    "etc/ca-certificates.conf",
+    "var/lib/apt/extended_states",
+    "var/lib/dpkg/diversions",
+    "var/lib/dpkg/status",
+];
 
-/// A kept file that is longer is not kept.
-const LONGEST_KEPT: u64 = 1 << 20;
+/// Folders whose files are kept, with all below them.
+const KEPT_BELOW: [&str; 9] = [
+    "usr/share/base-files/",
+    "usr/share/base-passwd/",
+    "usr/share/ca-certificates/",
+    "usr/share/debianutils/",
+    "usr/share/libc-bin/",
+    "usr/share/pam/",
+    "usr/share/pam-configs/",
+    "var/lib/dpkg/alternatives/",
+    "var/lib/dpkg/triggers/",
+];
+
+/// dpkg's lists of the files of packages.
+const LISTS: (&str, &str) = ("var/lib/dpkg/info/", ".list");
+
+/// Configuration files, whose digests are kept: who changed one keeps it when its package is replaced.
+const CONFIGURATION: &str = "etc/";
+const LONGEST_CONFIGURATION: u64 = 1 << 20;
+
+/// A file that is longer is not kept, nor is one after so many bytes in all.
+const LONGEST_KEPT: u64 = 16 << 20;
+const MOST_KEPT: u64 = 128 << 20;
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +73,9 @@ pub(crate) enum Node {
 pub(crate) struct Root {
     /// By path, with the number of the layer that each comes from.
     nodes: BTreeMap<String, (Node, u16)>,
-    kept: HashMap<&'static str, String>,
+    kept: BTreeMap<String, String>,
+    kept_bytes: u64,
+    digests: BTreeMap<String, Md5>,
     entries: usize,
     layer: u16,
 }
@@ -100,15 +137,56 @@ impl Root {
     }
 
     fn keep(&mut self, path: &str, entry: &mut Entry<'_>) {
-        let Some(kept) = KEPT.iter().find(|kept| **kept == path) else {
+        self.kept.remove(path);
+        self.digests.remove(path);
+        let configuration = path.starts_with(CONFIGURATION) && entry.size <= LONGEST_CONFIGURATION;
+        let kept = Root::keeps(path)
+            && entry.size <= LONGEST_KEPT
+            && self.kept_bytes + entry.size <= MOST_KEPT;
+        if entry.kind != EntryKind::File || !configuration && !kept {
             return;
-        };
-        self.kept.remove(kept);
-        let mut text = String::new();
-        let short = entry.kind == EntryKind::File && entry.size <= LONGEST_KEPT;
-        if short && entry.content.read_to_string(&mut text).is_ok() {
-            self.kept.insert(kept, text);
         }
+        let mut bytes = Vec::new();
+        // Whoever reads the layer to its end finds out what is wrong with it.
+        if entry.content.read_to_end(&mut bytes).is_err() {
+            return;
+        }
+        if configuration {
+            self.digests.insert(path.to_owned(), Md5::of(&bytes));
+        }
+        if let (true, Ok(text)) = (kept, String::from_utf8(bytes)) {
+            self.kept_bytes += entry.size;
+            self.kept.insert(path.to_owned(), text);
+        }
+    }
+
+    /// The digest of a configuration file, if it is there.
+    pub(crate) fn configuration(&self, path: &str) -> Option<Md5> {
+        self.digests.get(path).copied()
+    }
+
+    /// Whether the content of a file at this path is looked at.
+    pub(crate) fn reads(path: &str) -> bool {
+        path.starts_with(CONFIGURATION) || Root::keeps(path)
+    }
+
+    /// Whether it is kept.
+    fn keeps(path: &str) -> bool {
+        let (folder, ending) = LISTS;
+        KEPT.contains(&path)
+            || KEPT_BELOW.iter().any(|folder| path.starts_with(folder))
+            || path.starts_with(folder) && path.ends_with(ending)
+    }
+
+    /// The kept files below a folder, whose name ends in a slash, in their order.
+    pub(crate) fn texts_below<'r>(
+        &'r self,
+        folder: &'r str,
+    ) -> impl Iterator<Item = (&'r str, &'r str)> {
+        self.kept
+            .range::<str, _>((Bound::Included(folder), Bound::Unbounded))
+            .take_while(move |(path, _)| path.starts_with(folder))
+            .map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The text of a file that is kept, if it is there.
@@ -212,9 +290,8 @@ impl Root {
 
     fn remove(&mut self, path: &str) {
         self.nodes.remove(path);
-        if let Some(kept) = KEPT.iter().find(|kept| **kept == path) {
-            self.kept.remove(kept);
-        }
+        self.kept.remove(path);
+        self.digests.remove(path);
     }
 
     /// Removes what earlier layers have below a path.

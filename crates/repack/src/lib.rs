@@ -24,7 +24,7 @@ mod store;
 mod target;
 mod wheel;
 
-pub use debian::DebError;
+pub use crate::debian::DebError;
 pub use elf::ElfError;
 pub use error::Error;
 pub use repack::{DEFAULT_ZSTD_LEVEL, Event, LockMode, Made, Options, Report, repack};

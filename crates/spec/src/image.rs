@@ -8,6 +8,7 @@ use conda::Subdir;
 use crate::error::{Error, Warning};
 use crate::requirement::PackageSpec;
 
+mod debian;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,10 @@ pub struct ImageTarget {
     pub platform: Subdir,
     /// What lies below our layers.
     pub base: Base,
+    /// Debian packages that are installed into the base.
+    pub debs: Debs,
+    /// The locale: `LANGUAGE_TERRITORY.UTF-8`.
+    pub locale: Option<String>,
     /// The prefix: absolute, made of plain names.
     pub prefix: String,
     /// Packages that are installed besides the installer's.
@@ -110,6 +115,69 @@ pub enum Base {
     },
     /// An image in a registry: `[HOST/]NAME[:TAG][@sha256:DIGITS]`.
     Registry(String),
+    /// A root made of Debian's or Ubuntu's packages.
+    Debian(Box<DebianBase>),
+}
+
+/// `base = { debian = { … } }` or `{ ubuntu = { … } }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebianBase {
+    /// Where the packages come from; its suite is said.
+    pub archive: Archive,
+    /// Which packages there are without being asked for.
+    pub variant: Variant,
+    /// Further packages.
+    pub packages: Vec<String>,
+}
+
+/// Which packages of Debian a root has without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// Those that are essential, those that are required, and apt: what `debootstrap --variant=minbase` installs.
+    Minbase,
+    /// Those that are essential: what `mmdebstrap --variant=essential` installs.
+    Essential,
+}
+
+/// `debs`: Debian packages that are installed into the base.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Debs {
+    /// Their names.
+    pub packages: Vec<String>,
+    /// Where they come from; where the base's own came from, or the base says, as far as nothing is said.
+    pub archive: Archive,
+}
+
+/// Where Debian packages come from. What is not said follows from the suite or the base.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Archive {
+    /// Whose packages.
+    pub distribution: Option<DebianLike>,
+    /// The release: `bookworm`.
+    pub suite: Option<String>,
+    /// The archive's address.
+    pub mirror: Option<String>,
+    /// The address of its security updates.
+    pub security: Option<String>,
+    /// Whether updates and security updates count, too.
+    pub updates: Option<bool>,
+    /// Its parts; `main` if not said.
+    pub components: Option<Vec<String>>,
+    /// The keys that sign it: a file, relative to the definition.
+    pub keyring: Option<String>,
+    /// Whether it is used without a signature.
+    pub trusted: bool,
+    /// Whether what holds no longer is refused; it is, if not said.
+    pub check_valid_until: Option<bool>,
+}
+
+/// Who makes a distribution of Debian packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DebianLike {
+    /// Debian.
+    Debian,
+    /// Ubuntu.
+    Ubuntu,
 }
 
 /// `user`.
@@ -246,15 +314,22 @@ impl Image {
                     .or_else(|| top.$field.clone())
             };
         }
+        let locale: Option<String> = setting!(locale);
+        let mut env: BTreeMap<String, String> = setting!(env).unwrap_or_default();
+        for (name, value) in locale.iter().flat_map(|locale| debian::environment(locale)) {
+            env.entry(name.to_owned()).or_insert(value);
+        }
         ImageTarget {
             platform,
             base: setting!(base).unwrap_or(Base::Scratch),
+            debs: setting!(debs).unwrap_or_default(),
+            locale,
             prefix: setting!(prefix).unwrap_or_else(|| "/opt/conda".to_owned()),
             packages: setting!(packages).unwrap_or_default(),
             prefetch: setting!(prefetch).unwrap_or_default(),
             trim: setting!(trim).unwrap_or_default(),
             files: setting!(files).unwrap_or_default(),
-            env: setting!(env).unwrap_or_default(),
+            env,
             user: setting!(user),
             workdir: setting!(workdir),
             entrypoint: setting!(entrypoint),
@@ -276,6 +351,8 @@ impl Image {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Settings {
     base: Option<Base>,
+    debs: Option<Debs>,
+    locale: Option<String>,
     prefix: Option<String>,
     packages: Option<Vec<PackageSpec>>,
     prefetch: Option<Vec<PackageSpec>>,

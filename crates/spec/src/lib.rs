@@ -35,8 +35,8 @@ pub use condarc::{Condarc, Node};
 pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
 pub use error::{Diagnostic, Error, Warning};
 pub use image::{
-    Account, Base, Content, Image, ImageFile, ImageTarget, LayerCompression, LinkScripts,
-    MOST_LAYERS, ParsedImage, Pyc, Trim, TrimGroup, User,
+    Account, Archive, Base, Content, DebianBase, DebianLike, Debs, Image, ImageFile, ImageTarget,
+    LayerCompression, LinkScripts, MOST_LAYERS, ParsedImage, Pyc, Trim, TrimGroup, User, Variant,
 };
 pub use meta_channel::{
     Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority, Question,

@@ -11,6 +11,7 @@ use super::{none, root};
 const EDGES: &[(&str, &[&str])] = &[
     ("conda", &[]),
     ("archive", &[]),
+    ("debian", &[]),
     ("spec", &["conda"]),
     ("solve", &["conda"]),
     ("runtime", &["archive"]),
@@ -22,11 +23,26 @@ const EDGES: &[(&str, &[&str])] = &[
     ("channel", &["archive", "conda", "fetch", "solve", "spec"]),
     (
         "image",
-        &["archive", "conda", "fetch", "installer", "runtime", "spec"],
+        &[
+            "archive",
+            "conda",
+            "debian",
+            "fetch",
+            "installer",
+            "runtime",
+            "spec",
+        ],
     ),
     (
         "repack",
-        &["archive", "channel", "conda", "fetch", "installer"],
+        &[
+            "archive",
+            "channel",
+            "conda",
+            "debian",
+            "fetch",
+            "installer",
+        ],
     ),
     ("serve", &["archive", "channel", "conda", "fetch", "spec"]),
     (
@@ -75,6 +91,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("anyhow", &["cli", "xtask"]),
     ("rusqlite", &["channel"]),
+    ("pgp", &["debian"]),
 ];
 
 /// Most crates in the runtime's tree, itself included and macros not: what is below it may end up

@@ -10,7 +10,7 @@ use super::{none, root};
 const LINES: usize = 800;
 
 /// Crates without path, clock, environment or socket.
-const PURE: &[&str] = &["conda", "archive", "spec", "solve"];
+const PURE: &[&str] = &["conda", "archive", "debian", "spec", "solve"];
 
 /// What those may not say. An open file that a caller hands in is bytes; opening one is not.
 const IMPURE: &[&str] = &[

@@ -5,6 +5,7 @@ use fetch::registry::{Blob, Reference};
 use spec::Base;
 
 use crate::base::{self, Packing, Source};
+use crate::config::Step;
 use crate::error::Error;
 use crate::event::Event;
 use crate::layer::{Packed, Packer};
@@ -26,6 +27,11 @@ pub(super) struct Ground {
     pub(super) manifest: Option<Digest>,
     /// Its name, if it came from a registry.
     pub(super) registry: Option<Reference>,
+    /// Layers of ours that lie below the packages of conda.
+    pub(super) steps: Vec<Step>,
+    /// See [`super::BakedImage`].
+    pub(super) made: Vec<String>,
+    pub(super) unconfigured: Vec<String>,
 }
 
 impl Job<'_> {

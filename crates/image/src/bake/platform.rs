@@ -62,7 +62,8 @@ impl<'a> Job<'a> {
         resolution: Resolution,
         prefetch: Option<Resolution>,
     ) -> Result<(BakedImage, Option<Made>), Error> {
-        let ground = self.ground()?;
+        let mut ground = self.ground()?;
+        self.debs(&mut ground)?;
         match self.staging {
             None => {
                 let prefetch = prefetch.as_ref();
@@ -150,6 +151,8 @@ impl<'a> Job<'a> {
             skipped_scripts: Vec::new(),
             trimmed: BTreeMap::new(),
             unneeded: BTreeMap::new(),
+            unconfigured: Vec::new(),
+            made: Vec::new(),
         })
     }
 
@@ -253,11 +256,13 @@ impl<'a> Job<'a> {
         let last = writer.top(&shared)?;
 
         let base = ground.registry.map(|reference| {
-            let digests = ground.layers.iter().map(|(layer, _)| layer.digest);
+            let base = ground.layers.iter();
+            let base = base.filter(|(_, layer)| layer.kind == LayerKind::Base);
+            let digests = base.map(|(layer, _)| layer.digest);
             (reference, digests.collect())
         });
         let mut layers = ground.layers;
-        let mut steps = Vec::new();
+        let mut steps = ground.steps;
         for layer in 0..groups.len() {
             if let Some(written) = written.remove(&layer) {
                 let packages = written.packages;
@@ -348,6 +353,8 @@ impl<'a> Job<'a> {
             skipped_scripts: skipped,
             trimmed,
             unneeded,
+            unconfigured: ground.unconfigured,
+            made: ground.made,
         };
         let manifest = Descriptor {
             platform: Some(self.engine.clone()),

@@ -165,6 +165,7 @@ impl Shared<'_> {
             let text = format!("{before}{end}{line}");
             self.text(archive, &format!("/{path}"), &text)?;
         }
+        self.shadow(archive, name)?;
         let meta = Meta {
             owner: (*uid, *gid),
             ..self.meta(0o755)
@@ -172,6 +173,39 @@ impl Shared<'_> {
         let place = self.folder_place("user", home)?;
         self.folder(archive, &place, meta)?;
         Ok(())
+    }
+
+    /// Where a base keeps passwords in the shadow, who is not there cannot become the user (`pam_unix(8)`); a password
+    /// there is none. The file is as secret as distributions have it, for a group of its own where there is one.
+    fn shadow(&self, archive: &mut Archive<Packer>, name: &str) -> Result<(), Failure> {
+        const SHADOW: &str = "etc/shadow";
+        let Some(before) = self.root.text(SHADOW) else {
+            return Ok(());
+        };
+        if before
+            .lines()
+            .any(|line| line.split(':').next() == Some(name))
+        {
+            return Ok(());
+        }
+        let groups = self.root.text("etc/group").unwrap_or("");
+        let group = groups.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some("shadow")).then_some(())?;
+            fields.nth(1)?.parse().ok()
+        });
+        let meta = Meta {
+            owner: (0, group.unwrap_or(0)),
+            ..self.meta(if group.is_some() { 0o640 } else { 0o600 })
+        };
+        let end = if before.is_empty() || before.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        let text = format!("{before}{end}{name}:!::0:99999:7:::\n");
+        let place = self.place("user", &format!("/{SHADOW}"))?;
+        Ok(self.put(archive, &place, meta, text.as_bytes())?)
     }
 
     /// A user that has a name must be known to the base.

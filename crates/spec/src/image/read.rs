@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::{
     Account, Base, Content, Image, ImageFile, LayerCompression, LinkScripts, MOST_LAYERS,
-    ParsedImage, Pyc, Settings, Trim, TrimGroup, User,
+    ParsedImage, Pyc, Settings, Trim, TrimGroup, User, debian,
 };
 use crate::distribution::{platforms, specs, subdir};
 use crate::error::{Error, quote};
@@ -27,8 +27,10 @@ const TOP: [&str; 7] = [
 ];
 
 /// The keys that a platform may have, too.
-const ANYWHERE: [&str; 14] = [
+const ANYWHERE: [&str; 16] = [
     "base",
+    "debs",
+    "locale",
     "prefix",
     "packages",
     "prefetch",
@@ -45,7 +47,7 @@ const ANYWHERE: [&str; 14] = [
 ];
 
 /// Keys that will have a meaning.
-const NOT_YET: [&str; 3] = ["envs", "debs", "locale"];
+const NOT_YET: [&str; 1] = ["envs"];
 
 /// How many layers an image gets where the definition does not say: a few can be fetched at a time,
 /// and one changed package does not rewrite all.
@@ -116,6 +118,8 @@ fn setting<'t>(
 ) {
     match key {
         "base" => settings.base = base(source, value),
+        "debs" => settings.debs = debian::debs(source, value),
+        "locale" => settings.locale = debian::locale(source, value),
         "prefix" => settings.prefix = prefix(source, value),
         "packages" | "prefetch" => {
             let read = packages(source, key, value);
@@ -221,14 +225,10 @@ fn policy<'t, T: Copy>(
 
 fn base<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Base> {
     const FORMS: &str = "write \"scratch\", \"docker://NAME:TAG\" for one in a registry, a path, or \
-                         \"oci:DIR:TAG\", \"oci-archive:FILE:TAG\", \"docker-archive:FILE:NAME\"";
-    if let DeValue::Table(table) = value.get_ref() {
-        let debian = table.iter().any(|(key, _)| key.get_ref() == "debian");
-        if debian {
-            let message = "a base made of Debian packages is not supported here yet";
-            source.error(value.span(), message, Some(FORMS.to_owned()));
-            return None;
-        }
+                         \"oci:DIR:TAG\", \"oci-archive:FILE:TAG\", \"docker-archive:FILE:NAME\", \
+                         or { debian = { suite = \"bookworm\" } }";
+    if let DeValue::Table(_) = value.get_ref() {
+        return debian::base(source, value);
     }
     let text = source.line("base", value)?;
     if text == "scratch" {

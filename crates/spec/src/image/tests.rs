@@ -2,7 +2,9 @@
 
 use conda::Subdir;
 
-use super::{Base, Content, Image, LayerCompression, LinkScripts, Trim, TrimGroup, User};
+use super::{
+    Base, Content, DebianLike, Image, LayerCompression, LinkScripts, Trim, TrimGroup, User, Variant,
+};
 
 fn parse(text: &str) -> Image {
     match Image::parse(text) {
@@ -158,11 +160,26 @@ fn what_is_wrong_is_said_with_its_place() {
             "installer = \"a.sh\"",
             "finished installers are not supported here yet",
         ),
+        ("debs = [\"curl=7\"]", "is no name of a Debian package"),
+        ("debs = {}", "`debs` names no packages"),
+        ("locale = \"english\"", "which is no locale"),
+        ("locale = \"en_US\"", "which is no locale"),
+        ("locale = \"de_DE@euro\"", "which is no locale"),
+        ("base = {}", "`base` names no distribution"),
+        ("base = { debian = {} }", "`base.debian` has no `suite`"),
+        ("base = { fedora = {} }", "unknown key `fedora` in `base`"),
         (
-            "locale = \"en_US.UTF-8\"",
-            "`locale` is not supported here yet",
+            "base = { debian = { suite = \"bookworm\", mirorr = \"http://x\" } }",
+            "did you mean `mirror`?",
         ),
-        ("debs = [\"curl\"]", "`debs` is not supported here yet"),
+        (
+            "base = { debian = { suite = \"../x\" } }",
+            "which is no usable name",
+        ),
+        (
+            "base = { debian = { suite = \"a\", mirror = \"ftp://x\" } }",
+            "which is no address",
+        ),
         ("envs = {}", "`envs` is not supported here yet"),
         (
             "pyc = \"host-python\"",
@@ -185,10 +202,6 @@ fn what_is_wrong_is_said_with_its_place() {
         (
             "base = \"containers-storage:a\"",
             "a base from `containers-storage:` is not supported here yet",
-        ),
-        (
-            "base = { debian = { suite = \"bookworm\" } }",
-            "made of Debian packages",
         ),
         ("base = \"oci:\"", "`base` names no file or folder"),
         ("prefix = \"opt/conda\"", "write \"/opt/conda\""),
@@ -252,4 +265,60 @@ fn what_is_wrong_is_said_with_its_place() {
 fn all_mistakes_are_told_at_once() {
     let said = refused("installer = 1\nlayers = \"x\"\nbase = 2\nfoo = 3\n");
     assert_eq!(said.matches("image.toml:").count(), 4, "{said}");
+}
+
+#[test]
+fn debian_packages_and_what_a_locale_says() {
+    let image = parse(
+        r#"
+installer = "../specs/a.toml"
+base = { debian = { suite = "bookworm", packages = ["ca-certificates"], components = ["main", "contrib"] } }
+debs = ["bzip2", "g++"]
+locale = "en_US.utf8"
+env = { LANG = "C" }
+
+[target.linux-64]
+base = { ubuntu = { suite = "noble", variant = "essential", mirror = "https://mirror/ubuntu/", keyring = "k.gpg" } }
+debs = { packages = ["curl"], suite = "noble-backports", trusted = true, updates = false }
+locale = "C.UTF-8"
+"#,
+    );
+    let arm = image.target(Subdir::LinuxAarch64);
+    let Base::Debian(root) = arm.base else {
+        panic!("no root")
+    };
+    assert_eq!(root.archive.distribution, Some(DebianLike::Debian));
+    assert_eq!(root.archive.suite.as_deref(), Some("bookworm"));
+    assert_eq!(
+        (root.variant, root.packages),
+        (Variant::Minbase, vec!["ca-certificates".to_owned()])
+    );
+    assert_eq!(arm.debs.packages, ["bzip2", "g++"]);
+    assert_eq!(arm.debs.archive.distribution, None);
+    assert_eq!(arm.locale.as_deref(), Some("en_US.UTF-8"));
+    let env: Vec<(&str, &str)> = arm
+        .env
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(
+        env,
+        [
+            ("LANG", "C"),
+            ("LANGUAGE", "en_US:en"),
+            ("LC_ALL", "en_US.UTF-8")
+        ]
+    );
+    let intel = image.target(Subdir::Linux64);
+    let Base::Debian(root) = intel.base else {
+        panic!("no root")
+    };
+    assert_eq!(root.archive.distribution, Some(DebianLike::Ubuntu));
+    assert_eq!(
+        root.archive.mirror.as_deref(),
+        Some("https://mirror/ubuntu")
+    );
+    assert_eq!(root.variant, Variant::Essential);
+    assert!(intel.debs.archive.trusted && intel.debs.archive.updates == Some(false));
+    assert!(!intel.env.contains_key("LANGUAGE"));
 }

@@ -1,0 +1,374 @@
+//! Debian packages in an image: a root made of them, and more of them in a base that has dpkg. Nothing of them is
+//! run: what their scripts would have made is made here ([`made`]), and who has other scripts is named.
+
+mod archives;
+mod error;
+mod locale;
+mod lock;
+mod made;
+mod unpack;
+mod writer;
+
+use conda::Subdir;
+use debian::{Alternatives, Pool, Priority, Relation, books};
+use spec::{Archive, Base, DebianLike, Variant};
+use url::Url;
+
+use super::ground::Ground;
+use super::platform::{Job, described};
+use super::{BakedLayer, BakedPackage, LayerKind};
+use crate::config::Step;
+use crate::error::Error;
+use crate::root::Root;
+use archives::Sources;
+use lock::{Locked, LockedDeb, Request};
+
+pub use error::DebsError;
+
+/// dpkg's list of what is installed.
+pub(super) const STATUS: &str = "var/lib/dpkg/status";
+
+/// What a layer of Debian packages is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The root itself.
+    Root,
+    /// Packages in a root that is there.
+    More,
+}
+
+impl Job<'_> {
+    /// Puts layers of Debian packages on the base.
+    pub(super) fn debs(&self, ground: &mut Ground) -> Result<(), Error> {
+        let packaged = matches!(self.target.base, Base::Debian(_));
+        let locale = locale::wanted(&self.target);
+        if !packaged && self.target.debs.packages.is_empty() && locale.is_none() {
+            return Ok(());
+        }
+        self.install(ground, packaged, locale)
+            .map_err(|failure| match failure {
+                Failure::Debs(source) => Error::Debs {
+                    platform: self.platform,
+                    source,
+                },
+                Failure::Ours(error) => error,
+            })
+    }
+
+    fn install(
+        &self,
+        ground: &mut Ground,
+        packaged: bool,
+        locale: Option<&str>,
+    ) -> Result<(), Failure> {
+        let architecture = architecture(self.platform).ok_or(DebsError::Platform)?;
+        let status = match ground.root.text(STATUS) {
+            Some(text) => books::Status::parse(text),
+            None if packaged => books::Status::default(),
+            None => return Err(self.no_debian().into()),
+        };
+        let installed = status.installed(architecture);
+        let archive = self.archive(&ground.root)?;
+        let sources = Sources::of(&archive, architecture)?;
+        let root = match &self.target.base {
+            Base::Debian(root) => Some(root),
+            _ => None,
+        };
+        let request = Request::new(
+            &sources,
+            root.map(|root| (root.variant, root.packages.as_slice())),
+            &self.target.debs.packages,
+            locale.is_some(),
+            &installed,
+        );
+        let (locked, known) = lock::read(&self.recipe.options.definition, self.platform)?;
+        let locked = if let Some(locked) = lock::fitting(self, locked, &request)? {
+            locked
+        } else {
+            let locked = self.resolve(&sources, &archive, request, &installed)?;
+            if !self.recipe.options.dry_run {
+                lock::write(self, known, &locked)?;
+            }
+            locked
+        };
+        if self.staging.is_none() {
+            for layer in &locked.layers {
+                ground.layers.push(planned(layer));
+            }
+            return Ok(());
+        }
+        let mut stages = locked.layers.iter();
+        if packaged {
+            let debs = stages.next().map_or(&[][..], Vec::as_slice);
+            self.layer(
+                ground,
+                Stage::Root,
+                architecture,
+                debs,
+                &archive,
+                &sources,
+                None,
+            )?;
+            set_command(ground);
+        }
+        let debs = stages.next().map_or(&[][..], Vec::as_slice);
+        let compiled = locale.zip(locked.locales.as_ref());
+        if !debs.is_empty() || compiled.is_some() {
+            let stage = Stage::More;
+            self.layer(
+                ground,
+                stage,
+                architecture,
+                debs,
+                &archive,
+                &sources,
+                compiled,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Where packages come from: what the definition says, then what the base says of itself.
+    fn archive(&self, root: &Root) -> Result<Archive, DebsError> {
+        let own = &self.target.debs.archive;
+        let below = match &self.target.base {
+            Base::Debian(root) => root.archive.clone(),
+            _ => of_base(root).ok_or_else(|| self.no_debian())?,
+        };
+        // A suite or mirror of one's own is another archive; the base's keys need not be its.
+        Ok(Archive {
+            distribution: own.distribution.or(below.distribution),
+            suite: own.suite.clone().or(below.suite),
+            mirror: own.mirror.clone().or(below.mirror),
+            security: own.security.clone().or(below.security),
+            updates: own.updates.or(below.updates),
+            components: own.components.clone().or(below.components),
+            keyring: own.keyring.clone().or(below.keyring),
+            trusted: own.trusted || below.trusted,
+            check_valid_until: own.check_valid_until.or(below.check_valid_until),
+        })
+    }
+
+    fn no_debian(&self) -> DebsError {
+        let key = if self.target.debs.packages.is_empty() {
+            "locale"
+        } else {
+            "debs"
+        };
+        DebsError::NoDebian { key }
+    }
+
+    fn resolve(
+        &self,
+        sources: &Sources,
+        archive: &Archive,
+        request: Request,
+        installed: &[debian::Package],
+    ) -> Result<Locked, Failure> {
+        let pool = archives::read(self, sources, archive)?;
+        let mut layers = Vec::new();
+        let mut there: Vec<debian::Package> = installed.to_vec();
+        if let Base::Debian(root) = &self.target.base {
+            let seeds = seeds(&pool, root.variant, &root.packages);
+            let base = choose(&pool, &[], &seeds, sources)?;
+            there.extend(base.iter().map(|(package, _)| (*package).clone()));
+            layers.push(base);
+        }
+        let wanted = &self.target.debs.packages;
+        let wanted: Vec<Alternatives> =
+            wanted.iter().map(|name| vec![Relation::to(name)]).collect();
+        layers.push(choose(&pool, &there, &wanted, sources)?);
+        let locales = match locale::wanted(&self.target) {
+            None => None,
+            Some(_) => Some(locale::package(&pool, &there, &layers, sources)?),
+        };
+        let layers = layers
+            .into_iter()
+            .map(|layer| layer.into_iter().map(|(_, deb)| deb).collect())
+            .collect();
+        Ok(Locked {
+            request,
+            layers,
+            locales,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one layer")]
+    fn layer(
+        &self,
+        ground: &mut Ground,
+        stage: Stage,
+        architecture: &str,
+        debs: &[LockedDeb],
+        archive: &Archive,
+        sources: &Sources,
+        compiled: Option<(&str, &LockedDeb)>,
+    ) -> Result<(), Failure> {
+        let Some(staging) = self.staging else {
+            return Ok(());
+        };
+        let files = archives::fetch(self, debs)?;
+        let locales = match compiled {
+            None => None,
+            Some((name, deb)) => {
+                let file = archives::fetch(self, std::slice::from_ref(deb))?;
+                file.into_iter().next().map(|file| (name, deb, file))
+            }
+        };
+        let layer = unpack::Layer {
+            job: self,
+            stage,
+            architecture,
+            archive,
+            sources,
+            staging,
+        };
+        let done = layer.write(&mut ground.root, debs, &files, locales.as_ref())?;
+        let names: Vec<&str> = done.packages.iter().map(|one| one.name.as_str()).collect();
+        ground.steps.push(Step {
+            diff_id: done.packed.diff_id,
+            comment: names.join(" "),
+        });
+        ground.made.extend(done.made);
+        ground.unconfigured.extend(done.unconfigured);
+        let layer = described(LayerKind::Debs, &done.packed, done.packages);
+        ground.layers.push(layer);
+        Ok(())
+    }
+}
+
+/// Why there is no layer.
+enum Failure {
+    Debs(DebsError),
+    Ours(Error),
+}
+
+impl From<DebsError> for Failure {
+    fn from(error: DebsError) -> Failure {
+        Failure::Debs(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Ours(error)
+    }
+}
+
+/// What Debian calls the CPU of a platform.
+fn architecture(platform: Subdir) -> Option<&'static str> {
+    Some(match platform {
+        Subdir::Linux64 => "amd64",
+        Subdir::LinuxAarch64 => "arm64",
+        Subdir::Linux32 => "i386",
+        Subdir::LinuxArmV6l => "armel",
+        Subdir::LinuxArmV7l => "armhf",
+        Subdir::LinuxPpc64le => "ppc64el",
+        Subdir::LinuxS390X => "s390x",
+        Subdir::LinuxRiscv64 => "riscv64",
+        _ => return None,
+    })
+}
+
+/// What a root has without being asked for, and what is asked for.
+fn seeds(pool: &Pool, variant: Variant, packages: &[String]) -> Vec<Alternatives> {
+    let mut names: Vec<&str> = Vec::new();
+    for package in pool.newest() {
+        let required = variant == Variant::Minbase && package.priority == Priority::Required;
+        if package.essential || required {
+            names.push(&package.name);
+        }
+    }
+    // A root is merged from the beginning, so that nothing has to be moved; only some suites have a package that
+    // says so.
+    let more: &[&str] = match variant {
+        Variant::Minbase => &["apt", "usr-is-merged"],
+        Variant::Essential => &["usr-is-merged"],
+    };
+    names.extend(more.iter().filter(|name| pool.package(name).is_some()));
+    names.extend(packages.iter().map(String::as_str));
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| vec![Relation::to(name)])
+        .collect()
+}
+
+/// What a base says of itself (os-release(5)).
+fn of_base(root: &Root) -> Option<Archive> {
+    let text = ["etc/os-release", "usr/lib/os-release"];
+    let text = text.iter().find_map(|path| root.text(path))?;
+    let field = |name: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.map(|value| value.trim_matches(['"', '\'']).to_owned())
+    };
+    let distribution = match field("ID")?.as_str() {
+        "debian" => DebianLike::Debian,
+        "ubuntu" => DebianLike::Ubuntu,
+        _ => return None,
+    };
+    Some(Archive {
+        distribution: Some(distribution),
+        suite: field("VERSION_CODENAME"),
+        ..Archive::default()
+    })
+}
+
+/// What a container of a root begins with, as in the images of the distributions.
+fn set_command(ground: &mut Ground) {
+    let run = serde_json::json!({ "Cmd": ["bash"] });
+    let config = ground.config.get_or_insert_with(Default::default);
+    config.entry("config").or_insert(run);
+}
+
+/// A layer that is not written.
+fn planned(debs: &[LockedDeb]) -> (crate::oci::Descriptor, BakedLayer) {
+    let packages: Vec<BakedPackage> = debs
+        .iter()
+        .map(|deb| BakedPackage {
+            name: deb.title(),
+            size: deb.size,
+            prefetched: false,
+        })
+        .collect();
+    let size = packages.iter().map(|package| package.size).sum();
+    let digest = crate::oci::Digest(::archive::digest::Sha256([0; 32]));
+    let descriptor = crate::oci::Descriptor::new(crate::oci::LAYER_GZIP, (digest, size));
+    let layer = BakedLayer {
+        kind: LayerKind::Debs,
+        digest: None,
+        diff_id: None,
+        size,
+        unpacked: None,
+        cached: false,
+        packages,
+    };
+    (descriptor, layer)
+}
+
+/// The packages that come for `wanted`, with their files.
+fn choose<'p>(
+    pool: &'p Pool,
+    installed: &'p [debian::Package],
+    wanted: &[Alternatives],
+    sources: &Sources,
+) -> Result<Vec<(&'p debian::Package, LockedDeb)>, DebsError> {
+    let chosen = debian::resolve(pool, installed, wanted)?;
+    let asked = |name: &str| wanted.iter().flatten().any(|one| one.name == name);
+    chosen
+        .into_iter()
+        .map(|package| {
+            let automatic = !asked(&package.name);
+            Ok((package, sources.locked(package, automatic)?))
+        })
+        .collect()
+}
+
+/// An address with something below it.
+fn below(mirror: &Url, path: &str) -> Result<Url, DebsError> {
+    let text = format!("{}/{path}", mirror.as_str().trim_end_matches('/'));
+    Url::parse(&text).map_err(|_| DebsError::Address { text })
+}

@@ -1,0 +1,477 @@
+//! Debian packages in images: of small archives that the test makes, good and bad ones.
+
+use fs_err as fs;
+use serde_json::{Value, json};
+
+use super::mirror::{Deb, Mirror, Put};
+use super::{bake, channel, definition, inspect, unpack};
+use crate::support::run::{Output, Place, run};
+use crate::support::tree::{Node, assert_same, snapshot};
+
+/// A system that could not start, and has what is made of packages' files.
+fn system() -> Vec<Deb> {
+    vec![
+        Deb::new("base-files 12", "Essential: yes\nPriority: required")
+            .file("etc/os-release", "ID=debian\nVERSION_CODENAME=tiny\n")
+            .file("usr/share/base-files/profile", "profile\n")
+            .put("bin/sh", Put::Link("tool"))
+            .put("var/run/", Put::Folder),
+        Deb::new("base-passwd 3", "Essential: yes\nPriority: required\nDepends: libc6")
+            .file("usr/share/base-passwd/passwd.master", "root:*:0:0:root:/root:/bin/bash\n")
+            .file("usr/share/base-passwd/group.master", "root:*:0:\nshadow:*:42:\n"),
+        Deb::new("libc6 2.36-1", "Multi-Arch: same")
+            .file("lib/x86_64-linux-gnu/libc.so.6", "library")
+            .put("lib64/ld-linux-x86-64.so.2", Put::File("loader", 0o755, 0))
+            .beside("triggers", "interest-noawait ldconfig\n"),
+        Deb::new("tool 1", "Essential: yes\nReplaces: other (<< 2)")
+            .put("bin/tool", Put::File("tool", 0o4755, 42))
+            .put("usr/bin/twin", Put::HardLink("bin/tool"))
+            .file("etc/tool.conf", "first\n")
+            .file("usr/share/shared", "of tool")
+            .beside("conffiles", "/etc/tool.conf\n")
+            .beside("postinst", "#!/bin/sh\nset -e\nupdate-alternatives --install /usr/bin/awk awk \\\n  /usr/bin/tool 5\n"),
+        Deb::new("other 1", "Priority: required").file("usr/share/shared", "of other"),
+        Deb::new("extra 1", "Depends: helper | nothing")
+            .file("usr/bin/extra", "extra")
+            .beside("postinst", "#!/bin/sh\nadduser --system extra\n"),
+        Deb::new("helper 1", "").file("usr/share/helper", "help"),
+        Deb::new("unwanted 1", "Provides: helper").file("usr/bin/unwanted", ""),
+    ]
+}
+
+fn mirror(place: &Place) -> Option<Mirror<'_>> {
+    channel(place);
+    let mirror = Mirror::new(place)?;
+    mirror.publish(&system());
+    Some(mirror)
+}
+
+fn bake_intel(place: &Place, output: &str, arguments: &[&str]) -> Output {
+    run(bake(place, output, arguments).args(["-p", "linux-64"]))
+}
+
+#[test]
+fn a_root_of_packages() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    definition(&place, &format!("{}\ndebs = [\"extra\"]", mirror.base("")));
+    let said = bake_intel(&place, "image", &[]).succeeds().json();
+    let image = &said["images"][0];
+    let names = |layer: usize| -> Vec<&str> {
+        let packages = image["layers"][layer]["packages"]
+            .as_array()
+            .expect("packages");
+        packages
+            .iter()
+            .filter_map(|one| one["name"].as_str())
+            .collect()
+    };
+    assert_eq!(
+        names(0),
+        [
+            "base-files_12_amd64",
+            "base-passwd_3_amd64",
+            "libc6_2.36-1_amd64",
+            "tool_1_amd64",
+            "other_1_amd64"
+        ],
+        "files that are taken over come first"
+    );
+    assert_eq!(names(1), ["extra_1_amd64", "helper_1_amd64"]);
+    assert_eq!(image["layers"][0]["kind"], "debs");
+    assert_eq!(image["unconfigured"], json!(["extra"]));
+    let made = image["made"].as_array().expect("files");
+    for path in [
+        "/bin",
+        "/etc/passwd",
+        "/etc/shadow",
+        "/etc/alternatives/awk",
+    ] {
+        assert!(made.contains(&json!(path)), "{path} of {made:?}");
+    }
+    let Some(root) = unpack(&place, "image:example:1.0", "bundle") else {
+        return;
+    };
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    let tree = snapshot(&root);
+    let link = |path: &str| match tree.0.get(path) {
+        Some(Node::Link { target }) => target.clone(),
+        other => panic!("{path} is {other:?}"),
+    };
+    for (path, target) in [
+        ("bin", "usr/bin"),
+        ("lib64", "usr/lib64"),
+        ("var/run", "/run"),
+        ("usr/bin/sh", "tool"),
+        ("usr/bin/awk", "/etc/alternatives/awk"),
+        ("etc/alternatives/awk", "/usr/bin/tool"),
+    ] {
+        assert_eq!(link(path), target, "{path}");
+    }
+    assert_eq!(read("usr/lib/x86_64-linux-gnu/libc.so.6"), "library");
+    assert_eq!(read("usr/share/shared"), "of tool");
+    assert_eq!(read("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n");
+    assert_eq!(read("etc/profile"), "profile\n");
+    assert_eq!(read("var/lib/dpkg/triggers/ldconfig"), "libc6/noawait\n");
+    let mode = |path: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        let data = fs::metadata(root.join(path)).expect(path);
+        (data.mode() & 0o7777, data.gid(), data.ino())
+    };
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(
+            (mode("usr/bin/tool").0, mode("usr/bin/tool").1),
+            (0o4755, 42)
+        );
+        assert_eq!((mode("etc/shadow").0, mode("etc/shadow").1), (0o640, 42));
+    }
+    assert_eq!(mode("usr/bin/tool").2, mode("usr/bin/twin").2, "hard links");
+    assert_eq!((mode("root").0, mode("tmp").0), (0o700, 0o1777));
+    let status = read("var/lib/dpkg/status");
+    assert!(
+        status.contains("Package: tool\nStatus: install ok installed\nVersion: 1\n")
+            && status.contains("Conffiles:\n /etc/tool.conf ")
+            && status.contains("Package: extra\n"),
+        "{status}"
+    );
+    assert_eq!(
+        read("var/lib/dpkg/info/extra.list"),
+        "/.\n/usr\n/usr/bin\n/usr/bin/extra\n"
+    );
+    assert!(root.join("var/lib/dpkg/info/libc6:amd64.list").is_file());
+    assert!(!read("var/lib/dpkg/info/other.list").contains("/usr/share/shared"));
+    assert_eq!(
+        read("var/lib/apt/extended_states"),
+        "Package: helper\nArchitecture: amd64\nAuto-Installed: 1\n\n\
+         Package: libc6\nArchitecture: amd64\nAuto-Installed: 1\n"
+    );
+    let config = &inspect(&place, "image")[0]["config"];
+    assert_eq!(config["Cmd"], json!(["bash"]));
+}
+
+#[test]
+fn the_lock_keeps_what_was_chosen() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    definition(&place, &mirror.base(", packages = [\"extra\"]"));
+    bake_intel(&place, "image", &["--locked"])
+        .exits(1)
+        .says(&["image.debs.lock"]);
+    bake_intel(&place, "first", &[]).succeeds();
+    let lock = fs::read_to_string(place.join("image.debs.lock")).expect("a lock");
+    // Whatever the archive says now.
+    fs::remove_dir_all(place.join("mirror/dists")).expect("removed");
+    bake_intel(&place, "second", &["--locked", "--offline"]).succeeds();
+    assert_same(
+        &snapshot(&place.join("first")),
+        &snapshot(&place.join("second")),
+    );
+    bake_intel(&place, "image", &["--update"])
+        .exits(2)
+        .says(&["no such suite"]);
+    let mut debs = system();
+    debs.push(Deb::new("helper 2", "").file("usr/share/helper", "more help"));
+    mirror.publish(&debs);
+    bake_intel(&place, "second", &[]).succeeds();
+    assert_eq!(
+        fs::read_to_string(place.join("image.debs.lock")).expect("a lock"),
+        lock
+    );
+    bake_intel(&place, "second", &["--update"]).succeeds();
+    let lock: Value = {
+        let text = fs::read(place.join("image.debs.lock")).expect("a lock");
+        serde_json::from_slice(&text).expect("JSON")
+    };
+    let layers = &lock["platforms"]["linux-64"]["layers"];
+    let all = layers[0].as_array().expect("packages");
+    let helper = all
+        .iter()
+        .find(|one| one["name"] == "helper")
+        .expect("the package");
+    assert_eq!(
+        (&helper["version"], &helper["automatic"]),
+        (&json!("2"), &json!(true))
+    );
+    // Another question is another lock.
+    definition(&place, &mirror.base(""));
+    bake_intel(&place, "image", &["--locked"])
+        .exits(1)
+        .says(&["asks for other Debian packages"]);
+}
+
+#[test]
+fn packages_on_a_base_that_has_some() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    let changed = ", packages = [\"helper\"]";
+    definition(&place, &mirror.base(changed));
+    bake_intel(&place, "below", &[]).succeeds();
+    // Then the archive goes on, and somebody needs what is new.
+    let mut debs = system();
+    debs.push(
+        Deb::new("tool 2", "Essential: yes")
+            .put("usr/bin/tool", Put::File("newer", 0o755, 0))
+            .file("etc/tool.conf", "second\n")
+            .beside("conffiles", "/etc/tool.conf\n"),
+    );
+    debs.push(
+        Deb::new("late 1", "Depends: tool (>= 2)").put("lib/late.so", Put::File("late", 0o644, 0)),
+    );
+    mirror.publish(&debs);
+    let on = |files: &str| {
+        fs::remove_file(place.join("image.debs.lock")).expect("removed");
+        let keys = mirror.keys();
+        definition(
+            &place,
+            &format!(
+                "base = \"below\"\nprefix = \"/opt/second\"\ndebs = {{ {keys}, packages = [\"late\"] }}\n{files}"
+            ),
+        );
+        bake_intel(&place, "image", &[]).succeeds();
+        fs::write(
+            place.join("image.debs.lock"),
+            "{\"version\":0,\"platforms\":{}}",
+        )
+        .expect("written");
+        let _ = fs::remove_dir_all(place.join("bundle"));
+        unpack(&place, "image:example:1.0", "bundle")
+    };
+    let Some(root) = on("") else { return };
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    assert_eq!(read("usr/lib/late.so"), "late");
+    assert_eq!(
+        (read("usr/bin/tool"), read("etc/tool.conf")),
+        ("newer".into(), "second\n".into())
+    );
+    // What the new version has no more is gone, and so are its books.
+    assert!(!root.join("usr/bin/twin").exists() && !root.join("usr/share/shared").exists());
+    assert!(!root.join("var/lib/dpkg/info/tool.postinst").exists());
+    let status = read("var/lib/dpkg/status");
+    assert_eq!(status.matches("Package: tool\n").count(), 1);
+    assert!(
+        status.contains("Version: 2\n") && status.contains("Package: helper\n"),
+        "{status}"
+    );
+}
+
+#[test]
+fn configuration_that_somebody_changed_stays() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    let files = "files = [{ path = \"/etc/tool.conf\", text = \"mine\\n\" }]";
+    definition(&place, &format!("{}\n{files}", mirror.base("")));
+    bake_intel(&place, "below", &[]).succeeds();
+    let mut debs = system();
+    debs.push(
+        Deb::new("tool 2", "Essential: yes")
+            .file("etc/tool.conf", "second\n")
+            .beside("conffiles", "/etc/tool.conf\n"),
+    );
+    debs.push(Deb::new("late 1", "Depends: tool (>= 2)").file("usr/late", ""));
+    mirror.publish(&debs);
+    let keys = mirror.keys();
+    definition(
+        &place,
+        &format!(
+            "base = \"below\"\nprefix = \"/opt/second\"\ndebs = {{ {keys}, packages = [\"late\"] }}"
+        ),
+    );
+    bake_intel(&place, "image", &[]).succeeds();
+    let Some(root) = unpack(&place, "image:example:1.0", "bundle") else {
+        return;
+    };
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    assert_eq!(read("etc/tool.conf"), "mine\n");
+    assert_eq!(read("etc/tool.conf.dpkg-dist"), "second\n");
+}
+
+/// Bakes, and makes sure that nothing is left.
+fn refused(place: &Place) -> Output {
+    let output = bake_intel(place, "image", &[]);
+    assert!(!place.join("image").exists());
+    output
+}
+
+#[test]
+fn archives_that_are_not_to_be_trusted() {
+    let place = Place::new();
+    let Some(mut mirror) = mirror(&place) else {
+        return;
+    };
+    definition(&place, &mirror.base(""));
+    let release = place.join("mirror/dists/tiny/InRelease");
+    let good = fs::read_to_string(&release).expect("a release");
+    fs::write(&release, good.replace("Origin: test", "Origin: else")).expect("written");
+    refused(&place)
+        .exits(4)
+        .says(&["is not trusted", "not one of this text"]);
+    fs::write(&release, "Suite: tiny\n").expect("written");
+    refused(&place).exits(4).says(&["no OpenPGP signature"]);
+    // Somebody else's signature.
+    mirror.key("stranger", "stranger.gpg");
+    let index = fs::read_to_string(place.join("mirror/dists/tiny/main/binary-amd64/Packages"));
+    let index = index.expect("an index");
+    mirror.sign("stranger", &index);
+    refused(&place)
+        .exits(4)
+        .says(&["none of its signatures is by a key of the keyring"]);
+    // Another suite under this name, and old ones.
+    mirror.release.suite = Some("huge");
+    mirror.sign("key", &index);
+    refused(&place)
+        .exits(4)
+        .says(&["is of the suite `huge`, not of `tiny`"]);
+    mirror.release.suite = None;
+    mirror.release.fields = "Valid-Until: Sun, 02 Jan 2022 00:00:00 UTC\n".into();
+    mirror.sign("key", &index);
+    refused(&place)
+        .exits(4)
+        .says(&["held until 2022-01-02T00:00:00Z", "check_valid_until"]);
+    definition(&place, &mirror.base(", check_valid_until = false"));
+    bake_intel(&place, "old", &["--dry-run"]).succeeds();
+    definition(&place, &mirror.base(""));
+    mirror.release.fields = String::new();
+    // A signature beside the release is as good; a wrong one is as bad.
+    mirror.release.detached = true;
+    mirror.sign("key", &index);
+    bake_intel(&place, "detached", &["--dry-run"]).succeeds();
+    mirror.sign("stranger", &index);
+    refused(&place).exits(4).says(&["is not trusted"]);
+    definition(&place, &mirror.base(", trusted = true"));
+    bake_intel(&place, "blind", &["--dry-run"]).succeeds();
+    // An index that is not the one of the release.
+    definition(&place, &mirror.base(""));
+    mirror.sign("key", &index);
+    let path = place.join("mirror/dists/tiny/main/binary-amd64/Packages");
+    fs::write(&path, index.replacen("Version: 12", "Version: 13", 1)).expect("written");
+    refused(&place).exits(4).says(&["sha256", "expected"]);
+}
+
+#[test]
+fn packages_that_cannot_be_had() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    let missing = format!("{}\ndebs = [\"nowhere\"]", mirror.base(""));
+    definition(&place, &missing);
+    refused(&place).exits(3).says(&["nowhere cannot be had"]);
+    let mut debs = system();
+    debs.push(Deb::new("needy 1", "Depends: tool (>= 9)"));
+    debs.push(Deb::new("hater 1", "Conflicts: tool"));
+    mirror.publish(&debs);
+    for (name, expected) in [
+        (
+            "needy",
+            "needy needs tool (>= 9) cannot be had (there is 1)",
+        ),
+        ("hater", "hater 1 and tool 1 exclude each other"),
+    ] {
+        definition(&place, &format!("{}\ndebs = [\"{name}\"]", mirror.base("")));
+        refused(&place).exits(3).says(&[expected]);
+    }
+    definition(&place, &mirror.base("").replace("key.gpg", "none.gpg"));
+    refused(&place)
+        .exits(2)
+        .says(&["none.gpg", "debian-archive-keyring"]);
+    definition(&place, &mirror.base("").replace("\"tiny\"", "\"huge\""));
+    refused(&place).exits(2).says(&["no such suite"]);
+    definition(&place, &mirror.base(", components = [\"contrib\"]"));
+    refused(&place)
+        .exits(2)
+        .says(&["lists no packages of `contrib` for amd64"]);
+    definition(&place, "debs = [\"curl\"]");
+    refused(&place)
+        .exits(2)
+        .says(&["`debs` needs a base with Debian's packages"]);
+    definition(&place, "locale = \"en_US.UTF-8\"");
+    refused(&place).exits(2).says(&["`locale` needs a base"]);
+    // This one needs nothing.
+    definition(&place, "locale = \"C.UTF-8\"");
+    bake_intel(&place, "image", &[]).succeeds();
+    let env = inspect(&place, "image")[0]["config"]["Env"].clone();
+    assert!(
+        env.as_array()
+            .is_some_and(|env| env.contains(&json!("LANG=C.UTF-8"))),
+        "{env}"
+    );
+}
+
+#[test]
+fn hostile_packages() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    for (deb, expected) in [
+        (
+            Deb::new("evil 1", "").file("../evil", ""),
+            "leads out of the package",
+        ),
+        (
+            Deb::new("evil 1", "").file("/etc/evil", ""),
+            "has an absolute path",
+        ),
+        (
+            Deb::new("evil 1", "").put("dev/evil", Put::Device),
+            "is neither file, folder nor link",
+        ),
+        (
+            Deb::new("evil 1", "").file("etc/.wh.passwd", ""),
+            "has the name of a whiteout",
+        ),
+        (
+            Deb::new("evil 1", "").put("etc/evil", Put::HardLink("etc/shadow")),
+            "a link to a file that the package does not have",
+        ),
+        (
+            Deb::new("evil 1", "").file("bin/tool", ""),
+            "tool_1_amd64 has it, too",
+        ),
+        (
+            Deb::new("evil 1", "")
+                .put("a", Put::Link("b"))
+                .put("b", Put::Link("a"))
+                .file("a/x", ""),
+            "cannot be put into the image",
+        ),
+        (
+            Deb::new("evil 1", "").file("usr", ""),
+            "there is a folder at its place",
+        ),
+    ] {
+        let mut debs = system();
+        debs.push(deb);
+        mirror.publish(&debs);
+        let _ = fs::remove_file(place.join("image.debs.lock"));
+        definition(&place, &mirror.base(", packages = [\"evil\"]"));
+        refused(&place).exits(4).says(&["evil", expected]);
+    }
+    // A link out of the root is one within the image.
+    let mut debs = system();
+    debs.push(
+        Deb::new("odd 1", "")
+            .put("odd", Put::Link("../../../etc"))
+            .file("odd/inside", "x"),
+    );
+    mirror.publish(&debs);
+    fs::remove_file(place.join("image.debs.lock")).expect("removed");
+    definition(&place, &mirror.base(", packages = [\"odd\"]"));
+    bake_intel(&place, "image", &[]).succeeds();
+    // A file that is not the one of the index.
+    let file = place.join("mirror/pool/odd_1_amd64.deb");
+    let mut bytes = fs::read(&file).expect("a package");
+    bytes[70] ^= 1;
+    fs::write(&file, bytes).expect("written");
+    fs::remove_dir_all(place.join("image")).expect("removed");
+    fs::remove_dir_all(place.join("cache/packages")).expect("removed");
+    refused(&place).exits(4).says(&["sha256", "odd"]);
+}
