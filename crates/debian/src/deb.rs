@@ -244,7 +244,21 @@ fn show<R: Read>(
         let id = id.map_err(reading)?;
         u32::try_from(id).map_err(|_| problem("belongs to nobody"))
     };
-    let owner = (id(header.uid())?, id(header.gid())?);
+    // What is left blank is root's.
+    let fields = header.as_old();
+    let is_blank = |field: &[u8]| field.iter().all(|byte| matches!(byte, 0 | b' '));
+    let owner = (
+        if is_blank(&fields.uid) {
+            0
+        } else {
+            id(header.uid())?
+        },
+        if is_blank(&fields.gid) {
+            0
+        } else {
+            id(header.gid())?
+        },
+    );
     let mode = header.mode().map_err(reading)? & 0o7777;
     let modified = header.mtime().map_err(reading)?;
     let mut content = Content(found);

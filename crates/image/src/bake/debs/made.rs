@@ -150,7 +150,8 @@ fn does_something(script: &str) -> bool {
         let harmless = pattern
             || matches!(
                 first,
-                "set"
+                // `;;`
+                "" | "set"
                     | "case"
                     | "esac"
                     | "if"
@@ -158,7 +159,6 @@ fn does_something(script: &str) -> bool {
                     | "else"
                     | "elif"
                     | "fi"
-                    | ";;"
                     | "exit"
                     | "echo"
                     | ":"
