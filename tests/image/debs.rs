@@ -459,15 +459,18 @@ fn hostile_packages() {
     }
     // A link out of the root is one within the image.
     let mut debs = system();
-    debs.push(
-        Deb::new("odd 1", "")
-            .put("odd", Put::Link("../../../etc"))
-            .file("odd/inside", "x"),
-    );
+    debs.push(Deb::new("odd 1", "").put("odd", Put::Link("../../../etc")));
+    debs.push(Deb::new("odder 1", "Depends: odd").file("odd/inside", "x"));
     mirror.publish(&debs);
     fs::remove_file(place.join("image.debs.lock")).expect("removed");
-    definition(&place, &mirror.base(", packages = [\"odd\"]"));
+    definition(&place, &mirror.base(", packages = [\"odder\"]"));
     bake_intel(&place, "image", &[]).succeeds();
+    if let Some(root) = unpack(&place, "image:example:1.0", "bundle") {
+        assert_eq!(
+            fs::read_to_string(root.join("etc/inside")).expect("a file"),
+            "x"
+        );
+    }
     // A file that is not the one of the index.
     let file = place.join("mirror/pool/odd_1_amd64.deb");
     let mut bytes = fs::read(&file).expect("a package");
