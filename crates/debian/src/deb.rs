@@ -240,24 +240,17 @@ fn show<R: Read>(
     if path.is_empty() && kind != Kind::Directory {
         return Err(problem("has no name"));
     }
-    let id = |id: io::Result<u64>| {
-        let id = id.map_err(reading)?;
-        u32::try_from(id).map_err(|_| problem("belongs to nobody"))
+    let id = |field: &[u8], id: io::Result<u64>| {
+        // What is left blank is root's.
+        if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+            return Ok(0);
+        }
+        u32::try_from(id.map_err(reading)?).map_err(|_| problem("belongs to nobody"))
     };
-    // What is left blank is root's.
     let fields = header.as_old();
-    let is_blank = |field: &[u8]| field.iter().all(|byte| matches!(byte, 0 | b' '));
     let owner = (
-        if is_blank(&fields.uid) {
-            0
-        } else {
-            id(header.uid())?
-        },
-        if is_blank(&fields.gid) {
-            0
-        } else {
-            id(header.gid())?
-        },
+        id(&fields.uid, header.uid())?,
+        id(&fields.gid, header.gid())?,
     );
     let mode = header.mode().map_err(reading)? & 0o7777;
     let modified = header.mtime().map_err(reading)?;

@@ -290,16 +290,20 @@ impl<'p, 'b> Attempt<'p, 'b> {
         alternatives.iter().any(answers)
     }
 
+    /// What is taken and answers a relation, by its own name or by what it provides.
+    fn answering<'r>(&'r self, relation: &'r Relation) -> impl Iterator<Item = &'r Taken<'p>> {
+        let named = self.taken.get(relation.name.as_str());
+        let providers = self.provided.get(relation.name.as_str());
+        let providers = providers.into_iter().flatten();
+        named
+            .into_iter()
+            .chain(providers.filter_map(|name| self.taken.get(name)))
+            .filter(|taken| taken.package.answers(relation))
+    }
+
     fn is_satisfied(&self, alternatives: &[Relation]) -> bool {
-        alternatives.iter().any(|relation| {
-            let named = self.taken.get(relation.name.as_str());
-            let providers = self.provided.get(relation.name.as_str());
-            let providers = providers.into_iter().flatten();
-            named
-                .into_iter()
-                .chain(providers.filter_map(|name| self.taken.get(name)))
-                .any(|taken| taken.package.answers(relation))
-        })
+        let is_answered = |relation| self.answering(relation).next().is_some();
+        alternatives.iter().any(is_answered)
     }
 
     fn satisfy(
@@ -450,16 +454,9 @@ impl<'p, 'b> Attempt<'p, 'b> {
             .unwrap_or_default()
             .into_iter()
             .find_map(|relation| {
-                let named = self.taken.get(relation.name.as_str());
-                let providers = self.provided.get(relation.name.as_str());
-                let providers = providers.into_iter().flatten();
-                named
-                    .into_iter()
-                    .chain(providers.filter_map(|name| self.taken.get(name)))
-                    .find(|taken| {
-                        taken.package.name != package.name && taken.package.answers(&relation)
-                    })
+                self.answering(&relation)
                     .map(|taken| taken.package.name.as_str())
+                    .find(|name| *name != package.name)
             })
     }
 

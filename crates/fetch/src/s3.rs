@@ -166,13 +166,9 @@ impl Bucket {
     ) -> Result<Option<mpsc::Receiver<io::Result<Bytes>>>, Error> {
         /// How many pieces wait to be taken; a piece is what came from the network at once.
         const AHEAD: usize = 8;
-        let options = GetOptions {
-            if_match: Some(object.etag.clone()),
-            range: Some(range.into()),
-            ..GetOptions::default()
-        };
         let path = self.requests.path(&object.key)?;
-        let mut stream = match self.requests.store.get_opts(&path, options).await {
+        let part = self.requests.store.get_opts(&path, part_of(object, range));
+        let mut stream = match part.await {
             Ok(result) => result.into_stream(),
             Err(
                 object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. },
@@ -267,13 +263,8 @@ impl Requests {
 
     /// A part of the very version that was listed.
     async fn get_part(&self, object: &Object, range: Range<u64>) -> Result<GetResult, Error> {
-        let options = GetOptions {
-            if_match: Some(object.etag.clone()),
-            range: Some(range.into()),
-            ..GetOptions::default()
-        };
         let path = self.path(&object.key)?;
-        let result = self.store.get_opts(&path, options).await;
+        let result = self.store.get_opts(&path, part_of(object, range)).await;
         result.map_err(|error| self.failures.of("read", &object.key, &error))
     }
 
@@ -316,6 +307,15 @@ impl Requests {
 
     fn path(&self, key: &str) -> Result<Path, Error> {
         Path::parse(key).map_err(|error| self.failures.of("use", key, &error.into()))
+    }
+}
+
+/// Asks for a part, if the object is still the one that was listed.
+fn part_of(object: &Object, range: Range<u64>) -> GetOptions {
+    GetOptions {
+        if_match: Some(object.etag.clone()),
+        range: Some(range.into()),
+        ..GetOptions::default()
     }
 }
 

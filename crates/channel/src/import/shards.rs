@@ -81,19 +81,10 @@ impl Index {
         let Json::Map(mut index) = unpack(path)? else {
             return Err(form("something else than a map"));
         };
-        let none = BTreeMap::new();
-        let map = |value: Option<&'_ Json>| match value {
-            Some(Json::Map(map)) => map.clone(),
-            _ => none.clone(),
-        };
-        let text = |map: &BTreeMap<String, Json>, key: &str| match map.get(key) {
-            Some(Json::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let own = map(index.get("info"));
-        let info = |key: &str| text(&own, key);
-        let related = map(own.get("channel_relations"));
-        let relations = ChannelRelations::of(|key| text(&related, key));
+        let own = index.get("info");
+        let info = |key: &str| text(member(own, key));
+        let related = member(own, "channel_relations");
+        let relations = ChannelRelations::of(|key| text(member(related, key)));
         let (subdir, base_url) = (info("subdir"), info("base_url"));
         let shards_base_url = info("shards_base_url").unwrap_or_default();
         let Some(Json::Map(shards)) = index.remove("shards") else {
@@ -114,6 +105,20 @@ impl Index {
                 .collect::<Option<_>>()
                 .ok_or_else(|| form("a shard has no digest"))?,
         })
+    }
+}
+
+fn member<'a>(value: Option<&'a Json>, key: &str) -> Option<&'a Json> {
+    match value {
+        Some(Json::Map(map)) => map.get(key),
+        _ => None,
+    }
+}
+
+fn text(value: Option<&Json>) -> Option<String> {
+    match value {
+        Some(Json::Text(text)) => Some(text.clone()),
+        _ => None,
     }
 }
 

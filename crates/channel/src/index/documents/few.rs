@@ -2,10 +2,10 @@
 //! the one that is there, with other records of the packages that are named.
 
 use std::borrow::Cow;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
-use archive::digest::{Hasher, Sha256};
+use archive::digest::{Hasher, HashingReader, Sha256};
 
 use super::{Documents, NAMES};
 use crate::Error;
@@ -213,14 +213,8 @@ impl Documents<'_> {
 }
 
 fn digest(path: &Path) -> io::Result<Sha256> {
-    const PIECE: usize = 1 << 18;
-    let mut file = fs_err::File::open(path)?;
-    let mut hasher = Hasher::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hasher.finish().sha256),
-            length => hasher.update(piece.get(..length).unwrap_or_default()),
-        }
-    }
+    let mut file = HashingReader::new(fs_err::File::open(path)?);
+    io::copy(&mut file, &mut io::sink())?;
+    let (_, sha256, _) = file.finish();
+    Ok(sha256)
 }
