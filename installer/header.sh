@@ -5,8 +5,29 @@
 # started, and replaces itself by it. All else is decided there, once digests are verified.
 #
 # One group, so that a file which is cut off here is a syntax error and nothing of it runs. What
-# follows the group is never read by the shell. Nothing in here ends with status 0.
+# follows the group is never read by the shell.
 set -u
+
+# However the shell ends, also by what damage has made of a line below, its status is 1 or 2. They are
+# written so that one wrong bit does not make them 0.
+failed=$((4 - 3))
+refused=$((5 - 3))
+status=$failed
+folder=
+# shellcheck disable=SC2317 # The traps call it.
+ended() {
+    remove
+    exit "$status"
+}
+remove() {
+    if [ "$folder" ]; then
+        rm -f "$folder/runtime"
+        rmdir "$folder"
+        folder=
+    fi
+}
+trap ended EXIT
+trap ended HUP INT TERM
 
 name=@NAME@
 version=@VERSION@
@@ -18,32 +39,20 @@ runtime_blocks=@RUNTIME_BLOCKS@
 runtime_cksum=@RUNTIME_CKSUM@
 usage=@USAGE@
 
-# Statuses 1 and 2, written so that one wrong bit does not make them 0.
-failed=$((4 - 3))
-refused=$((5 - 3))
-
 fail() {
     printf 'error: %s\n' "$1" >&2
-    exit "$failed"
+    exit
 }
 
 refuse() {
-    printf 'error: %s\n' "$1" >&2
-    exit "$refused"
+    status=$refused
+    fail "$1"
 }
 
 help() {
+    status=$refused
     printf '%s\n' "$usage"
-    exit "$refused"
-}
-
-folder=
-remove() {
-    if [ "$folder" ]; then
-        rm -f "$folder/runtime"
-        rmdir "$folder"
-        folder=
-    fi
+    exit
 }
 
 # Only what has to be known before the program can run: the wish for help, and the prefix, beside
@@ -90,10 +99,13 @@ done
 file=$0
 case $file in
 */*) ;;
-*) [ -f "$file" ] || file=$(command -v -- "$file") || file= ;;
+*) [ -e "$file" ] || file=$(command -v -- "$file") || file= ;;
 esac
+# No `-f FILE` and no `<FILE`: one wrong bit away they are `-& FILE` and `|FILE`, which start the file, and
+# with it a chain of installers that start each other.
 line=
-[ -f "$file" ] && [ -r "$file" ] && IFS= read -r line <"$file"
+[ -r "$file" ] && ! [ -p "$file" ] && ! [ -c "$file" ] &&
+    line=$(dd if="$file" bs=9 count=1 2>/dev/null)
 [ "$line" = '#!/bin/sh' ] ||
     fail 'the installer cannot be piped into a shell: download it first, then run: sh FILE'
 
@@ -107,8 +119,6 @@ for _ in 1 2 3 4 5 6 7 8 9; do
     [ -d "$parent/" ] || parent=${parent%/*}
 done
 
-trap remove EXIT
-trap 'exit "$failed"' HUP INT TERM
 tried=
 for place in "${TMPDIR:-/tmp}" /var/tmp "${prefix:+$parent/}" "${HOME:-}"; do
     case $place in
@@ -122,8 +132,8 @@ for place in "${TMPDIR:-/tmp}" /var/tmp "${prefix:+$parent/}" "${HOME:-}"; do
     elif folder=$new && ! dd if="$file" of="$new/runtime" bs=4096 \
         skip="$runtime_start" count="$runtime_blocks" 2>/dev/null; then
         reason='there is no room'
-    elif found=$(cksum <"$new/runtime"); [ "${found% }" != "$runtime_cksum" ]; then
-        fail "$file is damaged or cut off, download it again: cksum of its program is $found, expected $runtime_cksum"
+    elif found=$(cksum "$new/runtime"); [ "${found% "$new/runtime"}" != "$runtime_cksum" ]; then
+        fail "$file is damaged or cut off, download it again: cksum of its program is ${found% "$new/runtime"}, expected $runtime_cksum"
     elif ! chmod 700 "$new/runtime" || ! "$new/runtime" --probe </dev/null >/dev/null 2>&1; then
         reason='programs cannot be started there'
     else
@@ -135,5 +145,5 @@ for place in "${TMPDIR:-/tmp}" /var/tmp "${prefix:+$parent/}" "${HOME:-}"; do
 done
 fail "there is no place for the program that installs; give one with TMPDIR=FOLDER; tried were:$tried"
 # shellcheck disable=SC2317 # Where a damaged line above does not end the script, this does.
-exit "$failed"
+exit
 }

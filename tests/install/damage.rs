@@ -43,6 +43,15 @@ fn a_flipped_bit_is_never_installed() {
             .step_by(5)
             .map(|at| (at, 1 << (at * 5 % 7), Part::Header)),
     );
+    // And wherever it would come to other commands: one bit away from a file that is read, for
+    // instance, is a pipe into it.
+    cases.extend((0..=padding).flat_map(|at| {
+        let before = text[at];
+        (0..7)
+            .map(|bit| 1 << bit)
+            .filter(move |bits| b"&;|<'\"".contains(&(before ^ bits)) || b"<'".contains(&before))
+            .map(move |bits| (at, bits, Part::Header))
+    }));
     cases.extend(
         (padding + 1..starts[1])
             .step_by(211)
@@ -294,11 +303,12 @@ impl<'a> Bench<'a> {
                 "{what}: {output}"
             );
         }
-        assert_empty(&self.folder.join("where"));
         if part == Part::Header {
             // A damaged line may also be the one that would have tidied up.
+            assert!(!prefix.exists(), "{what}: {output}");
             self.tidy();
         }
+        assert_empty(&self.folder.join("where"));
         let tree = snapshot(&self.folder);
         assert_eq!(
             tree.paths(),
@@ -312,6 +322,7 @@ impl<'a> Bench<'a> {
             self.folder.clone(),
             self.folder.join("tmp"),
             self.folder.join("home"),
+            self.folder.join("where"),
         ] {
             for entry in fs::read_dir(folder).expect("a folder") {
                 let entry = entry.expect("an entry");
