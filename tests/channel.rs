@@ -255,15 +255,15 @@ fn what_is_no_channel() {
 
 /// Prints each package and its digest, as rattler's gateway reads a channel.
 const GATEWAY: &str = "
-import asyncio, sys
+import asyncio, os, sys
 from rattler import Channel, Gateway
 async def main():
     records = await Gateway().query(
         [Channel(sys.argv[1])], ['linux-64', 'linux-aarch64', 'noarch'],
         ['alpha', 'beta', 'tool'], recursive=False)
-    
     for record in sum(records, []):
-        print(record.file_name, record.sha256.hex(), record.md5.hex(), record.size)
+        print(record.file_name, record.sha256.hex(), record.md5.hex(), record.size, flush=True)
+    os._exit(0)
 asyncio.run(main())
 ";
 

@@ -23,8 +23,8 @@ async def main():
     records = await solve([channel], specs, gateway=gateway, platforms=["linux-64", "noarch"])
     for record in sorted(records, key=lambda record: record.file_name):
         print(record.file_name, record.url, flush=True)
+    os._exit(0)
 asyncio.run(main())
-os._exit(0)
 "#;
 
 /// A channel with more than anybody needs.

@@ -66,12 +66,13 @@ wheel('native-2.1-cp311-cp311-manylinux_2_28_x86_64', '', {
 
 /// Installs with rattler what a channel has for a name.
 const RATTLER: &str = r"
-import asyncio, sys
+import asyncio, os, sys
 import rattler
 channel, prefix, cache = sys.argv[1:]
 async def main():
     records = await rattler.solve(['file://' + channel], ['hello-tool', 'native'], platforms=['linux-64', 'noarch'], virtual_packages=rattler.VirtualPackage.detect())
     await rattler.install(records, prefix, cache_dir=cache, show_progress=False)
+    os._exit(0)
 asyncio.run(main())
 ";
 

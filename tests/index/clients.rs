@@ -17,8 +17,10 @@ use crate::support::server::{Fault, Server};
 const INDEX: &str = r"
 import asyncio, os, sys
 from rattler.index import index_fs
-asyncio.run(index_fs(sys.argv[1], write_zst=False, write_shards=False))
-os._exit(0)
+async def main():
+    await index_fs(sys.argv[1], write_zst=False, write_shards=False)
+    os._exit(0)
+asyncio.run(main())
 ";
 
 /// The forms, what each is fetched as, and what is not there.

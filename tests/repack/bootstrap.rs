@@ -67,12 +67,13 @@ print(count)
 
 /// Installs with rattler.
 const RATTLER: &str = r"
-import asyncio, sys
+import asyncio, os, sys
 import rattler
 channel, prefix, cache = sys.argv[1:]
 async def main():
     records = await rattler.solve(['file://' + channel], ['python'], platforms=['linux-64', 'noarch'], virtual_packages=rattler.VirtualPackage.detect())
     await rattler.install(records, prefix, cache_dir=cache, show_progress=False)
+    os._exit(0)
 asyncio.run(main())
 ";
 

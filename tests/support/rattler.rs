@@ -1,6 +1,7 @@
-//! py-rattler as a client of channels.
+//! py-rattler as a client of channels. Every program that uses it ends by `os._exit` within its event
+//! loop: the interpreter sometimes aborts while loop and threads are taken down.
 
-/// Solves and installs, and prints what. It may abort while its interpreter ends: that is left out.
+/// Solves and installs, and prints what.
 pub(crate) const INSTALL: &str = r#"
 import asyncio, os, sys
 from rattler import Gateway, SourceConfig, Subdir, install, solve
@@ -14,6 +15,6 @@ async def main():
     await install(
         records, folder + "/prefix", cache_dir=folder + "/packages", platform=Subdir("linux-64"), show_progress=False
     )
+    os._exit(0)
 asyncio.run(main())
-os._exit(0)
 "#;
