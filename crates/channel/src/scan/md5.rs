@@ -50,27 +50,17 @@ pub(super) fn advance(streams: &mut [Stream<'_>], count: usize) {
     let Some(first) = streams.first() else { return };
     // A lane without a stream computes what another one does.
     let mut blocks = [first.blocks; LANES];
-    let mut states = [[0; LANES]; 4];
-    for (lane, stream) in streams.iter().enumerate() {
-        if let Some(blocks) = blocks.get_mut(lane) {
-            *blocks = stream.blocks;
-        }
-        for (row, word) in states.iter_mut().zip(*stream.state) {
-            if let Some(slot) = row.get_mut(lane) {
-                *slot = word;
-            }
-        }
+    let mut states = [START; LANES];
+    for ((block, state), stream) in blocks.iter_mut().zip(&mut states).zip(&*streams) {
+        (*block, *state) = (stream.blocks, *stream.state);
     }
-    let blocks = blocks.map(|blocks| blocks.get(..count).unwrap_or_default());
     Arch::new().dispatch(Lanes {
         states: &mut states,
         blocks: &blocks,
         count,
     });
-    for (lane, stream) in streams.iter_mut().enumerate() {
-        for (word, row) in stream.state.iter_mut().zip(&states) {
-            *word = row.get(lane).copied().unwrap_or_default();
-        }
+    for (stream, state) in streams.iter_mut().zip(states) {
+        *stream.state = state;
     }
 }
 
@@ -99,70 +89,115 @@ pub(super) fn digest(state: State) -> [u8; 16] {
 }
 
 struct Lanes<'a> {
-    states: &'a mut [Row; 4],
+    states: &'a mut [State; LANES],
     blocks: &'a [&'a [[u8; BLOCK]]; LANES],
     count: usize,
 }
 
-/// One word of each lane.
-type Row = [u32; LANES];
+/// Four words of each lane, as they stand in a block.
+type Quarter = [[u32; 4]; LANES];
+
+/// Vectors of several groups of lanes, one of each: what one group waits for, another one does meanwhile.
+type Groups<S, const N: usize> = [<S as Simd>::u32s; N];
 
 impl WithSimd for Lanes<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        // Several blocks are turned before the first is used: what was just written in words is
-        // slow to read as a vector.
-        let mut turned = [[[0; LANES]; 16]; AHEAD];
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Several blocks are brought together before the first is used: what was just written in
+        // pieces is slow to read as a vector.
+        let mut gathered = [[[[0; 4]; LANES]; 4]; AHEAD];
         for start in (0..self.count).step_by(AHEAD) {
             let end = (start + AHEAD).min(self.count);
             for (lane, blocks) in self.blocks.iter().enumerate() {
                 let blocks = blocks.get(start..end).unwrap_or_default();
-                for (words, block) in turned.iter_mut().zip(blocks) {
-                    let (block, _) = block.as_chunks::<4>();
-                    for (row, word) in words.iter_mut().zip(block) {
-                        row[lane] = u32::from_le_bytes(*word);
+                for (quarters, block) in gathered.iter_mut().zip(blocks) {
+                    let (words, _) = block.as_chunks::<4>();
+                    let (pieces, _) = words.as_chunks::<4>();
+                    for (quarter, [a, b, c, d]) in quarters.iter_mut().zip(pieces) {
+                        quarter[lane] = [
+                            u32::from_le_bytes(*a),
+                            u32::from_le_bytes(*b),
+                            u32::from_le_bytes(*c),
+                            u32::from_le_bytes(*d),
+                        ];
                     }
                 }
             }
-            for words in turned.iter().take(end - start) {
-                self.take(simd, words);
+            let gathered = gathered.get(..end - start).unwrap_or_default();
+            if S::U32_LANES == LANES {
+                take::<S, 1>(simd, self.states, gathered);
+            } else {
+                take::<S, 2>(simd, self.states, gathered);
             }
         }
     }
 }
 
-impl Lanes<'_> {
-    #[inline(always)]
-    fn take<S: Simd>(&mut self, simd: S, words: &[Row; 16]) {
-        let words = words.each_ref().map(|row| S::as_simd_u32s(row).0);
-        let [a, b, c, d] = self.states.each_mut().map(|row| S::as_mut_simd_u32s(row).0);
-        let states = a.iter_mut().zip(b).zip(c).zip(d);
-        for (group, (((a, b), c), d)) in states.enumerate() {
-            let words = words.map(|row| row[group]);
-            let sums = compress(simd, [*a, *b, *c, *d], &words);
-            for (state, sum) in [a, b, c, d].into_iter().zip(sums) {
-                *state = simd.add_u32s(*state, sum);
+/// Takes blocks in, `N` groups of lanes at a time. Which lane of a vector has which stream is the
+/// processor's choice, and the same one for states and blocks.
+#[inline(always)]
+fn take<S: Simd, const N: usize>(simd: S, states: &mut [State; LANES], gathered: &[[Quarter; 4]]) {
+    let (vectors, _) = S::as_mut_simd_u32s(states.as_flattened_mut());
+    let (groups, _) = vectors.as_chunks_mut::<4>();
+    let (groups, _) = groups.as_chunks_mut::<N>();
+    for (number, group) in groups.iter_mut().enumerate() {
+        let mut sums = turned(simd, group);
+        for quarters in gathered {
+            let mut words = [[simd.splat_u32s(0); N]; 16];
+            for (words, quarter) in words.as_chunks_mut::<4>().0.iter_mut().zip(quarters) {
+                let (vectors, _) = S::as_simd_u32s(quarter.as_flattened());
+                let (groups, _) = vectors.as_chunks::<4>();
+                if let Some(group) = groups.as_chunks::<N>().0.get(number) {
+                    *words = turned(simd, group);
+                }
+            }
+            let more = compress::<S, N>(simd, sums, &words);
+            for (sum, more) in sums.iter_mut().zip(more) {
+                *sum = add(simd, *sum, more);
             }
         }
+        for (at, group) in group.iter_mut().enumerate() {
+            *group =
+                simd.interleave_shfl_f32s([sums[0][at], sums[1][at], sums[2][at], sums[3][at]]);
+        }
     }
+}
+
+/// Four words of each stream, after each other, as four vectors for each group.
+#[inline(always)]
+fn turned<S: Simd, const N: usize>(simd: S, groups: &[[S::u32s; 4]; N]) -> [Groups<S, N>; 4] {
+    let mut turned = [[simd.splat_u32s(0); N]; 4];
+    for (at, group) in groups.iter().enumerate() {
+        let group = simd.deinterleave_shfl_f32s(*group);
+        for (turned, word) in turned.iter_mut().zip(group) {
+            turned[at] = word;
+        }
+    }
+    turned
 }
 
 macro_rules! step {
     ($simd:ident, $function:ident, $a:ident, $b:ident, $c:ident, $d:ident, $words:ident, $($index:literal $shift:literal $constant:literal),*) => {
         $(
-            let mixed = $function($simd, $b, $c, $d);
-            let added = $simd.add_u32s($words[$index], $simd.splat_u32s($constant));
-            let sum = $simd.add_u32s($simd.add_u32s($a, added), mixed);
-            let sum = $simd.add_u32s(rotate($simd, sum, $shift), $b);
-            ($a, $b, $c, $d) = ($d, sum, $b, $c);
+            for at in 0..N {
+                let mixed = $function($simd, $b[at], $c[at], $d[at]);
+                let added = $simd.add_u32s($words[$index][at], $simd.splat_u32s($constant));
+                let sum = $simd.add_u32s($simd.add_u32s($a[at], added), mixed);
+                $a[at] = $simd.add_u32s(rotate($simd, sum, $shift), $b[at]);
+            }
+            ($a, $b, $c, $d) = ($d, $a, $b, $c);
         )*
     };
 }
 
 #[inline(always)]
-fn compress<S: Simd>(simd: S, states: [S::u32s; 4], words: &[S::u32s; 16]) -> [S::u32s; 4] {
+fn compress<S: Simd, const N: usize>(
+    simd: S,
+    states: [Groups<S, N>; 4],
+    words: &[Groups<S, N>; 16],
+) -> [Groups<S, N>; 4] {
     let [mut a, mut b, mut c, mut d] = states;
     step!(simd, choose, a, b, c, d, words,
         0 7 0xd76a_a478, 1 12 0xe8c7_b756, 2 17 0x2420_70db, 3 22 0xc1bd_ceee,
@@ -185,6 +220,18 @@ fn compress<S: Simd>(simd: S, states: [S::u32s; 4], words: &[S::u32s; 16]) -> [S
         8 6 0x6fa8_7e4f, 15 10 0xfe2c_e6e0, 6 15 0xa301_4314, 13 21 0x4e08_11a1,
         4 6 0xf753_7e82, 11 10 0xbd3a_f235, 2 15 0x2ad7_d2bb, 9 21 0xeb86_d391);
     [a, b, c, d]
+}
+
+#[inline(always)]
+fn add<S: Simd, const N: usize>(
+    simd: S,
+    mut left: Groups<S, N>,
+    right: Groups<S, N>,
+) -> Groups<S, N> {
+    for (left, right) in left.iter_mut().zip(right) {
+        *left = simd.add_u32s(*left, right);
+    }
+    left
 }
 
 #[inline(always)]
