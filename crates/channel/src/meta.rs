@@ -375,7 +375,9 @@ fn prove(
         }
         let part = proof::part(&one.pool, one.closure.kept().keys().copied());
         for specs in questions {
-            let outcome = proof::compare(sides.on_whole(&specs)?, sides.on_part(&part, &specs)?);
+            let (whole, part) =
+                rayon::join(|| sides.on_whole(&specs), || sides.on_part(&part, &specs));
+            let outcome = proof::compare(whole?, part?);
             let is_allowed = match &outcome {
                 Outcome::Same(_) => true,
                 Outcome::None(_) => proof::is_hoped_for(definition, platform, &specs),

@@ -1,6 +1,7 @@
 //! One solve: records of the channels in, the records to install out. Which records are offered
 //! is the caller's choice; virtual packages come from [`crate::virtual_packages`].
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use conda::{Channel, GenericVirtualPackage, MatchSpec, PackageRecord, RepoDataRecord};
@@ -11,10 +12,10 @@ use crate::Error;
 use crate::order::check_names;
 
 /// What is to be solved.
-#[derive(Debug, Clone, Default)]
-pub struct Request<'a> {
-    /// The records of each channel, the channel with the highest priority first.
-    pub records: &'a [Vec<RepoDataRecord>],
+#[derive(Debug, Clone)]
+pub struct Request<'a, R = RepoDataRecord> {
+    /// The records of each channel, or references to them, the channel with the highest priority first.
+    pub records: &'a [Vec<R>],
     /// What the distribution asks for. A spec may name a channel (`channel::name`).
     pub specs: Vec<MatchSpec>,
     /// What the target machine provides.
@@ -26,9 +27,23 @@ pub struct Request<'a> {
     pub mix_channels: bool,
 }
 
+impl<R> Default for Request<'_, R> {
+    fn default() -> Self {
+        Self {
+            records: &[],
+            specs: Vec::new(),
+            virtual_packages: Vec::new(),
+            locked: Vec::new(),
+            mix_channels: false,
+        }
+    }
+}
+
 /// The records that satisfy `request`, each after its dependencies; the same order for the same
 /// request. Virtual packages are not among them.
-pub fn solve(request: &Request<'_>) -> Result<Vec<RepoDataRecord>, Error> {
+pub fn solve<R: Borrow<RepoDataRecord>>(
+    request: &Request<'_, R>,
+) -> Result<Vec<RepoDataRecord>, Error> {
     let specs = request
         .specs
         .iter()
@@ -37,7 +52,7 @@ pub fn solve(request: &Request<'_>) -> Result<Vec<RepoDataRecord>, Error> {
     let mut task: SolverTask<'_, Vec<_>> = request
         .records
         .iter()
-        .map(|records| records.iter())
+        .map(|records| records.iter().map(Borrow::borrow))
         .collect();
     task.specs = specs;
     task.virtual_packages.clone_from(&request.virtual_packages);
@@ -58,7 +73,10 @@ pub fn solve(request: &Request<'_>) -> Result<Vec<RepoDataRecord>, Error> {
 }
 
 /// The solver compares channels by URL and expects one exact name per spec.
-fn checked_spec(spec: &MatchSpec, records: &[Vec<RepoDataRecord>]) -> Result<MatchSpec, Error> {
+fn checked_spec<R: Borrow<RepoDataRecord>>(
+    spec: &MatchSpec,
+    records: &[Vec<R>],
+) -> Result<MatchSpec, Error> {
     let refuse = |reason| Error::Spec {
         spec: spec.to_string(),
         reason,
@@ -82,10 +100,13 @@ fn checked_spec(spec: &MatchSpec, records: &[Vec<RepoDataRecord>]) -> Result<Mat
 
 /// The channel among the offered ones that `wanted` means: a spec says `forge::name`, but the
 /// alias may put `forge` on another server, or a folder may stand in for it.
-fn offered_channel(wanted: &Channel, records: &[Vec<RepoDataRecord>]) -> Option<Channel> {
+fn offered_channel<R: Borrow<RepoDataRecord>>(
+    wanted: &Channel,
+    records: &[Vec<R>],
+) -> Option<Channel> {
     let offered: Vec<Url> = records
         .iter()
-        .filter_map(|records| records.first()?.channel.as_deref())
+        .filter_map(|records| records.first()?.borrow().channel.as_deref())
         .filter_map(|channel| Url::parse(channel).ok())
         .collect();
     let same_url = |url: &&Url| Channel::from_url((*url).clone()).base_url == wanted.base_url;

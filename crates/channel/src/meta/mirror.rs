@@ -47,6 +47,9 @@ impl Plan {
                 let size = promise.size;
                 plan.packages += 1;
                 plan.bytes += size.unwrap_or(0);
+                if mirror != Mirror::Full {
+                    continue;
+                }
                 let path = output.join(subdir).join(file);
                 let is_there = fs_err::metadata(&path).is_ok_and(|there| {
                     there.is_file() && size.is_none_or(|size| size == there.len())
@@ -54,7 +57,7 @@ impl Plan {
                 let Ok(url) = listing.base_url.join(file) else {
                     continue;
                 };
-                if mirror != Mirror::Full || is_there {
+                if is_there {
                     continue;
                 }
                 plan.missing += 1;

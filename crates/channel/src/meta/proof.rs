@@ -1,15 +1,18 @@
 //! The proof: what the roots and sets come to on the whole channels and on what stays, with rattler's
 //! solver and the virtual packages of the definition.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use conda::{GenericVirtualPackage, MatchSpec, PackageName, RepoDataRecord, Subdir};
+use conda::{GenericVirtualPackage, MatchSpec, RepoDataRecord, Subdir};
 use spec::{MetaChannel, PackageSpec, Priority};
 
 use super::Error;
 use super::candidate::{Id, Pool};
-use super::record;
 use super::upstream::Upstream;
+
+mod side;
+
+use side::Side;
 
 /// What was solved on both sides, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +44,11 @@ pub enum Outcome {
 /// What one side comes to: `SUBDIR/FILE` of each package.
 type Solution = Result<BTreeSet<String>, String>;
 
-/// The records of both sides, for one platform.
+/// Both sides, for one platform.
 pub(super) struct Sides {
     virtual_packages: Vec<GenericVirtualPackage>,
     mixes: bool,
-    whole: Vec<Vec<RepoDataRecord>>,
+    whole: Side,
 }
 
 impl Sides {
@@ -58,7 +61,7 @@ impl Sides {
         Self {
             virtual_packages: solve::virtual_packages(platform, &wishes),
             mixes: definition.priority == Priority::Flexible,
-            whole: whole(
+            whole: Side::whole(
                 upstream,
                 platform,
                 roots.map(|name| name.as_normalized().to_owned()),
@@ -72,11 +75,7 @@ impl Sides {
     }
 
     /// What some packages of the pool have for them, as one channel.
-    pub(super) fn on_part(
-        &self,
-        part: &[Vec<RepoDataRecord>],
-        specs: &[PackageSpec],
-    ) -> Result<Solution, Error> {
+    pub(super) fn on_part(&self, part: &Side, specs: &[PackageSpec]) -> Result<Solution, Error> {
         // The channel that a spec names is not there any more.
         let anywhere = |spec: &PackageSpec| {
             let mut spec = spec.clone();
@@ -87,13 +86,9 @@ impl Sides {
         self.solve(part, &specs)
     }
 
-    fn solve(
-        &self,
-        records: &[Vec<RepoDataRecord>],
-        specs: &[PackageSpec],
-    ) -> Result<Solution, Error> {
+    fn solve(&self, side: &Side, specs: &[PackageSpec]) -> Result<Solution, Error> {
         let request = solve::Request {
-            records,
+            records: &side.in_reach(specs.iter().filter_map(PackageSpec::name)),
             specs: specs.iter().map(|spec| spec.match_spec.clone()).collect(),
             virtual_packages: self.virtual_packages.clone(),
             locked: Vec::new(),
@@ -146,7 +141,7 @@ pub(super) fn compare(whole: Solution, part: Solution) -> Outcome {
 }
 
 /// The packages of the pool that stay, as one channel in the order of the whole ones.
-pub(super) fn part(pool: &Pool<'_>, kept: impl Iterator<Item = Id>) -> Vec<Vec<RepoDataRecord>> {
+pub(super) fn part(pool: &Pool<'_>, kept: impl Iterator<Item = Id>) -> Side {
     let mut kept: Vec<_> = kept.map(|id| pool.get(id)).collect();
     kept.sort_by_key(|candidate| (candidate.listing, candidate.row));
     let mut folders: BTreeMap<&str, Vec<RepoDataRecord>> = BTreeMap::new();
@@ -160,7 +155,7 @@ pub(super) fn part(pool: &Pool<'_>, kept: impl Iterator<Item = Id>) -> Vec<Vec<R
             folders.entry(subdir).or_default().push(record);
         }
     }
-    folders.into_values().collect()
+    Side::new(folders.into_values().collect())
 }
 
 /// Where the packages of solutions are in the pool.
@@ -178,56 +173,6 @@ pub(super) fn places(pool: &Pool<'_>, solution: &BTreeSet<String>) -> Vec<Id> {
         }
     }
     found
-}
-
-/// All records of all names that the roots lead to, by channel and folder.
-fn whole(
-    upstream: &Upstream,
-    platform: Subdir,
-    roots: impl Iterator<Item = String>,
-) -> Vec<Vec<RepoDataRecord>> {
-    let mut seen: HashSet<String> = HashSet::new();
-    let mut open: Vec<String> = roots.collect();
-    let mut found: BTreeMap<(usize, u32), RepoDataRecord> = BTreeMap::new();
-    // Most dependencies are written the same way again and again.
-    let mut named: HashMap<String, String> = HashMap::new();
-    while let Some(name) = open.pop() {
-        if name.starts_with("__") || !seen.insert(name.clone()) {
-            continue;
-        }
-        for (number, listing) in upstream.listings.iter().enumerate() {
-            if !listing.is_of(platform) {
-                continue;
-            }
-            for row in listing.names.of(&name) {
-                let typed = record::typed(
-                    listing.text.record(*row),
-                    listing.text.file(*row),
-                    listing.subdir,
-                    &listing.base_url,
-                    &upstream.channels[listing.channel].url,
-                );
-                let Some(typed) = typed else { continue };
-                let record = &typed.package_record;
-                let extras = record.extra_depends.values().flatten();
-                for text in record.depends.iter().chain(extras) {
-                    if !named.contains_key(text) {
-                        let name = PackageName::normalized_name_from_matchspec_str(text);
-                        let name = name.into_owned();
-                        open.push(name.clone());
-                        named.insert(text.clone(), name);
-                    }
-                }
-                found.insert((number, *row), typed);
-            }
-        }
-    }
-    // One file name may be in two folders of a channel.
-    let mut folders = vec![Vec::new(); upstream.listings.len()];
-    for ((number, _), record) in found {
-        folders[number].push(record);
-    }
-    folders
 }
 
 fn key(record: &RepoDataRecord) -> String {
