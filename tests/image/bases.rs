@@ -1,5 +1,6 @@
 //! What an image stands on: any of the forms that images have, kept as it is, and its links followed.
 
+use fs_err as fs;
 use serde_json::json;
 
 use super::given::{Given, Put, debian, digest, docker_archive, gzip, layer, layout};
@@ -142,4 +143,101 @@ fn each_platform_has_its_base() {
     let count = |image: &serde_json::Value| image["layers"].as_array().map(Vec::len);
     assert_eq!(images[0]["platform"], "linux/arm64/v8");
     assert_eq!(count(&images[0]), count(&images[1]).map(|count| count + 1));
+}
+
+/// Changes one bit of a file, which stays as long as it was.
+fn spoil(path: &std::path::Path) {
+    let mut bytes = fs::read(path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(path).expect("removed");
+    fs::write(path, bytes).expect("written");
+}
+
+fn only_file(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut entries = fs::read_dir(folder).expect("a folder");
+    let only = entries.next().expect("a file").expect("an entry").path();
+    assert!(entries.next().is_none(), "several in {}", folder.display());
+    only
+}
+
+#[test]
+fn what_a_base_holds_is_remembered() {
+    for form in ["base", "docker.tar"] {
+        let place = Place::new();
+        channel(&place);
+        let given = base("amd64");
+        layout(&place, "base", &[("base:1", &given)]);
+        docker_archive(&place, "docker.tar", "base:1", &given);
+        definition(
+            &place,
+            &format!("base = \"{form}\"\nuser = {{ name = \"builder\" }}"),
+        );
+        let said = |output: &str, arguments: &[&str]| {
+            let mut command = bake(&place, output, &["-p", "linux-64"]);
+            run(command.args(arguments)).succeeds().json()
+        };
+        let first = said("image", &["--no-cache"]);
+        assert!(!place.join("cache/images/bases").exists());
+        let digest = &first["digest"];
+        assert_eq!(&said("image", &[])["digest"], digest);
+        let listing = only_file(&place.join("cache/images/bases"));
+        let whole = fs::read(&listing).expect("a listing");
+        // From what is remembered, as a folder and as a tar file, each of which holds all its bytes.
+        for output in ["image", "image.tar"] {
+            assert_eq!(&said(output, &[])["digest"], digest, "{output}");
+            inspect(&place, output);
+        }
+        assert_eq!(
+            said("none", &["--dry-run"])["images"][0]["layers"][0]["kind"],
+            "base"
+        );
+        // One that is damaged or cut off is made again.
+        fs::write(&listing, &whole[..whole.len() / 2]).expect("written");
+        assert_eq!(&said("image", &[])["digest"], digest);
+        assert_eq!(fs::read(&listing).expect("a listing"), whole);
+        spoil(&listing);
+        assert_eq!(&said("image", &[])["digest"], digest);
+        assert_eq!(fs::read(&listing).expect("a listing"), whole);
+        // So is a layer that we had compressed.
+        for entry in fs::read_dir(place.join("cache/images/layers/blobs")).expect("blobs") {
+            spoil(&entry.expect("an entry").path());
+        }
+        assert_eq!(&said("image", &[])["digest"], digest);
+        inspect(&place, "image");
+    }
+}
+
+#[test]
+fn a_base_that_was_damaged_since_is_noticed() {
+    let place = Place::new();
+    channel(&place);
+    let given = base("amd64");
+    layout(&place, "base", &[("base:1", &given)]);
+    definition(&place, "base = \"base\"");
+    run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+    fs::remove_dir_all(place.join("image")).expect("removed");
+    let name = digest(&gzip(&given.layers[0]));
+    let blob = place.join("base/blobs").join(name.replace(':', "/"));
+    let bytes = fs::read(&blob).expect("a blob");
+    spoil(&blob);
+    let refused = |expected: &str| {
+        for output in ["image", "image.tar"] {
+            run(&mut bake(&place, output, &["-p", "linux-64"]))
+                .exits(4)
+                .says(&["cannot use the image", expected]);
+            assert!(!place.join(output).exists());
+        }
+    };
+    refused("the digest of");
+    fs::write(&blob, &bytes[..bytes.len() - 9]).expect("written");
+    refused("the digest of");
+    fs::remove_file(&blob).expect("removed");
+    refused("is missing");
+    // The time of a file says nothing.
+    fs::write(&blob, &bytes).expect("written");
+    for output in ["image", "image.tar"] {
+        run(&mut bake(&place, output, &["-p", "linux-64"])).succeeds();
+        inspect(&place, output);
+    }
 }

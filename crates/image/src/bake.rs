@@ -6,6 +6,7 @@ mod checks;
 mod debs;
 mod ground;
 mod layers;
+mod listing;
 mod pins;
 mod platform;
 mod push;

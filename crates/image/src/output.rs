@@ -17,6 +17,10 @@ use crate::oci::{self, Digest};
 
 /// The mark of a layout.
 const MARK: &str = "oci-layout";
+
+/// What a file in a tar file is filled up to, in bytes.
+const BLOCK: u64 = 512;
+
 /// Where documents lie that a tar file does not get.
 const ASIDE: &str = "attached";
 
@@ -151,6 +155,19 @@ impl Staging {
         Ok(())
     }
 
+    /// Takes a file that is the blob with this digest and stays where it lies, for a tar file that gets its
+    /// bytes.
+    pub(crate) fn lend(&self, path: &Path, digest: Digest) -> Result<(), Error> {
+        let place = self.folder.join(digest.path());
+        let path = fs::canonicalize(path).map_err(|source| cannot_read(path, source))?;
+        match fs::os::unix::fs::symlink(&path, &place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(cannot_write(&place, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Stores a document.
     pub(crate) fn document(&self, bytes: &[u8]) -> Result<(Digest, u64), Error> {
         let mut blob = self.blob("document")?;
@@ -230,8 +247,17 @@ impl Staging {
             let length = file.metadata().map_err(read)?.len();
             let mut header = header(tar::EntryType::Regular, length);
             let place = Path::new("blobs/sha256").join(&name);
-            tar.append_data(&mut header, place, file.take(length))
-                .map_err(write)?;
+            header.set_path(place).map_err(write)?;
+            header.set_cksum();
+            tar.append(&header, io::empty()).map_err(write)?;
+            // In long pieces, which the builder would not take.
+            let sink = tar.get_mut();
+            let copied = io::copy(&mut file.take(length), sink).map_err(write)?;
+            if copied != length {
+                return Err(read(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let end = copied.next_multiple_of(BLOCK) - copied;
+            io::copy(&mut io::repeat(0).take(end), sink).map_err(write)?;
         }
         let sink = tar.into_inner().map_err(write)?;
         let draft = sink

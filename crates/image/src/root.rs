@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use archive::digest::Md5;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Entry, EntryKind, Error};
 
@@ -60,16 +61,19 @@ const LONGEST_KEPT: u64 = 16 << 20;
 const MOST_KEPT: u64 = 128 << 20;
 
 /// What lies at a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Node {
+    #[serde(rename = "d")]
     Directory,
     /// A symbolic link, with what it says.
+    #[serde(rename = "l")]
     Link(String),
+    #[serde(rename = "o")]
     Other,
 }
 
 /// A root file system.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Root {
     /// By path, with the number of the layer that each comes from.
     nodes: BTreeMap<String, (Node, u16)>,
@@ -421,5 +425,19 @@ mod tests {
         entry(&mut root, "lib", EntryKind::Directory, "").unwrap();
         assert_eq!(root.place("lib/x.so").unwrap(), "lib/x.so");
         assert!(!root.has_below("lib") && root.has_below("usr"));
+    }
+
+    #[test]
+    fn a_root_that_was_written_down_goes_on_where_it_was() {
+        let text = serde_json::to_vec(&debian()).unwrap();
+        let mut root: Root = serde_json::from_slice(&text).unwrap();
+        assert_eq!(root.place("lib/x.so").unwrap(), "usr/lib/x.so");
+        assert_eq!(root.text("etc/passwd"), debian().text("etc/passwd"));
+        let passwd = root.configuration("etc/passwd");
+        assert!(passwd.is_some() && passwd == debian().configuration("etc/passwd"));
+        root.next_layer();
+        entry(&mut root, "etc/.wh..wh..opq", EntryKind::File, "").unwrap();
+        assert_eq!(root.text("etc/passwd"), None);
+        assert_eq!(serde_json::to_vec(&debian()).unwrap(), text);
     }
 }

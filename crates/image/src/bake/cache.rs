@@ -2,15 +2,14 @@
 //! the user names (`--cache-from`). A layer is known by what it is made of, so a cache cannot be out of date;
 //! what it holds is checked against both digests before it is used.
 
+mod shelf;
+
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
-use archive::digest::{HashingReader, HashingWriter, Sha256};
+use archive::digest::{HashingWriter, Sha256};
 use fetch::registry::{Blob, Registry};
-use fs_err as fs;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::layers::Item;
@@ -23,11 +22,10 @@ use crate::layer::Packed;
 use crate::oci::{self, Digest};
 use crate::output::Staging;
 
+pub(super) use shelf::{Found, Kept, Shelf};
+
 /// Changes when the same inputs come to another layer.
 const FORMAT: u32 = 1;
-
-/// Layers that were not used for so long are removed.
-const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// What a layer is made of, apart from its packages.
 #[derive(Debug, Clone, Copy)]
@@ -40,28 +38,11 @@ pub(super) struct Frame<'a> {
     pub(super) modified: u64,
 }
 
-/// A layer as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Kept {
-    digest: Digest,
-    size: u64,
-    media_type: String,
-    diff_id: Digest,
-    unpacked: u64,
-    /// Bytes of each package's files.
-    sizes: Vec<u64>,
-}
-
-/// A layer that is in the image now, and how many bytes each package has in it.
-pub(super) struct Found {
-    pub(super) packed: Packed,
-    pub(super) sizes: Vec<u64>,
-}
-
 /// Where layers may come from.
 pub(super) struct Cache<'a> {
     job: &'a Job<'a>,
     staging: &'a Staging,
+    shelf: Shelf<'a>,
     sources: Vec<Images<'a>>,
 }
 
@@ -87,6 +68,7 @@ impl<'a> Cache<'a> {
         Cache {
             job,
             staging,
+            shelf: Shelf::of(job, staging),
             sources,
         }
     }
@@ -94,16 +76,14 @@ impl<'a> Cache<'a> {
     /// The layer of these inputs, if it is anywhere.
     pub(super) fn find(&self, key: Sha256, members: &[&Item<'_>], prefix: &str) -> Option<Found> {
         let key = key.to_string();
-        if !self.job.recipe.options.no_cache
-            && let Some(found) = self.kept(&key, members.len())
-        {
+        if let Some(found) = self.shelf.kept(&key, members.len()) {
             return Some(found);
         }
         self.sources.iter().find_map(|images| {
             let layer = images.layers.get(&key)?;
             match self.take(images, layer, members, prefix) {
                 Ok(found) => {
-                    self.keep(&key, &found);
+                    self.shelf.keep(&key, &found);
                     Some(found)
                 }
                 Err(error) => {
@@ -114,100 +94,14 @@ impl<'a> Cache<'a> {
         })
     }
 
-    /// Remembers a layer. A cache that cannot be written is none.
+    /// Remembers a layer.
     pub(super) fn keep(&self, key: &str, found: &Found) {
-        if self.job.recipe.options.no_cache {
-            return;
-        }
-        // The next run builds it again.
-        let _ = self.try_keep(key, found);
+        self.shelf.keep(key, found);
     }
 
-    fn try_keep(&self, key: &str, found: &Found) -> Result<(), Error> {
-        let packed = &found.packed;
-        let kept = Kept {
-            digest: packed.digest,
-            size: packed.size,
-            media_type: packed.media_type.to_owned(),
-            diff_id: packed.diff_id,
-            unpacked: packed.unpacked,
-            sizes: found.sizes.clone(),
-        };
-        let path = self.blob(packed.digest);
-        let from = self.staging.place(packed.digest);
-        let write = |source| Error::Write {
-            path: path.clone(),
-            source,
-        };
-        fs::create_dir_all(self.folder().join("blobs")).map_err(write)?;
-        // The same file, where the system lets it be: it is checked whenever it is used.
-        if !path.exists() && fs::hard_link(&from, &path).is_err() {
-            let mut draft = installer::Draft::beside(&path)?;
-            let mut from = fs::File::open(from).map_err(write)?;
-            io::copy(&mut from, &mut draft).map_err(write)?;
-            draft.publish(&path, 0o644, false)?;
-        }
-        let path = self.entry(key);
-        let mut draft = installer::Draft::beside(&path)?;
-        draft
-            .write_all(&oci::canonical(&kept))
-            .map_err(|source| Error::Write {
-                path: path.clone(),
-                source,
-            })?;
-        draft.publish(&path, 0o644, false)?;
-        Ok(())
-    }
-
-    /// A layer of an earlier run. One that is not what it was is forgotten.
-    fn kept(&self, key: &str, members: usize) -> Option<Found> {
-        let entry = self.entry(key);
-        let text = fs::read(&entry).ok()?;
-        let kept: Kept = serde_json::from_slice(&text).ok()?;
-        let media_type = [oci::LAYER_GZIP, oci::LAYER_ZSTD]
-            .into_iter()
-            .find(|known| **known == kept.media_type)?;
-        let path = self.blob(kept.digest);
-        let usable =
-            kept.sizes.len() == members && self.adopt(&path, kept.digest).is_ok_and(|whole| whole);
-        if !usable {
-            let _ = fs::remove_file(entry);
-            let _ = fs::remove_file(path);
-            return None;
-        }
-        // What is used stays.
-        for path in [entry, path] {
-            if let Ok(file) = fs::OpenOptions::new().append(true).open(path) {
-                let _ = file.file().set_modified(SystemTime::now());
-            }
-        }
-        Some(Found {
-            packed: Packed {
-                digest: kept.digest,
-                size: kept.size,
-                media_type,
-                diff_id: kept.diff_id,
-                unpacked: kept.unpacked,
-            },
-            sizes: kept.sizes,
-        })
-    }
-
-    /// Puts a kept blob into the image; whether it is still the one that it should be.
-    fn adopt(&self, path: &Path, digest: Digest) -> Result<bool, Error> {
-        let read = |source| Error::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let file = fs::File::open(path).map_err(read)?;
-        let mut reader = HashingReader::new(file);
-        io::copy(&mut reader, &mut io::sink()).map_err(read)?;
-        let (_, sha256, _) = reader.finish();
-        if Digest(sha256) != digest {
-            return Ok(false);
-        }
-        self.staging.adopt(path, digest)?;
-        Ok(true)
+    /// Removes what was not used for long.
+    pub(super) fn tidy(&self) {
+        self.shelf.tidy();
     }
 
     /// Takes a layer of an image that the user named.
@@ -269,34 +163,6 @@ impl<'a> Cache<'a> {
             },
             sizes,
         })
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.job.recipe.options.cache_dir.join("images/layers")
-    }
-
-    fn entry(&self, key: &str) -> PathBuf {
-        self.folder().join(format!("{key}.json"))
-    }
-
-    fn blob(&self, digest: Digest) -> PathBuf {
-        self.folder().join("blobs").join(digest.0.to_string())
-    }
-
-    /// Removes what was not used for long.
-    pub(super) fn tidy(&self) {
-        for folder in [self.folder(), self.folder().join("blobs")] {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let Ok(found) = entry.metadata() else {
-                    continue;
-                };
-                let age = found.modified().ok().and_then(|then| then.elapsed().ok());
-                if found.is_file() && age.is_some_and(|age| age > KEPT) {
-                    // Another process may have been quicker.
-                    let _ = fs::remove_file(entry.path());
-                }
-            }
-        }
     }
 }
 

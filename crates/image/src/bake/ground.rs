@@ -1,6 +1,9 @@
 //! What an image stands on: the base's layers, read to their end, checked and copied, and the root file
-//! system that they come to.
+//! system that they come to. What an earlier run found in them is not looked for again ([`super::listing`]).
 
+use std::io;
+
+use archive::digest::{HashingReader, Sha256};
 use fetch::registry::{Blob, Reference};
 use spec::Base;
 
@@ -13,6 +16,8 @@ use crate::oci::{self, Descriptor, Digest};
 use crate::output::Staging;
 use crate::root::Root;
 
+use super::cache::{Found, Kept, Shelf};
+use super::listing::{self, Listing};
 use super::platform::{Job, described};
 use super::{BakedLayer, LayerKind, pins};
 
@@ -116,27 +121,111 @@ impl Job<'_> {
             platform: self.platform,
             total: image.layers.iter().map(|layer| layer.size).sum(),
         });
-        let mut ground = Ground {
+        let place = listing::Place::of(self, image);
+        let read = match place.read() {
+            Some(listing) => self.recall(source, image, listing),
+            None => Ok(None),
+        };
+        let read = match read {
+            Ok(Some(read)) => Ok(read),
+            Ok(None) => self.read_through(source, image, &place),
+            Err(failure) => Err(failure),
+        };
+        let (layers, root) = read.map_err(|failure| match failure {
+            Failure::Base(source) => cannot(source),
+            Failure::Ours(error) => error,
+        })?;
+        let described = |packed: &Packed| described(LayerKind::Base, packed, Vec::new());
+        Ok(Ground {
             config: Some(image.config.clone()),
             reference: image.reference.clone(),
             manifest: image.manifest,
+            diff_ids: layers.iter().map(|packed| packed.diff_id).collect(),
+            layers: layers.iter().map(described).collect(),
+            root,
             ..Ground::default()
-        };
+        })
+    }
+
+    /// Reads all layers of an image, copies them, and leaves what they come to for later runs.
+    fn read_through(
+        &self,
+        source: &Source,
+        image: &base::Image,
+        place: &listing::Place,
+    ) -> Result<(Vec<Packed>, Root), Failure> {
+        let mut root = Root::default();
+        let mut layers = Vec::new();
         for (number, layer) in image.layers.iter().enumerate() {
-            ground.root.next_layer();
-            let packed = self
-                .base_layer(source, layer, &format!("base-{number}"), &mut ground.root)
-                .map_err(|error| match error {
-                    Failure::Base(source) => cannot(source),
-                    Failure::Ours(error) => error,
-                })?;
+            root.next_layer();
+            let name = format!("base-{number}");
+            layers.push(self.base_layer(source, layer, &name, &mut root)?);
             (self.recipe.report)(Event::Bytes { bytes: layer.size });
-            ground.diff_ids.push(packed.diff_id);
-            ground
-                .layers
-                .push(described(LayerKind::Base, &packed, Vec::new()));
         }
-        Ok(ground)
+        let Some(staging) = self.staging else {
+            return Ok((layers, root));
+        };
+        let shelf = Shelf::of(self, staging);
+        for (layer, packed) in image.layers.iter().zip(&layers) {
+            if layer.digest != Some(packed.digest) {
+                let found = Found {
+                    packed: packed.clone(),
+                    sizes: Vec::new(),
+                };
+                shelf.keep(&self.made_of(layer), &found);
+            }
+        }
+        let listing = Listing {
+            layers: layers.iter().map(|layer| Kept::new(layer, &[])).collect(),
+            root,
+        };
+        place.write(&listing);
+        Ok((layers, listing.root))
+    }
+
+    /// What an earlier run found in these layers. None if one of them is not at hand as it was; bytes that are
+    /// other ones than the image names are an error, as they are when they are read through.
+    fn recall(
+        &self,
+        source: &Source,
+        image: &base::Image,
+        listing: Listing,
+    ) -> Result<Option<(Vec<Packed>, Root)>, Failure> {
+        let Listing { layers: kept, root } = listing;
+        let mut layers = Vec::new();
+        for (number, (layer, kept)) in image.layers.iter().zip(&kept).enumerate() {
+            let Some(packed) = kept.packed() else {
+                return Ok(None);
+            };
+            let at_hand = match self.staging {
+                None => source.store.size(&layer.member).ok() == Some(layer.size),
+                Some(staging) if layer.digest == Some(packed.digest) => {
+                    let name = format!("base-{number}");
+                    carry(source, layer, (packed.digest, &name), staging)?;
+                    true
+                }
+                // It was compressed by us.
+                Some(staging) => Shelf::of(self, staging)
+                    .kept(&self.made_of(layer), 0)
+                    .is_some_and(|found| found.packed.digest == packed.digest),
+            };
+            if !at_hand {
+                return Ok(None);
+            }
+            (self.recipe.report)(Event::Bytes { bytes: layer.size });
+            layers.push(packed);
+        }
+        Ok((layers.len() == image.layers.len()).then_some((layers, root)))
+    }
+
+    /// The key of a layer of the base that we compressed.
+    fn made_of(&self, layer: &base::Layer) -> String {
+        let made_of = serde_json::json!({
+            "base": layer.diff_id,
+            "program": env!("CARGO_PKG_VERSION"),
+            "compression": format!("{:?}", self.recipe.definition.compression),
+        });
+        Sha256::of(&oci::canonical(&made_of)).to_string()
     }
 
     fn base_layer(
@@ -180,6 +269,58 @@ impl Job<'_> {
             .map_err(|error| Failure::copied(error, staging))?;
         Ok(packer.finish(staging)?)
     }
+}
+
+/// Puts a layer of the base into the image as it is, if it is still the one that the image names.
+fn carry(
+    source: &Source,
+    layer: &base::Layer,
+    (digest, name): (Digest, &str),
+    staging: &Staging,
+) -> Result<(), Failure> {
+    let member = layer.member.as_str();
+    let unreadable = |source| base::Error::Read {
+        member: member.to_owned(),
+        source,
+    };
+    let mut reader = HashingReader::new(source.store.open_member(member)?);
+    // A tar file takes the bytes from where they lie; a folder needs some of its own.
+    let lent = source.store.path(member).filter(|_| staging.is_tar());
+    let mut copy = match lent {
+        Some(_) => None,
+        None => Some(staging.blob(name)?),
+    };
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let count = match io::Read::read(&mut reader, &mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error).into()),
+        };
+        if let Some(copy) = &mut copy {
+            io::Write::write_all(copy, &buffer[..count]).map_err(|source| Error::Write {
+                path: staging.scratch().to_owned(),
+                source,
+            })?;
+        }
+    }
+    let (_, sha256, _) = reader.finish();
+    if Digest(sha256) != digest {
+        return Err(Failure::Base(base::Error::Digest {
+            member: member.to_owned(),
+            expected: digest.to_string(),
+            actual: Digest(sha256).to_string(),
+        }));
+    }
+    match (copy, lent) {
+        (Some(copy), _) => {
+            staging.store(copy)?;
+        }
+        (None, Some(path)) => staging.lend(&path, digest)?,
+        (None, None) => {}
+    }
+    Ok(())
 }
 
 fn blob(layer: &base::Layer) -> Option<Blob> {

@@ -162,6 +162,15 @@ impl Store {
         }
     }
 
+    /// The file that it is, if it is one of its own.
+    pub(crate) fn path(&self, member: &str) -> Option<PathBuf> {
+        match self {
+            Store::Folder(folder) => Some(folder.join(inside(member).ok()?)),
+            Store::Tar { .. } => None,
+            Store::Fetched(paths) => paths.get(member).cloned(),
+        }
+    }
+
     /// All its bytes, if there are not more than `limit`.
     pub(crate) fn read(&self, member: &str, limit: u64) -> Result<Vec<u8>, Error> {
         if self.size(member)? > limit {
