@@ -4,9 +4,11 @@ mod bills;
 mod cache;
 mod checks;
 mod debs;
+mod distribution;
 mod ground;
 mod layers;
 mod listing;
+mod packages;
 mod pins;
 mod platform;
 mod push;
@@ -16,9 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use conda::Subdir;
-use fs_err as fs;
 use serde::Serialize;
-use spec::{Compression, Distribution, Image, ImageTarget, PackageSpec, Target};
+use spec::{Distribution, Image, ImageTarget};
 
 use crate::error::Error;
 use crate::event::Event;
@@ -172,8 +173,12 @@ pub fn bake(
     report: Report<'_>,
 ) -> Result<Baked, Error> {
     let folder = folder(&options.definition);
-    let spec = folder.join(&definition.installer);
-    let distribution = distribution(&spec)?;
+    let opened = distribution::open(definition, &folder, &options.platforms)?;
+    let distribution = opened.distribution;
+    let spec = match &definition.installer {
+        Some(path) => folder.join(path),
+        None => options.definition.clone(),
+    };
     let named = definition
         .platforms
         .as_ref()
@@ -210,8 +215,7 @@ pub fn bake(
         pins: recipe.pins()?,
         ..recipe
     };
-    let mut installed = recipe.resolve_installed()?;
-    let mut prefetched = recipe.resolve_prefetched(&installed)?;
+    let (mut installed, mut prefetched) = recipe.packages(opened.finished)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
@@ -223,12 +227,12 @@ pub fn bake(
     let mut done = Vec::new();
     for &platform in wanted {
         let engine = Platform::of(platform).ok_or(Error::Platform { platform })?;
-        let Some(resolution) = installed.remove(&platform) else {
+        let Some(packages) = installed.remove(&platform) else {
             continue;
         };
         let prefetch = prefetched.remove(&platform);
         let job = platform::Job::new(&recipe, platform, engine, staging.as_ref());
-        let (image, made) = pool.install(|| job.bake(resolution, prefetch))?;
+        let (image, made) = pool.install(|| job.bake(packages, prefetch))?;
         images.push(image);
         done.extend(made);
     }
@@ -287,7 +291,7 @@ pub(crate) struct Recipe<'a> {
     pub(crate) distribution: &'a Distribution,
     /// The definition's folder.
     pub(crate) folder: &'a Path,
-    /// The installer's spec.
+    /// The installer's spec; the definition where there is none.
     pub(crate) spec: &'a Path,
     /// The platforms that the files name.
     named: &'a [Subdir],
@@ -313,98 +317,6 @@ pub(crate) struct Made {
 }
 
 impl Recipe<'_> {
-    /// What is installed: with the installer's lock where it is exactly the installer's, otherwise
-    /// with one of the image's own.
-    fn resolve_installed(&self) -> Result<BTreeMap<Subdir, installer::Resolution>, Error> {
-        let more = |platform: &Subdir| !self.definition.target(*platform).packages.is_empty();
-        let own_lock = self.named.iter().chain(self.wanted).any(more);
-        let platforms = if own_lock {
-            self.named
-        } else {
-            &self.distribution.platforms
-        };
-        let mut targets: BTreeMap<Subdir, Target> = BTreeMap::new();
-        for &platform in platforms.iter().chain(self.wanted) {
-            targets.insert(platform, self.target(platform)?);
-        }
-        targets.retain(|platform, target| {
-            self.wanted.contains(platform) || target.environment_file.is_none()
-        });
-        let mut options = self.installer_options();
-        options.lock_file = own_lock.then(|| self.lock_path("lock"));
-        self.resolve(&targets, &options)
-    }
-
-    /// What lies in the package cache: an environment of its own, which has as much as possible in
-    /// common with what is installed.
-    fn resolve_prefetched(
-        &self,
-        installed: &BTreeMap<Subdir, installer::Resolution>,
-    ) -> Result<BTreeMap<Subdir, installer::Resolution>, Error> {
-        let mut targets: BTreeMap<Subdir, Target> = BTreeMap::new();
-        for &platform in self.named.iter().chain(self.wanted) {
-            let specs = self.definition.target(platform).prefetch;
-            if !specs.is_empty() {
-                targets.insert(
-                    platform,
-                    prefetch_target(self.distribution, platform, specs),
-                );
-            }
-        }
-        if targets.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let mut options = self.installer_options();
-        options.lock_file = Some(self.lock_path("prefetch.lock"));
-        options.favoured = installed
-            .iter()
-            .map(|(platform, resolution)| (*platform, resolution.records.clone()))
-            .collect();
-        self.resolve(&targets, &options)
-    }
-
-    fn resolve(
-        &self,
-        targets: &BTreeMap<Subdir, Target>,
-        options: &installer::Options,
-    ) -> Result<BTreeMap<Subdir, installer::Resolution>, Error> {
-        let report = |event: installer::Event<'_>| (self.report)(Event::Installer(event));
-        Ok(installer::resolve(
-            self.distribution,
-            targets,
-            self.client,
-            options,
-            &report,
-        )?)
-    }
-
-    /// The installer's settings for a platform, with the packages that the image adds.
-    fn target(&self, platform: Subdir) -> Result<Target, Error> {
-        let mut target = self.distribution.target(platform);
-        let more = self.definition.target(platform).packages;
-        if target.environment_file.is_some() && !more.is_empty() {
-            return Err(Error::Definition {
-                key: "packages",
-                problem:
-                    "the installer's packages come from an explicit list, which cannot be added to"
-                        .into(),
-            });
-        }
-        if target.specs.is_empty() && target.environment_file.is_none() {
-            return Err(Error::Definition {
-                key: "platforms",
-                problem: format!("the installer's spec names no packages for {platform}"),
-            });
-        }
-        if let Some(requested) = &mut target.user_requested_specs {
-            requested.extend(more.iter().map(|spec| spec.raw.clone()));
-        }
-        target.specs.extend(more);
-        // Each package keeps its own streams, so that a layer needs those of its packages alone.
-        target.compression = Compression::Default;
-        Ok(target)
-    }
-
     pub(crate) fn installer_options(&self) -> installer::Options {
         installer::Options {
             spec: self.spec.to_owned(),
@@ -439,27 +351,6 @@ impl Recipe<'_> {
         }
         tags
     }
-}
-
-/// An environment of these packages from the installer's channels, and nothing else of the installer.
-pub(crate) fn prefetch_target(
-    distribution: &Distribution,
-    platform: Subdir,
-    specs: Vec<PackageSpec>,
-) -> Target {
-    let mut target = distribution.target(platform);
-    target.specs = specs;
-    target.environment_file = None;
-    target.exclude = Vec::new();
-    target.user_requested_specs = None;
-    target.extra_files = Vec::new();
-    target.license_file = None;
-    target.pre_install = None;
-    target.post_install = None;
-    target.ignore_duplicate_files = true;
-    target.compression = Compression::Default;
-    target.initialize_conda_is_explicit = false;
-    target
 }
 
 /// The one image, or an index over several.
@@ -518,20 +409,6 @@ fn finish(
         })
         .collect();
     staging.finish(&index, &docker)
-}
-
-/// The installer's spec. Its warnings are said when the installer is built.
-fn distribution(path: &Path) -> Result<Distribution, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    match Distribution::parse(&text) {
-        Ok(parsed) => Ok(parsed.distribution),
-        Err(error) => Err(Error::Spec {
-            text: error.render(&path.display().to_string()),
-        }),
-    }
 }
 
 fn folder(definition: &Path) -> PathBuf {

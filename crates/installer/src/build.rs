@@ -166,7 +166,7 @@ pub fn build(
 pub struct Prepared {
     /// The packages, in dependency order, with the digests of their files.
     pub records: Vec<RepoDataRecord>,
-    /// Their files.
+    /// Their files; none where the packages come out of a finished installer.
     pub packages: Vec<fetch::Package>,
     /// The plan.
     pub planned: Planned,

@@ -184,6 +184,31 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A finished installer that is damaged.
+    #[error("the installer `{path}` is damaged; get it anew")]
+    Finished {
+        /// The installer.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: archive::payload::Error,
+    },
+    /// A file that is called an installer and was not made by these tools.
+    #[error(
+        "`{path}` is no installer that build-installer made; those of constructor cannot be read: make one from the distribution's spec, or name that spec"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A finished installer with something in it that cannot be used here.
+    #[error("cannot use the installer `{path}`: {problem}")]
+    Unusable {
+        /// The installer.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// Something in the spec cannot be done with these packages or files.
     #[error("{key} in the spec: {problem}")]
     Spec {
@@ -209,7 +234,8 @@ impl Error {
                     EntryError::Outside { .. } | EntryError::EntryPoint { .. }
                 )
             }
-            Error::PackageDigest { .. }
+            Error::Finished { .. }
+            | Error::PackageDigest { .. }
             | Error::Metadata { .. }
             | Error::Content { .. }
             | Error::Changed { .. } => true,
@@ -224,7 +250,10 @@ impl Error {
 
     /// Whether the user asked for something that cannot be: exit code 2.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::Platform { .. } | Error::Spec { .. })
+        matches!(
+            self,
+            Error::Platform { .. } | Error::Foreign { .. } | Error::Spec { .. }
+        )
     }
 }
 

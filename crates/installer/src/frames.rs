@@ -20,6 +20,14 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// Frames that lie in one file, in their order.
+    pub(crate) fn of_one(path: &Path, parts: impl Iterator<Item = Part>) -> Frames {
+        Frames {
+            sources: parts.map(|part| (path.to_owned(), part)).collect(),
+            numbers: HashMap::new(),
+        }
+    }
+
     /// Adds the parts of one package, which lies at `package`, and returns their frame numbers.
     pub(crate) fn add(&mut self, parts: &[Part], package: &Path, cache: &Cache) -> Vec<usize> {
         parts

@@ -144,6 +144,17 @@ pub enum Compression {
 }
 
 impl Distribution {
+    /// A distribution of which only this is known, as of a finished installer: its settings are the defaults.
+    pub fn named(name: &str, version: &str, platforms: Vec<Subdir>) -> Distribution {
+        Distribution {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            platforms,
+            settings: Settings::default(),
+            overrides: BTreeMap::new(),
+        }
+    }
+
     /// Reads a specification. The text is refused when it is longer than 1 MiB.
     ///
     /// Fails with all mistakes that were found, not only the first one.

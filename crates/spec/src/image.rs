@@ -9,6 +9,7 @@ use crate::error::{Error, Warning};
 use crate::requirement::PackageSpec;
 
 mod debian;
+mod installer;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,9 @@ pub const MOST_LAYERS: usize = 120;
 /// The definition of an image (`docker/*.toml`), valid as far as one can see without opening a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
-    /// The distribution's spec, relative to the definition.
-    pub installer: String,
+    /// The distribution's spec, relative to the definition; none where finished installers are named, one for
+    /// each platform ([`ImageTarget::installer`]).
+    pub installer: Option<String>,
     /// The platforms to bake for when the user names none; the installer's, if the definition names
     /// none either.
     pub platforms: Option<Vec<Subdir>>,
@@ -51,6 +53,8 @@ pub struct ParsedImage {
 pub struct ImageTarget {
     /// The platform.
     pub platform: Subdir,
+    /// A finished installer, relative to the definition, if not a spec.
+    pub installer: Option<String>,
     /// What lies below our layers.
     pub base: Base,
     /// Debian packages that are installed into the base.
@@ -321,6 +325,7 @@ impl Image {
         }
         ImageTarget {
             platform,
+            installer: setting!(installer),
             base: setting!(base).unwrap_or(Base::Scratch),
             debs: setting!(debs).unwrap_or_default(),
             locale,
@@ -340,6 +345,17 @@ impl Image {
         }
     }
 
+    /// The finished installers that the definition names, one at the top for whatever platform it is, and those of
+    /// platforms.
+    pub fn finished(&self) -> impl Iterator<Item = (Option<Subdir>, &str)> {
+        let top = self.settings.installer.iter().map(|path| (None, &**path));
+        let own = self.overrides.iter().filter_map(|(platform, settings)| {
+            let path = settings.installer.as_deref()?;
+            Some((Some(*platform), path))
+        });
+        top.chain(own)
+    }
+
     /// The platforms that the definition names in `platforms` or `target`.
     pub fn mentioned(&self) -> BTreeSet<Subdir> {
         let named = self.platforms.iter().flatten();
@@ -350,6 +366,7 @@ impl Image {
 /// What one level of the file says.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Settings {
+    installer: Option<String>,
     base: Option<Base>,
     debs: Option<Debs>,
     locale: Option<String>,

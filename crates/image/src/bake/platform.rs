@@ -14,9 +14,9 @@ use spec::{ImageTarget, MOST_LAYERS};
 use super::cache::Cache;
 use super::ground::Ground;
 use super::layers::{Frames, LayerWriter, Written, items};
+use super::packages::{Installed, prefetch_target};
 use super::{
-    BakedImage, BakedLayer, BakedPackage, LayerKind, Made, Recipe, annotations, bills,
-    prefetch_target, top,
+    BakedImage, BakedLayer, BakedPackage, LayerKind, Made, Recipe, annotations, bills, top,
 };
 use crate::base;
 use crate::config::{self, Step};
@@ -59,7 +59,7 @@ impl<'a> Job<'a> {
     /// Bakes, or with a dry run says what would be baked.
     pub(super) fn bake(
         &self,
-        resolution: Resolution,
+        installed: Installed,
         prefetch: Option<Resolution>,
     ) -> Result<(BakedImage, Option<Made>), Error> {
         let mut ground = self.ground()?;
@@ -67,10 +67,10 @@ impl<'a> Job<'a> {
         match self.staging {
             None => {
                 let prefetch = prefetch.as_ref();
-                Ok((self.dry(&ground, &resolution, prefetch)?, None))
+                Ok((self.dry(&ground, installed.records(), prefetch)?, None))
             }
             Some(staging) => {
-                let (image, made) = self.write(staging, ground, resolution, prefetch)?;
+                let (image, made) = self.write(staging, ground, installed, prefetch)?;
                 Ok((image, Some(made)))
             }
         }
@@ -79,18 +79,17 @@ impl<'a> Job<'a> {
     fn dry(
         &self,
         ground: &Ground,
-        resolution: &Resolution,
+        installed: &[conda::RepoDataRecord],
         prefetch: Option<&Resolution>,
     ) -> Result<BakedImage, Error> {
-        let installed: HashSet<String> = resolution.records.iter().map(dist).collect();
         let prefetched = prefetch.into_iter().flat_map(|prefetch| &prefetch.records);
-        let records: Vec<(&conda::RepoDataRecord, bool)> = resolution
-            .records
+        let names: HashSet<String> = installed.iter().map(dist).collect();
+        let records: Vec<(&conda::RepoDataRecord, bool)> = installed
             .iter()
             .map(|record| (record, false))
             .chain(
                 prefetched
-                    .filter(|record| !installed.contains(&dist(record)))
+                    .filter(|record| !names.contains(&dist(record)))
                     .map(|record| (record, true)),
             )
             .collect();
@@ -160,11 +159,16 @@ impl<'a> Job<'a> {
         &self,
         staging: &Staging,
         ground: Ground,
-        resolution: Resolution,
+        installed: Installed,
         prefetch: Option<Resolution>,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let mut prepared = self.prepare(&self.recipe.target(self.platform)?, resolution)?;
+        let mut prepared = match installed {
+            Installed::Resolved(resolution) => {
+                self.prepare(&self.recipe.target(self.platform)?, resolution)?
+            }
+            Installed::Finished(finished) => finished.prepare()?,
+        };
         let prefetched = prefetch
             .map(|resolution| {
                 let specs = self.target.prefetch.clone();

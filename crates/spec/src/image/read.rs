@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::{
     Account, Base, Content, Image, ImageFile, LayerCompression, LinkScripts, MOST_LAYERS,
-    ParsedImage, Pyc, Settings, Trim, TrimGroup, User, debian,
+    ParsedImage, Pyc, Settings, Trim, TrimGroup, User, debian, installer,
 };
 use crate::distribution::{platforms, specs, subdir};
 use crate::error::{Error, quote};
@@ -57,12 +57,8 @@ const LAYERS: usize = 10;
 pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
     let (mut source, table) = Source::parse(text)?;
     let entries = Source::entries(&table);
-    if !entries.iter().any(|(key, ..)| *key == "installer") {
-        let advice = Some("add `installer = \"../specs/NAME.toml\"` at the top".to_owned());
-        source.error(0..0, "`installer` is missing", advice);
-    }
     let mut image = Image {
-        installer: String::new(),
+        installer: None,
         platforms: None,
         layers: LAYERS,
         compression: LayerCompression::Gzip,
@@ -71,10 +67,16 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
         settings: Settings::default(),
         overrides: BTreeMap::new(),
     };
+    let named = entries.iter().any(|(key, ..)| *key == "installer");
     for (key, span, value) in entries {
         let source = &mut source;
         match key {
-            "installer" => image.installer = installer(source, value).unwrap_or_default(),
+            "installer" => match installer::installer(source, value) {
+                Some(path) if installer::is_finished(&path) => {
+                    image.settings.installer = Some(path);
+                }
+                read => image.installer = read,
+            },
             "platforms" => image.platforms = platforms(source, value),
             "layers" => image.layers = layers(source, value).unwrap_or(LAYERS),
             "compression" => {
@@ -99,6 +101,7 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
             _ => setting(source, &mut image.settings, key, span, value),
         }
     }
+    installer::check(&mut source, &image, named);
     if source.has_errors() {
         return Err(source.into_error());
     }
@@ -117,6 +120,7 @@ fn setting<'t>(
     value: &Value<'t>,
 ) {
     match key {
+        "installer" => settings.installer = installer::of_platform(source, value),
         "base" => settings.base = base(source, value),
         "debs" => settings.debs = debian::debs(source, value),
         "locale" => settings.locale = debian::locale(source, value),
@@ -167,20 +171,6 @@ fn targets<'t>(source: &mut Source<'t>, value: &Value<'t>) -> BTreeMap<Subdir, S
         }
     }
     targets
-}
-
-fn installer<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<String> {
-    let path = source.line("installer", value)?;
-    if path
-        .rsplit_once('.')
-        .is_some_and(|(_, ending)| ending == "sh")
-    {
-        let advice = Some("name the spec that it was built from".to_owned());
-        let message = "finished installers are not supported here yet";
-        source.error(value.span(), message, advice);
-        return None;
-    }
-    Some(path)
 }
 
 fn layers<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<usize> {

@@ -23,12 +23,32 @@ fn refused(text: &str) -> String {
 #[test]
 fn the_shortest_definition_has_defaults() {
     let image = parse("installer = \"../specs/a.toml\"");
-    assert_eq!(image.installer, "../specs/a.toml");
+    assert_eq!(image.installer.as_deref(), Some("../specs/a.toml"));
+    assert_eq!(image.finished().count(), 0);
     assert_eq!((image.layers, image.platforms.as_deref()), (10, None));
     let target = image.target(Subdir::Linux64);
     assert_eq!(target.base, Base::Scratch);
     assert_eq!(target.prefix, "/opt/conda");
     assert!(target.tags.is_empty() && target.user.is_none());
+}
+
+#[test]
+fn finished_installers_are_for_one_platform_each() {
+    let image = parse("installer = \"a.sh\"\npackages = []");
+    assert_eq!(image.installer, None);
+    assert_eq!(image.finished().collect::<Vec<_>>(), [(None, "a.sh")]);
+    let image = parse(
+        "[target.linux-64]\ninstaller = \"a.sh\"\n[target.linux-aarch64]\ninstaller = \"b.sh\"",
+    );
+    assert_eq!(
+        image.finished().collect::<Vec<_>>(),
+        [
+            (Some(Subdir::Linux64), "a.sh"),
+            (Some(Subdir::LinuxAarch64), "b.sh")
+        ]
+    );
+    let target = image.target(Subdir::LinuxAarch64);
+    assert_eq!(target.installer.as_deref(), Some("b.sh"));
 }
 
 #[test]
@@ -157,8 +177,20 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", "`installer` is missing"),
         ("instaler = \"a\"", "did you mean `installer`?"),
         (
-            "installer = \"a.sh\"",
-            "finished installers are not supported here yet",
+            "installer = \"a.sh\"\npackages = [\"pip\"]",
+            "`packages` needs channels to take packages from",
+        ),
+        (
+            "installer = \"a.sh\"\n[target.linux-64]\nprefetch = [\"pip\"]",
+            "name the distribution's spec as `installer`",
+        ),
+        (
+            "[target.linux-64]\ninstaller = \"a.toml\"",
+            "\"a.toml\" is no finished installer (`.sh`)",
+        ),
+        (
+            "installer = \"a.toml\"\n[target.linux-64]\ninstaller = \"a.sh\"",
+            "`installer` is a spec at the top and a finished installer in `target`",
         ),
         ("debs = [\"curl=7\"]", "is no name of a Debian package"),
         ("debs = {}", "`debs` names no packages"),
