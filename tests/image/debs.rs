@@ -68,6 +68,29 @@ fn a_root_of_packages() {
             .filter_map(|one| one["name"].as_str())
             .collect()
     };
+    let bill = fs::read_to_string(place.join("image-linux-64.spdx.json")).expect("a bill");
+    let bill: Value = serde_json::from_str(&bill).expect("JSON");
+    let packages = bill["packages"].as_array().expect("packages");
+    let purl = |id: &str| {
+        let found = packages.iter().find(|package| package["SPDXID"] == id);
+        found.expect(id)["externalRefs"][0]["referenceLocator"].clone()
+    };
+    // A package of conda has the same name.
+    assert_eq!(
+        purl("SPDXRef-Debian-tool"),
+        "pkg:deb/debian/tool@1?arch=amd64&distro=tiny"
+    );
+    assert!(
+        purl("SPDXRef-Package-tool")
+            .to_string()
+            .contains("pkg:conda/tool@")
+    );
+    let needs = json!({
+        "spdxElementId": "SPDXRef-Debian-extra", "relationshipType": "DEPENDS_ON",
+        "relatedSpdxElement": "SPDXRef-Debian-helper",
+    });
+    let relations = bill["relationships"].as_array().expect("relations");
+    assert!(relations.contains(&needs), "{relations:?}");
     assert_eq!(
         names(0),
         [

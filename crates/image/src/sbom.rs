@@ -29,19 +29,16 @@ pub(crate) struct Bill {
     pub(crate) image: Digest,
     /// What it stands on: the name, and the digest of the manifest where it is known.
     pub(crate) base: Option<(String, Option<String>)>,
-    /// The packages, in the order of installation.
+    /// The packages, those that lie lower first.
     pub(crate) components: Vec<Component>,
 }
 
-/// A conda package in an image.
+/// A package in an image.
 #[derive(Debug, Clone)]
 pub(crate) struct Component {
     pub(crate) name: String,
     pub(crate) version: String,
-    pub(crate) build: String,
-    pub(crate) subdir: String,
-    /// The channel's name, or its address without credentials.
-    pub(crate) channel: String,
+    pub(crate) kind: Kind,
     /// Where the archive comes from, without credentials.
     pub(crate) url: String,
     /// What the record says.
@@ -52,6 +49,23 @@ pub(crate) struct Component {
     pub(crate) depends: Vec<String>,
     /// Whether it lies in the package cache alone.
     pub(crate) prefetched: bool,
+}
+
+/// Whose package it is. Packages of two kinds may have one name.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Conda {
+        build: String,
+        subdir: String,
+        /// The channel's name, or its address without credentials.
+        channel: String,
+    },
+    Debian {
+        /// `debian` or `ubuntu`.
+        vendor: &'static str,
+        suite: String,
+        architecture: String,
+    },
 }
 
 /// The forms.
@@ -107,28 +121,54 @@ impl Bill {
 }
 
 impl Component {
-    /// What the package is called (package-url specification, type `conda`).
+    /// What the package is called (package-url specification, types `conda` and `deb`).
     pub(crate) fn purl(&self) -> String {
-        let kind = if self.url.ends_with(".tar.bz2") {
-            "tar.bz2"
-        } else {
-            "conda"
-        };
-        // Where a channel lies is no part of its name: a folder of this machine least of all.
-        let channel = if self.channel.contains("://") || self.channel.starts_with('/') {
-            let mut names = self.channel.rsplit('/');
-            names.find(|name| !name.is_empty()).unwrap_or_default()
-        } else {
-            &self.channel
-        };
-        format!(
-            "pkg:conda/{}@{}?build={}&channel={}&subdir={}&type={kind}",
-            encoded(&self.name),
-            encoded(&self.version),
-            encoded(&self.build),
-            encoded(channel),
-            encoded(&self.subdir),
-        )
+        let (name, version) = (encoded(&self.name), encoded(&self.version));
+        match &self.kind {
+            Kind::Conda {
+                build,
+                subdir,
+                channel,
+            } => {
+                let kind = if self.url.ends_with(".tar.bz2") {
+                    "tar.bz2"
+                } else {
+                    "conda"
+                };
+                // Where a channel lies is no part of its name: a folder of this machine least of all.
+                let channel = if channel.contains("://") || channel.starts_with('/') {
+                    let mut names = channel.rsplit('/');
+                    names.find(|name| !name.is_empty()).unwrap_or_default()
+                } else {
+                    channel
+                };
+                format!(
+                    "pkg:conda/{name}@{version}?build={}&channel={}&subdir={}&type={kind}",
+                    encoded(build),
+                    encoded(channel),
+                    encoded(subdir),
+                )
+            }
+            Kind::Debian {
+                vendor,
+                suite,
+                architecture,
+            } => format!(
+                "pkg:deb/{vendor}/{name}@{version}?arch={}&distro={}",
+                encoded(architecture),
+                encoded(suite)
+            ),
+        }
+    }
+
+    /// Tells it from others in the image.
+    fn key(&self) -> (bool, &str) {
+        self.key_of(&self.name)
+    }
+
+    /// The same for what it needs.
+    fn key_of<'n>(&self, name: &'n str) -> (bool, &'n str) {
+        (matches!(self.kind, Kind::Debian { .. }), name)
     }
 
     /// Where others can have it, if they can.

@@ -14,7 +14,7 @@ use super::layers::Item;
 use crate::error::Error;
 use crate::oci::{self, Descriptor, Digest};
 use crate::output::Staging;
-use crate::sbom::{Component, Format};
+use crate::sbom::{Component, Format, Kind};
 
 /// A bill that refers to an image.
 pub(super) struct Attached {
@@ -93,7 +93,7 @@ impl Attached {
     }
 }
 
-/// The packages of an image, as their records describe them.
+/// The conda packages of an image, as their records describe them.
 pub(super) fn components(
     prepared: &Prepared,
     prefetched: Option<&Prepared>,
@@ -119,9 +119,11 @@ pub(super) fn components(
             Component {
                 name: head.name.clone(),
                 version: head.version.clone(),
-                build: head.build.clone(),
-                subdir: head.subdir.clone(),
-                channel: head.channel.clone(),
+                kind: Kind::Conda {
+                    build: head.build.clone(),
+                    subdir: head.subdir.clone(),
+                    channel: head.channel.clone(),
+                },
                 url: head.url.clone(),
                 licence: record.and_then(|record| record.license.clone()),
                 sha256: record.and_then(|r| Some(conda::hex::encode(&r.sha256?))),

@@ -230,6 +230,10 @@ impl Job<'_> {
             comment: names.join(" "),
         });
         ground.made.extend(done.made);
+        // A newer version takes the place of an older one.
+        let newer = |name: &str| done.components.iter().any(|one| one.name == name);
+        ground.components.retain(|one| !newer(&one.name));
+        ground.components.extend(done.components);
         ground.unconfigured.extend(done.unconfigured);
         let layer = described(LayerKind::Debs, &done.packed, done.packages);
         ground.layers.push(layer);

@@ -15,6 +15,7 @@ use crate::layer::{Packed, Packer};
 use crate::oci::{self, Descriptor, Digest};
 use crate::output::Staging;
 use crate::root::Root;
+use crate::sbom::Component;
 
 use super::cache::{Found, Kept, Shelf};
 use super::listing::{self, Listing};
@@ -37,6 +38,8 @@ pub(super) struct Ground {
     /// See [`super::BakedImage`].
     pub(super) made: Vec<String>,
     pub(super) unconfigured: Vec<String>,
+    /// Debian packages, for the bills of materials.
+    pub(super) components: Vec<Component>,
 }
 
 impl Job<'_> {

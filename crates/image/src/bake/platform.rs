@@ -306,8 +306,8 @@ impl<'a> Job<'a> {
         let (config_digest, config_size) = staging.document(&oci::canonical(&config))?;
         let base_name = ground.reference;
         let base_digest = ground.manifest.map(|digest| digest.to_string());
-        let components = bills::components(&prepared, prefetched.as_ref(), &items);
-        let licences: Vec<Licence> = components
+        let conda = bills::components(&prepared, prefetched.as_ref(), &items);
+        let licences: Vec<Licence> = conda
             .iter()
             .map(|component| Licence::of(component.licence.as_deref()))
             .collect();
@@ -371,7 +371,7 @@ impl<'a> Job<'a> {
             created: config::time(created),
             image: manifest.digest,
             base: base_name.map(|name| (name, base_digest)),
-            components,
+            components: ground.components.into_iter().chain(conda).collect(),
         };
         Ok((
             image,

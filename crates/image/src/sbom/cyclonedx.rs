@@ -10,10 +10,10 @@ use super::{Bill, Component, Licence};
 
 pub(super) fn document(bill: &Bill) -> Value {
     let image = bill.purl();
-    let references: BTreeMap<&str, String> = bill
+    let references: BTreeMap<(bool, &str), String> = bill
         .components
         .iter()
-        .map(|component| (component.name.as_str(), component.purl()))
+        .map(|component| (component.key(), component.purl()))
         .collect();
     let mut components: Vec<Value> = Vec::new();
     let mut dependencies = vec![json!({
@@ -37,7 +37,7 @@ pub(super) fn document(bill: &Bill) -> Value {
         let mut needed: Vec<&String> = one
             .depends
             .iter()
-            .filter_map(|name| references.get(name.as_str()))
+            .filter_map(|name| references.get(&one.key_of(name)))
             .collect();
         needed.sort_unstable();
         needed.dedup();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Bill, Component, Licence};
+use super::{Bill, Component, Kind, Licence};
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const IMAGE: &str = "SPDXRef-Image";
@@ -48,10 +48,10 @@ pub(super) fn document(bill: &Bill) -> Value {
         packages.push(package);
         relationships.push(relation(IMAGE, "DESCENDANT_OF", BASE));
     }
-    let ids: BTreeMap<&str, String> = bill
+    let ids: BTreeMap<(bool, &str), String> = bill
         .components
         .iter()
-        .map(|component| (component.name.as_str(), id(component)))
+        .map(|component| (component.key(), id(component)))
         .collect();
     let mut words = BTreeMap::new();
     for component in &bill.components {
@@ -62,7 +62,7 @@ pub(super) fn document(bill: &Bill) -> Value {
         packages.push(package(component, &licence));
         relationships.push(relation(IMAGE, "CONTAINS", &id(component)));
         for needed in &component.depends {
-            if let Some(needed) = ids.get(needed.as_str()) {
+            if let Some(needed) = ids.get(&component.key_of(needed)) {
                 relationships.push(relation(&id(component), "DEPENDS_ON", needed));
             }
         }
@@ -147,10 +147,10 @@ fn id(component: &Component) -> String {
         }
     };
     let name: String = component.name.chars().map(plain).collect();
-    let cache = if component.prefetched {
-        "Cached"
-    } else {
-        "Package"
+    let kind = match component.kind {
+        Kind::Conda { .. } if component.prefetched => "Cached",
+        Kind::Conda { .. } => "Package",
+        Kind::Debian { .. } => "Debian",
     };
-    format!("SPDXRef-{cache}-{name}")
+    format!("SPDXRef-{kind}-{name}")
 }

@@ -8,9 +8,11 @@ fn component(name: &str, licence: Option<&str>) -> Component {
     Component {
         name: name.to_owned(),
         version: "1!2.0+b".to_owned(),
-        build: "h1_0".to_owned(),
-        subdir: "linux-64".to_owned(),
-        channel: "file:///home/me/channel".to_owned(),
+        kind: Kind::Conda {
+            build: "h1_0".to_owned(),
+            subdir: "linux-64".to_owned(),
+            channel: "file:///home/me/channel".to_owned(),
+        },
         url: "file:///home/me/channel/linux-64/a.conda".to_owned(),
         licence: licence.map(str::to_owned),
         sha256: Some("0a".repeat(32)),
@@ -100,5 +102,47 @@ fn what_relates_is_there() {
     assert_eq!(
         dependencies[1]["dependsOn"].as_array().map(Vec::len),
         Some(1)
+    );
+}
+
+#[test]
+fn a_debian_package_is_none_of_conda() {
+    let mut bill = bill();
+    for name in ["b", "libstdc++6"] {
+        bill.components.push(Component {
+            version: "1:2~b1".to_owned(),
+            kind: Kind::Debian {
+                vendor: "debian",
+                suite: "bookworm".to_owned(),
+                architecture: "arm64".to_owned(),
+            },
+            depends: vec!["a".to_owned(), "libstdc++6".to_owned()],
+            ..component(name, None)
+        });
+    }
+    let spdx: Value = serde_json::from_slice(&bill.text(Format::Spdx)).unwrap();
+    let packages = spdx["packages"].as_array().unwrap();
+    assert_eq!(packages[4]["SPDXID"], "SPDXRef-Debian-b");
+    assert_eq!(packages[5]["SPDXID"], "SPDXRef-Debian-libstdc-2b--2b-6");
+    assert_eq!(
+        packages[4]["externalRefs"][0]["referenceLocator"],
+        "pkg:deb/debian/b@1%3A2~b1?arch=arm64&distro=bookworm"
+    );
+    let needed: Vec<&str> = spdx["relationships"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|relation| {
+            relation["spdxElementId"] == "SPDXRef-Debian-b"
+                && relation["relationshipType"] == "DEPENDS_ON"
+        })
+        .filter_map(|relation| relation["relatedSpdxElement"].as_str())
+        .collect();
+    assert_eq!(needed, ["SPDXRef-Debian-libstdc-2b--2b-6"]);
+    let cyclonedx: Value = serde_json::from_slice(&bill.text(Format::CycloneDx)).unwrap();
+    let dependencies = cyclonedx["dependencies"].as_array().unwrap();
+    assert_eq!(
+        dependencies[3]["dependsOn"],
+        serde_json::json!(["pkg:deb/debian/libstdc%2B%2B6@1%3A2~b1?arch=arm64&distro=bookworm"])
     );
 }

@@ -57,6 +57,11 @@ impl Source {
 }
 
 impl Sources {
+    /// The suite that was asked for, without those of updates.
+    pub(super) fn suite(&self) -> &str {
+        self.all.first().map_or("", |source| &source.suite)
+    }
+
     /// What follows from what the definition says.
     pub(super) fn of(archive: &Archive, architecture: &str) -> Result<Sources, DebsError> {
         let distribution = archive.distribution.unwrap_or(DebianLike::Debian);

@@ -9,7 +9,7 @@ use debian::books::{self, Status, Triggers};
 use debian::deb::{self, Control, Entry, Kind};
 use debian::{Package, Relation, Version, relation};
 use fs_err as fs;
-use spec::Archive;
+use spec::{Archive, DebianLike};
 
 use super::super::BakedPackage;
 use super::super::platform::Job;
@@ -23,6 +23,7 @@ use crate::event::Event;
 use crate::layer::{Meta, Packed, Packer, What};
 use crate::output::Staging;
 use crate::root::{Node, Root};
+use crate::sbom::{self, Component};
 
 /// Where dpkg keeps what it knows of packages.
 const INFO: &str = "var/lib/dpkg/info";
@@ -63,6 +64,8 @@ pub(super) struct Done {
     pub(super) packages: Vec<BakedPackage>,
     pub(super) made: Vec<String>,
     pub(super) unconfigured: Vec<String>,
+    /// The packages, for the bills of materials.
+    pub(super) components: Vec<Component>,
 }
 
 /// A package on its way.
@@ -159,7 +162,41 @@ impl Layer<'_> {
             packages,
             made,
             unconfigured,
+            components: self.components(&all, &status),
         })
+    }
+
+    /// The packages, as bills of materials describe them. Their licences are in files, not in their records.
+    fn components(&self, all: &[Incoming<'_>], status: &Status) -> Vec<Component> {
+        let incoming: HashSet<&str> = all.iter().map(|one| one.package.name.as_str()).collect();
+        let there =
+            |name: &str| incoming.contains(name) || status.get(name, self.architecture).is_some();
+        let one = |one: &Incoming<'_>| {
+            let needs = one.package.needs(self.architecture).unwrap_or_default();
+            let depends = needs.iter().filter_map(|needed| {
+                let mut names = needed.iter().map(|relation| &relation.name);
+                names.find(|name| there(name)).cloned()
+            });
+            Component {
+                name: one.deb.name.clone(),
+                version: one.deb.version.clone(),
+                kind: sbom::Kind::Debian {
+                    vendor: match self.sources.distribution {
+                        DebianLike::Debian => "debian",
+                        DebianLike::Ubuntu => "ubuntu",
+                    },
+                    suite: self.sources.suite().to_owned(),
+                    architecture: one.deb.architecture.clone(),
+                },
+                url: one.deb.url.clone(),
+                licence: None,
+                sha256: Some(one.deb.sha256.clone()),
+                md5: None,
+                depends: depends.collect(),
+                prefetched: false,
+            }
+        };
+        all.iter().map(one).collect()
     }
 
     /// Unpacks one package.
