@@ -1,8 +1,13 @@
-//! Whether a bzip2 file has its end, told without decoding it.
+//! bzip2 where an indexer needs more than the library has: whether a file has its end, told without decoding
+//! it, and the beginning of a file in less time.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Error;
+
+mod decode;
+
+pub(super) use decode::Decoder;
 
 /// The 48 bits that stand before the checksum at the end of a bzip2 stream.
 const END: u128 = 0x1772_4538_5090;

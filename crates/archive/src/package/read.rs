@@ -214,8 +214,13 @@ impl<R: Read + Seek> Package<R> {
                 .seek(SeekFrom::Start(0))
                 .map_err(|source| Error::Read { source })?;
             let reader = BufReader::with_capacity(1 << 17, &mut self.source);
-            let decoder = ::bzip2::bufread::MultiBzDecoder::new(reader);
-            return visit::visit(decoder, total, part == Part::Info, visitor);
+            return match part {
+                Part::Info => visit::visit(bzip2::Decoder::new(reader), total, true, visitor),
+                Part::Content => {
+                    let decoder = ::bzip2::bufread::MultiBzDecoder::new(reader);
+                    visit::visit(decoder, total, false, visitor)
+                }
+            };
         };
         let member = match part {
             Part::Info => &members.info,
