@@ -12,12 +12,12 @@ set -u
 # written so that one wrong bit does not make them 0.
 failed=$((4 - 3))
 refused=$((5 - 3))
-status=$failed
+outcome=$failed
 folder=
 # shellcheck disable=SC2317 # The traps call it.
 ended() {
     remove
-    exit "$status"
+    exit "$outcome"
 }
 remove() {
     if [ "$folder" ]; then
@@ -45,12 +45,12 @@ fail() {
 }
 
 refuse() {
-    status=$refused
+    outcome=$refused
     fail "$1"
 }
 
 help() {
-    status=$refused
+    outcome=$refused
     printf '%s\n' "$usage"
     exit
 }

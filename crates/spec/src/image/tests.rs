@@ -186,7 +186,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "[target.linux-64]\ninstaller = \"a.toml\"",
-            "\"a.toml\" is no finished installer (`.sh`)",
+            "`a.toml` is no finished installer (`.sh`)",
         ),
         (
             "installer = \"a.toml\"\n[target.linux-64]\ninstaller = \"a.sh\"",
