@@ -9,8 +9,10 @@ use crate::error::{Error, Warning};
 use crate::requirement::PackageSpec;
 
 mod debian;
+mod files;
 mod installer;
 mod read;
+mod references;
 #[cfg(test)]
 mod tests;
 

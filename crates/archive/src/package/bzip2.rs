@@ -7,10 +7,9 @@ use super::Error;
 
 mod decode;
 
-pub(super) use decode::Decoder;
+use decode::END;
 
-/// The 48 bits that stand before the checksum at the end of a bzip2 stream.
-const END: u128 = 0x1772_4538_5090;
+pub(super) use decode::Decoder;
 
 /// End mark, checksum of 32 bits, and up to seven bits to fill the last byte.
 const TAIL: usize = 11;
@@ -28,5 +27,5 @@ pub(super) fn is_complete<R: Read + Seek>(source: &mut R) -> Result<bool, Error>
     let bits = tail
         .iter()
         .fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-    Ok((0..8).any(|padding| bits >> (32 + padding) & 0xffff_ffff_ffff == END))
+    Ok((0..8).any(|padding| bits >> (32 + padding) & 0xffff_ffff_ffff == u128::from(END)))
 }

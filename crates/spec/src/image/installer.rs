@@ -10,11 +10,6 @@ pub(super) fn is_finished(path: &str) -> bool {
         .is_some_and(|(_, ending)| ending == "sh")
 }
 
-/// The key at the top.
-pub(super) fn installer<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<String> {
-    source.line("installer", value)
-}
-
 /// The key of a platform.
 pub(super) fn of_platform<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<String> {
     let path = source.line("installer", value)?;

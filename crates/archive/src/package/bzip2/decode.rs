@@ -18,8 +18,8 @@ mod tests;
 /// What a block begins with.
 const BLOCK: u64 = 0x3141_5926_5359;
 
-/// What stands after the last block of a stream.
-const END: u64 = 0x1772_4538_5090;
+/// The 48 bits that stand after the last block of a stream, before its checksum.
+pub(super) const END: u64 = 0x1772_4538_5090;
 
 /// Reads one stream after the other, as they follow each other in the source.
 pub(in crate::package) struct Decoder<R> {

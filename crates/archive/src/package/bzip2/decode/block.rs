@@ -101,15 +101,12 @@ impl Block {
                     column.resize(column.len() + run, u32::from(byte));
                     (run, weight) = (0, 1);
                 }
-                if symbol == used + 1 {
-                    return if column.len() > self.limit {
-                        Err(broken("a block is longer than it may be"))
-                    } else {
-                        Ok(counts)
-                    };
-                }
-                if column.len() >= self.limit {
+                let is_end = symbol == used + 1;
+                if column.len() + usize::from(!is_end) > self.limit {
                     return Err(broken("a block is longer than it may be"));
+                }
+                if is_end {
+                    return Ok(counts);
                 }
                 let place = symbol - 1;
                 let byte = recent[place];
