@@ -326,6 +326,17 @@ fn a_listing_makes_a_channel_without_packages() {
             .as_u64()
     };
     let before = noarch(&with(&["--upstream-stage", "md"]).1).expect("a number");
+    // A name that is mistyped empties no channel.
+    let repodata = || fs::read(channel.join("noarch/repodata.json")).expect("repodata");
+    let published = repodata();
+    run(&mut indexer(
+        &place,
+        &channel,
+        &["--upstream-stage", "dm", "--all"],
+    ))
+    .exits(2)
+    .says(&["there is no listing `dm`: there is `md`"]);
+    assert_eq!(repodata(), published);
     let (_, output) = with(&[
         "--upstream-stage",
         "md",

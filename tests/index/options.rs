@@ -110,7 +110,7 @@ fn what_cannot_be_asked_for() {
     let place = Place::new();
     let channel = place.join("channel");
     fs::create_dir_all(&channel).expect("a folder");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--db", "mysql://u:hush@h/d"], "postgresql://"),
         (
             &["--no-write-monolithic", "--run-exports"],
@@ -123,6 +123,15 @@ fn what_cannot_be_asked_for() {
         (&["--subdir", "../up"], "not the name of a platform"),
         (&["--grace", "soon"], "expected a time"),
         (&["--import", "absent"], "absent"),
+        (&["--base-url", "ht tp"], "`ht tp` is no address"),
+        (
+            &["--upstream-stage", "upstream"],
+            "no listing `upstream`: fill it with --upstream-stage upstream --import PATH",
+        ),
+        (
+            &["--upstream-stage", "upstream", "--no-update-cache"],
+            "no listing `upstream`",
+        ),
     ];
     for (arguments, expected) in cases {
         run(&mut indexer(&place, &channel, arguments))

@@ -329,6 +329,16 @@ impl Cache {
         }
     }
 
+    /// The names of the notes below `prefix/`, without it.
+    pub(crate) fn notes_below(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        self.range(Table::Notes, prefix, &mut |name, _| {
+            names.push(name.to_owned());
+            Some(())
+        })?;
+        Ok(names)
+    }
+
     /// Begins a set of changes.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_>, Error> {
         let kind = match &mut self.tables {

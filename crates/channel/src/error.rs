@@ -61,6 +61,14 @@ pub enum Error {
     /// What others know cannot be taken over.
     #[error(transparent)]
     Import(#[from] import::Error),
+    /// The channel is to be a listing that nobody gave.
+    #[error("there is no listing `{stage}`: {}", stages(.stage, .known))]
+    UnknownStage {
+        /// What `--upstream-stage` says.
+        stage: String,
+        /// The listings there are.
+        known: Vec<String>,
+    },
     /// The file of versions to keep could not be read.
     #[error("could not read `{path}`")]
     Read {
@@ -122,11 +130,21 @@ impl Error {
             | Self::Nothing { .. }
             | Self::UnknownSubdir { .. }
             | Self::Pins { .. }
+            | Self::UnknownStage { .. }
             | Self::Unsupported { .. }
             | Self::Hotfix(hotfix::Error::Missing { .. }) => true,
             Self::Import(error) => error.is_usage(),
             _ => false,
         }
+    }
+}
+
+fn stages(stage: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        format!("fill it with --upstream-stage {stage} --import PATH")
+    } else {
+        let known = known.join("`, `");
+        format!("there is `{known}`, and --import PATH makes others")
     }
 }
 

@@ -219,7 +219,8 @@ fn check(options: &Options) -> Result<(), Error> {
         .map(|(_, name)| *name)
         .collect();
     let problem = if wrong.is_empty() {
-        options.channel_relations.problem()
+        let relations = options.channel_relations.problem();
+        relations.or_else(|| options.base_url.problem())
     } else {
         Some(format!(
             "{} cannot be had without repodata.json",
@@ -241,6 +242,9 @@ fn run(
 ) -> Result<Report, Error> {
     context.load()?;
     import::import(context, sources, given, cache)?;
+    if given.is_empty() {
+        import::check(context, cache)?;
+    }
     let memories = memories(context, cache)?;
     let platforms = update::update(context, cache, &memories)?;
     let of_channel = Memory::load(context, cache, "")?;

@@ -1,13 +1,13 @@
 //! What others know goes into the cache: as metadata of files that the folder has, or as a listing that
 //! counts in place of the folder.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use archive::digest::{Hasher, Sha256};
 use archive::package::Kind;
 
 use super::memory::add_path;
-use super::update::place;
+use super::update::{place, stage};
 use super::{Context, Event};
 use crate::Error;
 use crate::cache::{Cache, Known, Mark, State};
@@ -16,6 +16,9 @@ use crate::scan::Stat;
 
 /// The stage of conda-index's cache that tells of what was read.
 const INDEXED: &str = "indexed";
+
+/// Below it are the notes of what was taken over, each with its place.
+const NOTES: &str = "import";
 
 /// Takes over what the sources know, unless that was done before.
 pub(super) fn import(
@@ -39,6 +42,30 @@ pub(super) fn import(
     Ok(())
 }
 
+/// Refuses a stage that nothing was ever taken over into: the channel would be empty, and its packages
+/// withdrawn, for a name that is mistyped or a cache that was lost.
+pub(super) fn check(context: &Context<'_>, cache: &Cache) -> Result<(), Error> {
+    let stage = &context.options.upstream_stage;
+    if context.options.upstream_is_folder() {
+        return Ok(());
+    }
+    let known = stages(cache)?;
+    if known.contains(stage) {
+        return Ok(());
+    }
+    Err(Error::UnknownStage {
+        stage: stage.clone(),
+        known: known.into_iter().collect(),
+    })
+}
+
+/// The stages that something was taken over into.
+fn stages(cache: &Cache) -> Result<BTreeSet<String>, Error> {
+    let places = cache.notes_below(NOTES)?;
+    let stages = places.iter().filter_map(|place| stage(place));
+    Ok(stages.map(ToOwned::to_owned).collect())
+}
+
 /// Records that the caller has are the listing.
 fn take(context: &Context<'_>, given: &dyn Given, cache: &mut Cache) -> Result<(), Error> {
     let place = place(&context.options.upstream_stage, given.subdir());
@@ -50,7 +77,7 @@ fn take(context: &Context<'_>, given: &dyn Given, cache: &mut Cache) -> Result<(
             Ok(())
         });
     }
-    let note = format!("import/{place}");
+    let note = format!("{NOTES}/{place}");
     let revision = given.revision();
     if cache
         .note(&note)?
@@ -84,7 +111,7 @@ fn of_subdir(
 ) -> Result<(), Error> {
     let options = context.options;
     let place = place(&options.upstream_stage, subdir);
-    let note = format!("import/{place}");
+    let note = format!("{NOTES}/{place}");
     let mut before: BTreeMap<String, Known> = cache.files(&place)?.into_iter().collect();
     // Metadata of files that are not there would be forgotten at once.
     let wanted = if options.folder_counts() && !options.update_only {

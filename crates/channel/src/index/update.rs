@@ -288,6 +288,12 @@ pub(super) fn place(stage: &str, subdir: &str) -> String {
     }
 }
 
+/// The stage of a place, if it is not that of the folder.
+pub(super) fn stage(place: &str) -> Option<&str> {
+    let (stage, _) = place.strip_prefix('@')?.rsplit_once('/')?;
+    Some(stage)
+}
+
 impl Platform {
     /// Whether there is such a package, and it can be used.
     pub(super) fn has(&self, file: &str) -> bool {
