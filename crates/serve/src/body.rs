@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::exchange::Exchange;
-use crate::folder::Opened;
+use crate::folder::Entry;
 
 /// How much is read at a time.
 pub(crate) const PIECE: usize = 1 << 17;
@@ -37,7 +37,7 @@ enum Content {
 
 /// Bytes of a file from one position to another.
 pub(crate) struct Part {
-    opened: Arc<Opened>,
+    entry: Arc<Entry>,
     position: u64,
     end: u64,
     /// The kernel does not say what is in its cache, and all of the file is in memory anyway.
@@ -93,12 +93,12 @@ impl Body {
         Self::of(Content::Text(text.into()))
     }
 
-    pub(crate) fn part(opened: Opened, position: u64, end: u64) -> Self {
+    pub(crate) fn part(entry: Entry, position: u64, end: u64) -> Self {
         if position >= end {
             return Self::nothing();
         }
         Self::of(Content::Part(Part {
-            opened: Arc::new(opened),
+            entry: Arc::new(entry),
             position,
             end,
             in_memory: false,
@@ -197,17 +197,17 @@ impl Part {
         } else if let Some(piece) = self.read_cached(length)? {
             piece
         } else {
-            let (opened, position) = (Arc::clone(&self.opened), self.position);
+            let (entry, position) = (Arc::clone(&self.entry), self.position);
             self.reading = Some(tokio::task::spawn_blocking(move || {
                 let mut piece = Piece::new(length);
-                opened.file.read_exact_at(piece.as_mut(), position)?;
+                entry.file()?.read_exact_at(piece.as_mut(), position)?;
                 Ok(piece)
             }));
             return self.poll(context);
         };
         self.position += piece.length as u64;
         // The last piece goes out only if all of them were of one state.
-        if self.position == self.end && !self.opened.is_same()? {
+        if self.position == self.end && !self.entry.is_same()? {
             return Poll::Ready(Err(io::Error::other("the file was changed")));
         }
         Poll::Ready(Ok(piece))
@@ -215,7 +215,7 @@ impl Part {
 
     /// What of a piece is in the kernel's cache; none if that is nothing, or nobody knows.
     fn read_cached(&mut self, length: usize) -> io::Result<Option<Piece>> {
-        let file = &self.opened.file;
+        let file = self.entry.file()?;
         let mut piece = Piece::new(length);
         if self.in_memory {
             file.read_exact_at(piece.as_mut(), self.position)?;
@@ -276,8 +276,8 @@ mod tests {
             (PIECE - 1, 2 * PIECE + 1),
             (5, 5),
         ] {
-            let opened = folder.file(&["a"]).expect("a folder").expect("a file");
-            let body = Body::part(opened, start as u64, end as u64);
+            let entry = folder.file(&["a"]).expect("a folder").expect("a file");
+            let body = Body::part(entry, start as u64, end as u64);
             assert_eq!(body.size_hint().exact(), Some((end - start) as u64));
             assert!(
                 read(body, || ()).expect("bytes") == content[start..end],
@@ -293,9 +293,9 @@ mod tests {
         let folder = Folder::new(place.path().to_owned());
         let change = |change: &mut dyn FnMut()| {
             fs::write(&path, vec![b'a'; 2 * PIECE]).expect("a file");
-            let opened = folder.file(&["a"]).expect("a folder").expect("a file");
-            let end = opened.stat.size;
-            read(Body::part(opened, 0, end), change)
+            let entry = folder.file(&["a"]).expect("a folder").expect("a file");
+            let end = entry.stat.size;
+            read(Body::part(entry, 0, end), change)
         };
         assert!(change(&mut || ()).is_ok());
         assert!(change(&mut || fs::write(&path, "short").expect("a file")).is_err());

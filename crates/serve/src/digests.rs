@@ -13,7 +13,7 @@ use archive::digest::{Hasher, Sha256};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
-use crate::folder::{Opened, Stat};
+use crate::folder::{Entry, Stat};
 use crate::hot::Hot;
 
 /// How many states are remembered: some hundred bytes each.
@@ -44,14 +44,14 @@ struct Known<K, V> {
 
 impl Digests {
     /// The digest of a file. An error if it changes meanwhile.
-    pub(crate) async fn of(&self, opened: &Opened) -> io::Result<Sha256> {
-        let cell = self.plain.cell(opened.stat, &[opened.stat]);
+    pub(crate) async fn of(&self, entry: &Entry) -> io::Result<Sha256> {
+        let cell = self.plain.cell(entry.stat, &[entry.stat]);
         let digest = cell.get_or_try_init(|| async {
-            let handle = opened.file.try_clone()?;
-            let length = opened.stat.size;
+            let handle = entry.file()?.try_clone()?;
+            let length = entry.stat.size;
             let read = move || digest(&mut At::new(handle), length);
             let digest = on_another_thread(length, read).await?;
-            unchanged(opened)?;
+            unchanged(entry)?;
             Ok::<_, io::Error>(digest)
         });
         digest.await.copied()
@@ -60,15 +60,15 @@ impl Digests {
     /// Whether a compressed file holds exactly what another file is.
     pub(crate) async fn is_inside(
         &self,
-        plain: &Opened,
-        packed: &Opened,
+        plain: &Entry,
+        packed: &Entry,
         coding: Coding,
     ) -> io::Result<bool> {
         let length = plain.stat.size;
         let key = (packed.stat, coding, length);
         let cell = self.inside.cell(key, &[packed.stat, plain.stat]);
         let inside = cell.get_or_try_init(|| async {
-            let handle = packed.file.try_clone()?;
+            let handle = packed.file()?.try_clone()?;
             let read = move || {
                 let source = At::new(handle);
                 let unpacked = match coding {
@@ -128,8 +128,8 @@ async fn on_another_thread<T: Send + 'static>(
     spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
-fn unchanged(opened: &Opened) -> io::Result<()> {
-    if opened.is_same()? {
+fn unchanged(entry: &Entry) -> io::Result<()> {
+    if entry.is_same()? {
         Ok(())
     } else {
         Err(io::Error::new(
@@ -205,8 +205,8 @@ mod tests {
         let path = place.path().join("a");
         let digests = Digests::default();
         let now = |content: &str| {
-            let opened = folder.file(&["a"]).expect("a folder").expect("a file");
-            let digest = wait(digests.of(&opened)).expect("a digest");
+            let entry = folder.file(&["a"]).expect("a folder").expect("a file");
+            let digest = wait(digests.of(&entry)).expect("a digest");
             assert_eq!(digest, Sha256::of(content.as_bytes()), "{content}");
         };
         for round in 0..200 {

@@ -15,7 +15,7 @@ use crate::body::Body;
 use crate::conditions::{self, Wanted};
 use crate::content::{self, Identity};
 use crate::digests::{Coding, Digests};
-use crate::folder::{Folder, Found, Opened};
+use crate::folder::{Entry, Folder, Found};
 use crate::path;
 use crate::reply::{self, Reply};
 
@@ -81,47 +81,50 @@ async fn attempt(folder: &Folder, digests: &Digests, asked: Asked<'_>) -> io::Re
     if asked.is_folder || parts.is_empty() {
         parts.push(PAGE);
     }
-    let opened = match folder.find(&parts)? {
-        Some(Found::File(opened)) => opened,
+    let entry = match folder.find(&parts)? {
+        Some(Found::File(entry)) => entry,
         Some(Found::Folder) if !asked.is_folder => return page_below(folder, &parts),
         _ => return Ok(reply::not_found()),
     };
     let name = parts.last().copied().unwrap_or_default();
     let is_text = content::is_text(name);
-    let (opened, coding) = if is_text {
-        best(folder, digests, &parts, opened, asked.headers).await?
+    let (entry, coding) = if is_text {
+        best(folder, digests, &parts, entry, asked.headers).await?
     } else {
-        (opened, None)
+        (entry, None)
     };
     let tag = match content::identity(name) {
         Identity::Name(digest) => quoted(&digest.to_string()),
         Identity::Stat => {
-            let stat = opened.stat;
+            let stat = entry.stat;
             let time = stat.modified().duration_since(SystemTime::UNIX_EPOCH);
             let time = time.unwrap_or_default().as_nanos();
             format!("\"{:x}-{time:x}-{:x}\"", stat.size, stat.inode)
         }
-        Identity::Content => quoted(&digests.of(&opened).await?.to_string()),
+        Identity::Content => quoted(&digests.of(&entry).await?.to_string()),
     };
     let described = Described {
         name,
         tag: &tag,
-        modified: opened.stat.modified(),
-        length: opened.stat.size,
+        modified: entry.stat.modified(),
+        length: entry.stat.size,
         coding,
         varies: is_text,
     };
     let (mut reply, part) = describe(&described, asked)?;
     if let Some((start, end)) = part {
         let kept = match content::identity(name) {
-            Identity::Content => digests.hot.content(&opened).await?,
+            Identity::Content => digests.hot.content(&entry).await?,
             // Too many to be asked for often.
             Identity::Name(_) | Identity::Stat => None,
         };
         let (first, last) = (usize::try_from(start), usize::try_from(end));
-        *reply.body_mut() = match (kept, first, last) {
-            (Some(bytes), Ok(first), Ok(last)) => Body::text(bytes.slice(first..last)),
-            _ => Body::part(opened, start, end),
+        *reply.body_mut() = if let (Some(bytes), Ok(first), Ok(last)) = (kept, first, last) {
+            Body::text(bytes.slice(first..last))
+        } else {
+            // Before anything is promised.
+            entry.file()?;
+            Body::part(entry, start, end)
         };
     }
     Ok(reply)
@@ -211,9 +214,9 @@ async fn best(
     folder: &Folder,
     digests: &Digests,
     parts: &[&str],
-    opened: Opened,
+    entry: Entry,
     headers: &HeaderMap,
-) -> io::Result<(Opened, Option<Coding>)> {
+) -> io::Result<(Entry, Option<Coding>)> {
     // Who wants a part means the bytes of the file itself.
     if !headers.contains_key(RANGE) {
         for coding in conditions::codings(headers) {
@@ -227,9 +230,9 @@ async fn best(
             let name = format!("{name}{ending}");
             let beside: Vec<&str> = above.iter().copied().chain([name.as_str()]).collect();
             if let Ok(Some(packed)) = folder.file(&beside)
-                && packed.stat.size < opened.stat.size
+                && packed.stat.size < entry.stat.size
                 && digests
-                    .is_inside(&opened, &packed, coding)
+                    .is_inside(&entry, &packed, coding)
                     .await
                     .unwrap_or(false)
             {
@@ -237,7 +240,7 @@ async fn best(
             }
         }
     }
-    Ok((opened, None))
+    Ok((entry, None))
 }
 
 /// A folder without the slash, in which there is a page whose links need it.

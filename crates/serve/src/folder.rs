@@ -1,52 +1,55 @@
 //! A tree of files, of which nothing outside can be reached: the kernel itself follows links only where
 //! they stay inside. Each file is looked up when it is asked for, so that a channel may be replaced at any time.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+mod entry;
+
+pub(crate) use entry::{Entry, Stat};
+
+/// How many files are remembered: some hundred bytes each.
+const MOST: usize = 1 << 14;
+
 /// A folder that is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
-    root: PathBuf,
+    root: Arc<Path>,
+    seen: Arc<RwLock<HashMap<String, Seen>>>,
+}
+
+/// The state of a file that the kernel found inside. The same file in the same state under the same name is inside
+/// still, or is at least the one that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    stat: Stat,
+    /// When its state changed last, rights included: seconds and nanoseconds.
+    changed: (i64, i64),
 }
 
 /// What is under a name.
 #[derive(Debug)]
 pub(crate) enum Found {
-    File(Opened),
+    File(Entry),
     Folder,
-}
-
-/// An open file.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) file: File,
-    pub(crate) stat: Stat,
-}
-
-/// What tells one state of a file from another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Stat {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) size: u64,
-    /// Since 1970: seconds, and nanoseconds of the second.
-    pub(crate) seconds: i64,
-    pub(crate) nanoseconds: i64,
 }
 
 impl Folder {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root: root.into(),
+            seen: Arc::default(),
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -69,29 +72,59 @@ impl Folder {
             .map(AsRef::as_ref)
             .collect::<Vec<_>>()
             .join("/");
-        let path = if path.is_empty() { "." } else { &path };
-        let opened = self
-            .root_handle()
-            .and_then(|root| open_beneath(&self.root, &root, OsStr::new(path), READ));
-        let file = match opened {
-            Ok(opened) => File::from(opened),
-            Err(error) if is_absent(error) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        if let Some(stat) = self.seen(&path) {
+            return Ok(Some(Found::File(Entry::seen(self.clone(), path, stat))));
+        }
+        let Some(file) = self.open(&path)? else {
+            return Ok(None);
         };
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Ok(Some(Found::Folder));
         }
-        let stat = Stat::of(&metadata);
-        Ok(metadata
-            .is_file()
-            .then_some(Found::File(Opened { file, stat })))
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let seen = Seen::of(&metadata);
+        let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST {
+            // What is asked for comes back.
+            all.clear();
+        }
+        all.insert(path.clone(), seen);
+        drop(all);
+        let entry = Entry::opened(self.clone(), path, file, seen.stat);
+        Ok(Some(Found::File(entry)))
+    }
+
+    /// The state of a file that was opened under this name before and did not change: one question to the kernel,
+    /// where opening takes five.
+    fn seen(&self, path: &str) -> Option<Stat> {
+        let before = {
+            let all = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+            *all.get(path)?
+        };
+        let metadata = std::fs::metadata(self.root.join(path)).ok()?;
+        (Seen::of(&metadata) == before).then_some(before.stat)
+    }
+
+    /// Opens what is below the folder; none if that is nothing, or leads out.
+    fn open(&self, path: &str) -> io::Result<Option<File>> {
+        let path = OsStr::new(if path.is_empty() { "." } else { path });
+        let opened = self
+            .root_handle()
+            .and_then(|root| open_beneath(&self.root, &root, path, READ));
+        match opened {
+            Ok(opened) => Ok(Some(File::from(opened))),
+            Err(error) if is_absent(error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A file below the folder.
-    pub(crate) fn file<S: AsRef<str>>(&self, parts: &[S]) -> io::Result<Option<Opened>> {
+    pub(crate) fn file<S: AsRef<str>>(&self, parts: &[S]) -> io::Result<Option<Entry>> {
         Ok(match self.find(parts)? {
-            Some(Found::File(opened)) => Some(opened),
+            Some(Found::File(entry)) => Some(entry),
             _ => None,
         })
     }
@@ -105,7 +138,16 @@ impl Folder {
 
     fn root_handle(&self) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, &self.root, flags, Mode::empty())
+        rustix::fs::openat(CWD, &*self.root, flags, Mode::empty())
+    }
+}
+
+impl Seen {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            stat: Stat::of(metadata),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
     }
 }
 
@@ -160,43 +202,6 @@ fn is_absent(error: Errno) -> bool {
     .contains(&error)
 }
 
-impl Opened {
-    /// Whether the file is still what it was when it was opened.
-    pub(crate) fn is_same(&self) -> io::Result<bool> {
-        Ok(Stat::of(&self.file.metadata()?) == self.stat)
-    }
-}
-
-impl Stat {
-    pub(crate) fn of(metadata: &std::fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            seconds: metadata.mtime(),
-            nanoseconds: metadata.mtime_nsec(),
-        }
-    }
-
-    /// When the content changed last; never before 1970.
-    pub(crate) fn modified(&self) -> SystemTime {
-        let seconds = u64::try_from(self.seconds).unwrap_or(0);
-        let nanoseconds = u32::try_from(self.nanoseconds).unwrap_or(0);
-        UNIX_EPOCH + Duration::new(seconds, nanoseconds)
-    }
-
-    /// Whether the file may be changed again without that its time tells: clocks of file systems tick
-    /// every few milliseconds, some every second.
-    pub(crate) fn is_settling(&self, now: SystemTime) -> bool {
-        let tick = if self.nanoseconds == 0 { 1100 } else { 50 };
-        let modified = self.modified();
-        let apart = now
-            .duration_since(modified)
-            .or_else(|_| modified.duration_since(now));
-        apart.unwrap_or_default() < Duration::from_millis(tick)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -248,19 +253,53 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_just_written_is_settling() {
-        let stat = |seconds, nanoseconds| Stat {
-            device: 1,
-            inode: 1,
-            size: 1,
-            seconds,
-            nanoseconds,
+    fn a_file_that_was_seen_is_looked_at_again() {
+        let place = tempfile::tempdir().expect("a folder");
+        let root = place.path().join("channel");
+        let path = root.join("a");
+        fs::create_dir_all(&root).expect("a folder");
+        let folder = Folder::new(root.clone());
+        let read = || {
+            let entry = folder.file(&["a"]).expect("an answer")?;
+            let text = io::read_to_string(entry.file().expect("the file"));
+            assert!(entry.is_same().expect("a state"));
+            Some(text.expect("text"))
         };
-        let now = UNIX_EPOCH + Duration::new(1000, 500_000_000);
-        assert!(stat(1000, 490_000_000).is_settling(now));
-        assert!(!stat(1000, 400_000_000).is_settling(now));
-        assert!(stat(1000, 0).is_settling(now), "a clock of whole seconds");
-        assert!(!stat(999, 0).is_settling(now));
-        assert!(stat(1000, 510_000_000).is_settling(now));
+        let put = |text: &str| {
+            fs::write(root.join("new"), text).expect("a file");
+            fs::rename(root.join("new"), &path).expect("a rename");
+        };
+        for text in ["one", "two", "three"] {
+            put(text);
+            for _ in 0..3 {
+                assert_eq!(read().as_deref(), Some(text));
+            }
+        }
+        // A link that leads out is no way to a file of the same name, age and length.
+        put("inside");
+        assert!(read().is_some());
+        fs::write(place.path().join("secret"), "secret").expect("a file");
+        let times = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let secret = fs::OpenOptions::new()
+            .append(true)
+            .open(place.path().join("secret"));
+        let secret = secret.expect("a file");
+        secret
+            .file()
+            .set_modified(times.expect("a time"))
+            .expect("a time");
+        fs::remove_file(&path).expect("removed");
+        assert_eq!(read(), None);
+        symlink("../secret", &path).expect("a link");
+        assert_eq!(read(), None);
+        // What is replaced between the look and the reading is not passed off as what was found.
+        fs::remove_file(&path).expect("removed");
+        put("before");
+        let found = || folder.file(&["a"]).expect("an answer").expect("a file");
+        drop(found());
+        let entry = found();
+        put("after");
+        let error = entry.file().expect_err("another file");
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
     }
 }

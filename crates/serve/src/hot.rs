@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use hyper::body::Bytes;
 use tokio::task::spawn_blocking;
 
-use crate::folder::{Opened, Stat};
+use crate::folder::{Entry, Stat};
 
 /// The longest file that is kept, in bytes.
 const LONGEST: u64 = 1 << 19;
@@ -31,8 +31,8 @@ struct Kept {
 
 impl Hot {
     /// The content of a file, if it is short and nobody writes it just now.
-    pub(crate) async fn content(&self, opened: &Opened) -> io::Result<Option<Bytes>> {
-        let stat = opened.stat;
+    pub(crate) async fn content(&self, entry: &Entry) -> io::Result<Option<Bytes>> {
+        let stat = entry.stat;
         if stat.size > LONGEST || stat.is_settling(SystemTime::now()) {
             return Ok(None);
         }
@@ -40,11 +40,11 @@ impl Hot {
         if known.is_some() {
             return Ok(known);
         }
-        let file = opened.file.try_clone()?;
+        let file = entry.file()?.try_clone()?;
         let mut bytes = vec![0; usize::try_from(stat.size).unwrap_or_default()];
         let read = spawn_blocking(move || file.read_exact_at(&mut bytes, 0).map(|()| bytes));
         let bytes = Bytes::from(read.await.map_err(io::Error::other)??);
-        if !opened.is_same()? {
+        if !entry.is_same()? {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         let mut kept = self.kept();
@@ -80,8 +80,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.expect("a runtime");
         let content = |name: &str| {
-            let opened = folder.file(&[name]).expect("a folder").expect("a file");
-            runtime.block_on(hot.content(&opened)).expect("an answer")
+            let entry = folder.file(&[name]).expect("a folder").expect("a file");
+            runtime.block_on(hot.content(&entry)).expect("an answer")
         };
         let write = |name: &str, bytes: &[u8], age: u64| {
             fs::write(place.path().join("new"), bytes).expect("a file");

@@ -30,6 +30,7 @@ mod run;
 mod settings;
 mod site;
 mod upload;
+mod workers;
 
 pub use access::new_token;
 pub use error::Error;

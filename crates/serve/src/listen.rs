@@ -17,6 +17,7 @@ use crate::connection;
 use crate::error::Error;
 use crate::exchange::{Door, Shared};
 use crate::settings::Tls;
+use crate::workers::Workers;
 
 /// The certificate in use; none without TLS.
 pub(crate) type Certificate = Arc<RwLock<Option<Arc<ServerConfig>>>>;
@@ -50,6 +51,7 @@ impl Listener {
     pub(crate) async fn accept(
         self,
         shared: Arc<Shared>,
+        workers: Arc<Workers>,
         places: Arc<Semaphore>,
         mut stop: watch::Receiver<bool>,
         alive: mpsc::Sender<()>,
@@ -58,7 +60,10 @@ impl Listener {
             // Who comes when all places are taken waits in the kernel's queue.
             let taken = async {
                 let place = Arc::clone(&places).acquire_owned().await.ok()?;
-                Some((place, self.socket.accept().await))
+                let taken = self.socket.accept().await;
+                // A worker waits for it from here on.
+                let taken = taken.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+                Some((place, taken))
             };
             let taken = tokio::select! {
                 taken = taken => taken,
@@ -83,9 +88,11 @@ impl Listener {
                         .clone();
                     let (shared, stop, door) = (Arc::clone(&shared), stop.clone(), self.door);
                     let alive = alive.clone();
-                    tokio::spawn(async move {
+                    workers.spawn(async move {
                         shared.metrics.connected();
-                        serve(stream, peer, door, certificate, Arc::clone(&shared), stop).await;
+                        if let Ok(stream) = TcpStream::from_std(stream) {
+                            serve(stream, peer, door, certificate, Arc::clone(&shared), stop).await;
+                        }
                         shared.metrics.disconnected();
                         drop((place, alive));
                     });

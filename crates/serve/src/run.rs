@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::settings::Settings;
 use crate::site::{Channel, Site, Source};
+use crate::workers::Workers;
 
 /// How many wrong tokens one address may send at once, and how many more in a second.
 const WRONG: (f64, f64) = (10.0, 0.2);
@@ -145,6 +146,7 @@ async fn serve(
     let channels: Vec<_> = shared.site.channels().iter().map(Channel::path).collect();
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel(1);
+    let workers = Arc::new(Workers::start().map_err(Error::System)?);
     let places = Arc::new(Semaphore::new(settings.limits.connections));
     for listener in listeners {
         // Whoever looks at the numbers does not wait behind those whom they are about.
@@ -152,7 +154,8 @@ async fn serve(
             Door::Channels => Arc::clone(&places),
             Door::Metrics => Arc::new(Semaphore::new(16)),
         };
-        let accept = listener.accept(Arc::clone(shared), places, stopped.clone(), alive.clone());
+        let (shared, workers) = (Arc::clone(shared), Arc::clone(&workers));
+        let accept = listener.accept(shared, workers, places, stopped.clone(), alive.clone());
         tokio::spawn(accept);
     }
     drop(alive);
