@@ -3,17 +3,18 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::LazyLock;
 
 use archive::package::Kind;
 use memchr::memmem;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use crate::import::repodata::Place;
 use crate::index::ChannelRelations;
-use crate::json::Json;
+use crate::json::{Error, Json};
+use scan::Scanner;
+
+mod scan;
 
 /// Records, and where in the text they are.
 #[derive(Debug, Default)]
@@ -41,17 +42,12 @@ pub(crate) struct Names {
 }
 
 impl Text {
-    /// Takes a `repodata.json` apart.
-    pub(crate) fn parse(text: String) -> Result<Self, serde_json::Error> {
+    /// Takes a `repodata.json` apart. Whether records are JSON is told by whoever reads them.
+    pub(crate) fn parse(text: String) -> Result<Self, Error> {
         let mut found = Found::default();
-        let mut reader = serde_json::Deserializer::from_str(&text);
-        Level {
-            place: Place::Top,
-            text: &text,
-            found: &mut found,
-        }
-        .deserialize(&mut reader)?;
-        reader.end()?;
+        let mut scanner = Scanner::new(&text);
+        found.object(&text, &mut scanner, Place::Top)?;
+        scanner.end()?;
         let Found {
             rows,
             written,
@@ -155,9 +151,10 @@ impl Text {
         };
         let mut last: (Cow<'_, str>, Vec<u32>) = (Cow::Borrowed(""), Vec::new());
         for row in 0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX) {
-            let name = name(self.file(row), self.record(row));
-            if name != last.0 {
-                // Most follow another of their name.
+            let (file, record) = (self.file(row), self.record(row));
+            // Most follow another of their name.
+            if !(is_of(file, &last.0) && has_name(record, &last.0)) {
+                let name = name(file, record);
                 let (name, found) = std::mem::replace(&mut last, (name, Vec::new()));
                 if !found.is_empty() {
                     add(name, found);
@@ -219,6 +216,23 @@ fn has_name(record: &str, name: &str) -> bool {
     false
 }
 
+/// Whether a file is `NAME-VERSION-BUILD` of a name, which may have dashes in it, as the others may not.
+fn is_of(file: &str, name: &str) -> bool {
+    let rest = file
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| memchr::memchr_iter(b'-', rest.as_bytes()).count() == 1)
+}
+
+/// The text of a string in quotes.
+fn unquoted(string: &str) -> Option<Cow<'_, str>> {
+    let inner = string.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(string).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
 fn lower(name: Cow<'_, str>) -> Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
@@ -246,102 +260,58 @@ struct Found {
     relations: ChannelRelations,
 }
 
-struct Level<'a, 't> {
-    place: Place,
-    text: &'t str,
-    found: &'a mut Found,
-}
-
-impl<'t> DeserializeSeed<'t> for Level<'_, 't> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-/// A key, borrowed where it has no escapes.
-struct Key<'t>(Cow<'t, str>);
-
-impl<'de: 't, 't> serde::Deserialize<'de> for Key<'t> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_str(Text).map(Key)
-    }
-}
-
-impl<'t> Visitor<'t> for Level<'_, 't> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'t>>(self, mut members: M) -> Result<(), M::Error> {
-        while let Some(Key(key)) = members.next_key::<Key<'t>>()? {
-            if let Some(place) = self.place.below(&key) {
-                members.next_value_seed(Level {
-                    place,
-                    text: self.text,
-                    found: &mut *self.found,
-                })?;
+impl Found {
+    /// Takes the members of the object that comes next in the text.
+    fn object<'t>(
+        &mut self,
+        text: &'t str,
+        scanner: &mut Scanner<'t>,
+        place: Place,
+    ) -> Result<(), Error> {
+        scanner.open()?;
+        while let Some(key) = scanner.key()? {
+            let key = unquoted(key).ok_or_else(|| scanner.error("a key that cannot be read"))?;
+            if let Some(below) = place.below(&key) {
+                self.object(text, scanner, below)?;
                 continue;
             }
-            match (self.place, &*key) {
+            let value = scanner.value()?;
+            let read = || {
+                serde_json::from_str::<Value>(value)
+                    .map_err(|_| scanner.error("a value that cannot be read"))
+            };
+            match (place, &*key) {
                 (Place::Top, "info") => {
-                    let info: serde_json::Value = members.next_value()?;
+                    let info = read()?;
                     let text = |key: &str| Some(info.get(key)?.as_str()?.to_owned());
-                    self.found.base_url = text("base_url");
-                    self.found.subdir = text("subdir");
-                    self.found.relations = ChannelRelations::of(|key| {
+                    self.base_url = text("base_url");
+                    self.subdir = text("subdir");
+                    self.relations = ChannelRelations::of(|key| {
                         let relations = info.get("channel_relations")?;
                         Some(relations.get(key)?.as_str()?.to_owned())
                     });
                 }
                 (Place::Top, "removed") => {
-                    let removed: serde_json::Value = members.next_value()?;
+                    let removed = read()?;
                     let files = removed.as_array().into_iter().flatten();
                     let files = files.filter_map(|file| Some(file.as_str()?.to_owned()));
-                    self.found.removed.extend(files);
+                    self.removed.extend(files);
                 }
-                (Place::Records(kind), _) => {
-                    let value: &'t RawValue = members.next_value()?;
-                    self.found.record(self.text, key, kind, value);
-                }
-                _ => {
-                    members.next_value::<IgnoredAny>()?;
-                }
+                (Place::Records(kind), _) => self.record(text, key, kind, value),
+                _ => {}
             }
         }
         Ok(())
     }
-}
 
-impl Found {
     fn record<'t>(
         &mut self,
         text: &'t str,
         key: Cow<'t, str>,
         kind: Option<Kind>,
-        value: &RawValue,
+        record: &'t str,
     ) {
         let at = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
-        let record = value.get();
         let file = match (key, kind) {
             (Cow::Borrowed(file), None) if Kind::from_file_name(file).is_some() => {
                 (at(file), length(file))

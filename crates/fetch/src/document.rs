@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::digest::{Hasher, sha256_of, sha256_of_all};
+use crate::digest::{Hasher, read_with_sha256, sha256_of, sha256_of_all};
 use crate::packages::{Package, Wanted};
 use crate::retry::{is_transient, retry_after};
 use crate::store::cache_error;
@@ -69,6 +69,17 @@ impl Client {
         self.block_on(self.document_at(url, report))
     }
 
+    /// The same of a file on this machine, with its bytes: it is read once for both.
+    pub fn local_document(&self, url: &Url) -> Result<Option<(Document, Vec<u8>)>, Error> {
+        let mut bytes = Vec::new();
+        let document = local(url.clone(), &mut |file| {
+            let length = file.metadata()?.len();
+            bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
+            read_with_sha256(file, &mut bytes)
+        })?;
+        Ok(document.map(|document| (document, bytes)))
+    }
+
     /// Makes the next request for a document unconditional: what is here is no use.
     pub fn forget_document(&self, url: &Url) {
         // Where it cannot be removed, the same failure comes again.
@@ -78,7 +89,7 @@ impl Client {
     async fn document_at(&self, url: &Url, report: Report<'_>) -> Result<Option<Document>, Error> {
         let url = self.credentials.take(url, &self.plain);
         match url.scheme() {
-            "file" => local(url),
+            "file" => local(url, &mut sha256_of_all),
             "http" | "https" => self.remote(url, report).await,
             _ => Err(Error::PackageUrl {
                 url: credentials::redacted(&url),
@@ -261,8 +272,11 @@ impl Client {
     }
 }
 
+/// Digest and length of a file.
+type Digest<'a> = &'a mut dyn FnMut(fs_err::File) -> std::io::Result<([u8; 32], u64)>;
+
 /// A file on this machine, where it lies.
-fn local(url: Url) -> Result<Option<Document>, Error> {
+fn local(url: Url, digest: Digest<'_>) -> Result<Option<Document>, Error> {
     let path = url.to_file_path().map_err(|()| Error::PackageUrl {
         url: url.to_string(),
     })?;
@@ -275,7 +289,7 @@ fn local(url: Url) -> Result<Option<Document>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
-    let (sha256, size) = sha256_of_all(file).map_err(unreadable)?;
+    let (sha256, size) = digest(file).map_err(unreadable)?;
     Ok(Some(Document {
         url,
         path,

@@ -244,10 +244,10 @@ impl Loader<'_> {
             return Ok(open);
         }
         for name in ["repodata.json.zst", "repodata.json"] {
-            let Some(document) = self.document(&join(&open.url, name)?)? else {
+            let Some((document, text)) = self.text(&join(&open.url, name)?)? else {
                 continue;
             };
-            let read = unpack(&document).and_then(|text| {
+            let read = text.and_then(|text| {
                 Text::parse(text).map_err(|error| Box::new(error) as super::Reason)
             });
             let text = self.readable(&document, read)?;
@@ -298,6 +298,21 @@ impl Loader<'_> {
             sha256: package.sha256,
             size: package.size,
             cached: true,
+        }))
+    }
+
+    /// The same with its text. A file that lies here is read once.
+    fn text(&self, url: &Url) -> Result<Option<(Document, Unpacked)>, Error> {
+        if url.scheme() == "file" && !is_packed(url) && self.locked.is_none() {
+            let found = self.client.local_document(url)?;
+            return Ok(found.map(|(document, bytes)| {
+                (document, String::from_utf8(bytes).map_err(Into::into))
+            }));
+        }
+        let found = self.document(url)?;
+        Ok(found.map(|document| {
+            let text = unpack(&document);
+            (document, text)
         }))
     }
 
@@ -516,13 +531,20 @@ fn run_exports_of(text: &str) -> Result<HashMap<String, Value>, super::Reason> {
         .collect())
 }
 
+/// The text of a document, if it is text.
+type Unpacked = Result<String, super::Reason>;
+
+fn is_packed(url: &Url) -> bool {
+    file_name(url).strip_suffix(".zst").is_some()
+}
+
 /// The text of a document, decompressed.
-fn unpack(document: &Document) -> Result<String, super::Reason> {
+fn unpack(document: &Document) -> Unpacked {
     /// What a compressed document may come to, in bytes.
     const LIMIT: u64 = 8 << 30;
     let mut text = String::new();
     let mut file = fs_err::File::open(&document.path)?;
-    if file_name(&document.url).strip_suffix(".zst").is_some() {
+    if is_packed(&document.url) {
         zstd::Decoder::new(file)?
             .take(LIMIT + 1)
             .read_to_string(&mut text)?;

@@ -36,15 +36,10 @@ pub(crate) fn zst(bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
 
 /// The same bytes whatever the number of threads.
 pub(crate) fn zst_with(bytes: &[u8], level: i32, threads: u32) -> io::Result<Vec<u8>> {
-    let mut packed = Vec::with_capacity(bytes.len() / 10);
-    zst_copy(
-        &mut &*bytes,
-        bytes.len() as u64,
-        &mut packed,
-        level,
-        threads,
-    )?;
-    Ok(packed)
+    let packed = Vec::with_capacity(bytes.len() / 10);
+    let mut encoder = encoder(packed, bytes.len() as u64, level, threads)?;
+    encoder.write_all(bytes)?;
+    encoder.finish()
 }
 
 /// The same bytes from something that is too large to be held in memory; `length` is its length.
@@ -55,14 +50,7 @@ pub(crate) fn zst_copy(
     level: i32,
     threads: u32,
 ) -> io::Result<()> {
-    let mut encoder = zstd::Encoder::new(writer, level)?;
-    encoder.set_pledged_src_size(Some(length))?;
-    encoder.window_log(WINDOW.ilog2())?;
-    if length >= PARALLEL {
-        encoder.include_checksum(true)?;
-        encoder.multithread(threads.max(LEAST_WORKERS))?;
-        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))?;
-    }
+    let mut encoder = encoder(writer, length, level, threads)?;
     let mut buffer = vec![0; 1 << 20];
     let mut total = 0;
     loop {
@@ -81,6 +69,23 @@ pub(crate) fn zst_copy(
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     encoder.finish().map(drop)
+}
+
+fn encoder<W: Write>(
+    writer: W,
+    length: u64,
+    level: i32,
+    threads: u32,
+) -> io::Result<zstd::Encoder<'static, W>> {
+    let mut encoder = zstd::Encoder::new(writer, level)?;
+    encoder.set_pledged_src_size(Some(length))?;
+    encoder.window_log(WINDOW.ilog2())?;
+    if length >= PARALLEL {
+        encoder.include_checksum(true)?;
+        encoder.multithread(threads.max(LEAST_WORKERS))?;
+        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))?;
+    }
+    Ok(encoder)
 }
 
 /// One bzip2 stream, as conda-index writes it.

@@ -127,7 +127,7 @@ fn packages(channel: &Path, paths: &[String]) -> Result<BTreeMap<String, Sha256>
             source,
         };
         let text = fs_err::read_to_string(channel.join(path)).map_err(failed)?;
-        let text = Text::parse(text).map_err(|error| failed(error.into()))?;
+        let text = Text::parse(text).map_err(|error| failed(io::Error::other(error)))?;
         for row in 0..u32::try_from(text.len()).unwrap_or(u32::MAX) {
             let digits = field(text.record(row), "sha256").and_then(string);
             if let Some(sha256) = digits.and_then(|digits| digits.parse().ok()) {

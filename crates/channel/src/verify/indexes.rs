@@ -77,8 +77,10 @@ fn parse(folder: &Path, name: &str, found: &mut Found) -> Result<Option<Text>, E
     let Some(bytes) = read(&folder.join(name))? else {
         return Ok(None);
     };
-    let text = String::from_utf8(bytes).map_err(|error| error.to_string());
-    let text = text.and_then(|text| Text::parse(text).map_err(|error| error.to_string()));
+    let text = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes)
+        .map_err(|error| error.to_string())
+        .and_then(|_| String::from_utf8(bytes).map_err(|error| error.to_string()))
+        .and_then(|text| Text::parse(text).map_err(|error| error.to_string()));
     match text {
         Ok(text) => Ok(Some(text)),
         Err(reason) => {

@@ -101,13 +101,22 @@ fn half_a_document_is_none() {
 fn local_files_stay_where_they_are() {
     let place = Place::new();
     let path = place.path().join("repodata.json");
-    std::fs::write(&path, "{}").expect("a file");
+    // More than is read at a time.
+    let text = "some text ".repeat(100_000);
+    std::fs::write(&path, &text).expect("a file");
     let silent = |_: fetch::Event<'_>| {};
     let get = |path: &std::path::Path| {
         let url = Url::from_file_path(path).expect("a URL");
         place.client().document(&url, &silent).expect("an answer")
     };
     let document = get(&path).expect("a document");
-    assert_eq!((document.path, document.size), (path.clone(), 2));
+    let size = text.len() as u64;
+    assert_eq!((&document.path, document.size), (&path, size));
     assert_eq!(get(&path.with_extension("zst")), None);
+    // Read once, it is the same.
+    let read = |url: &Url| place.client().local_document(url).expect("an answer");
+    let (same, bytes) = read(&document.url).expect("a document");
+    assert_eq!((same, bytes), (document, text.into_bytes()));
+    let absent = Url::from_file_path(path.with_extension("zst")).expect("a URL");
+    assert_eq!(read(&absent), None);
 }
