@@ -75,7 +75,7 @@ fn a_folder_with_a_database() {
     let absent = "postgresql://me:hush@127.0.0.1:1/index?sslmode=disable";
     run(&mut indexer(&place, &alone, &["--db", absent]))
         .exits(1)
-        .says(&["could not connect to the database `index` at 127.0.0.1"])
+        .says(&["could not connect to the database `index` at 127.0.0.1:1"])
         .hides(&["hush"]);
 }
 

@@ -68,6 +68,27 @@ pub fn redact_text(text: &str) -> String {
     result
 }
 
+/// `text` with a secret hidden wherever it stands. One that is shorter than four characters is a part of many words, and
+/// hidden where it is a word.
+pub fn hide(text: &str, secret: &str) -> String {
+    const SHORT: usize = 4;
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let is_short = secret.chars().count() < SHORT;
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(secret) {
+        let last = before.chars().next_back().or(result.chars().next_back());
+        let of_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+        let is_part = is_short && (of_word(last) || of_word(after.chars().next()));
+        result.push_str(before);
+        result.push_str(if is_part { secret } else { HIDDEN });
+        rest = after;
+    }
+    result + rest
+}
+
 /// `user:password@host/t/TOKEN/rest?query` with its secrets hidden.
 fn redact_after_scheme(text: &str) -> String {
     let (address, query) = match text.split_once('?') {
@@ -129,6 +150,25 @@ mod tests {
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a URL")
+    }
+
+    #[test]
+    fn secrets_are_hidden_and_words_are_not() {
+        for (text, secret, expected) in [
+            ("password hush: no", "hush", "password ********: no"),
+            ("xhushxhush", "hush", "x********x********"),
+            (
+                "no password for e: e",
+                "e",
+                "no password for ********: ********",
+            ),
+            ("eel", "e", "eel"),
+            ("über ü ü", "ü", "über ******** ********"),
+            ("abab ab", "ab", "abab ********"),
+            ("nothing", "", "nothing"),
+        ] {
+            assert_eq!(hide(text, secret), expected, "{text} {secret}");
+        }
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Client {
         let document = local(url.clone(), &mut |file| {
             let length = file.metadata()?.len();
             bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
-            read_with_sha256(file, &mut bytes)
+            // The wrapper would have the memory filled with zeros first.
+            read_with_sha256(file.into_file(), &mut bytes)
         })?;
         Ok(document.map(|document| (document, bytes)))
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use conda::credentials;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use url::Url;
@@ -13,6 +14,9 @@ use crate::Cause;
 
 /// Where Debian, and PostgreSQL's own builds, put the socket.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// PostgreSQL's own.
+const PORT: u16 = 5432;
 
 /// The address of a database. Shown without user, password and parameters.
 #[derive(Clone, PartialEq, Eq)]
@@ -103,8 +107,8 @@ impl Address {
     fn cause(&self, error: &(dyn std::error::Error + 'static)) -> Cause {
         let password = self.config.get_password().map(String::from_utf8_lossy);
         Cause::new(error, &|text| match &password {
-            Some(password) if !password.is_empty() => text.replace(&**password, "***"),
-            _ => text.to_owned(),
+            Some(password) => credentials::hide(text, password),
+            None => text.to_owned(),
         })
     }
 }
@@ -112,12 +116,14 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.config.get_dbname().unwrap_or_default();
-        let host = match self.config.get_hosts().first() {
-            Some(Host::Tcp(host)) => host.clone(),
-            Some(Host::Unix(path)) => path.display().to_string(),
-            None => String::new(),
-        };
-        write!(formatter, "`{name}` at {host}")
+        write!(formatter, "`{name}` at ")?;
+        let port = self.config.get_ports().first().copied().unwrap_or(PORT);
+        match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) if host.contains(':') => write!(formatter, "[{host}]:{port}"),
+            Some(Host::Tcp(host)) => write!(formatter, "{host}:{port}"),
+            Some(Host::Unix(path)) => write!(formatter, "{}", path.display()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -131,7 +137,7 @@ impl fmt::Debug for Address {
 fn complete(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         let host = variable("PGHOST").or_else(|| {
-            let port = config.get_ports().first().copied().unwrap_or(5432);
+            let port = config.get_ports().first().copied().unwrap_or(PORT);
             let there = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
             SOCKETS.into_iter().find(there).map(str::to_owned)
         });
@@ -184,7 +190,7 @@ mod tests {
         let read = |text| Address::parse(text).expect(text);
         let address =
             read("postgresql+psycopg2://me:hush@db.example:5433/index?sslmode=verify-full");
-        assert_eq!(address.to_string(), "`index` at db.example");
+        assert_eq!(address.to_string(), "`index` at db.example:5433");
         assert_eq!(address.config.get_ports(), [5433]);
         assert_eq!(address.config.get_user(), Some("me"));
         assert_eq!(address.config.get_password(), Some(&b"hush"[..]));

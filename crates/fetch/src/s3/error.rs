@@ -144,7 +144,7 @@ impl Failures {
         Cause::new(error, &|text| {
             let mut text = shorten(text);
             for secret in self.secrets.get().into_iter().flatten() {
-                text = text.replace(secret.as_str(), "***");
+                text = conda::credentials::hide(&text, secret);
             }
             text
         })
