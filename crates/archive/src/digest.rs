@@ -11,6 +11,9 @@ use sha2::Digest as _;
 #[cfg(test)]
 mod tests;
 
+/// What is read of a file at a time, in bytes.
+const PIECE: usize = 1 << 17;
+
 /// Text which is not the hexadecimal form of a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {name}: {expected} hexadecimal digits are expected")]
@@ -102,6 +105,11 @@ impl Sha256 {
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
+
+    /// The digest of all bytes that are left in a reader.
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
+        Ok(Hasher::new().all_of(reader)?.sha256)
+    }
 }
 
 impl Md5 {
@@ -155,6 +163,19 @@ impl Hasher {
             md5.update(bytes);
         }
         self.length += bytes.len() as u64;
+    }
+
+    /// The digests of the pieces so far and of all bytes that are left in a reader.
+    pub fn all_of(mut self, mut reader: impl Read) -> io::Result<Digests> {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(self.finish()),
+                Ok(count) => self.update(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The digests of all pieces so far.

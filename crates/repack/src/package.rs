@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use archive::digest::HashingReader;
+use archive::digest::Hasher;
 use archive::package::{Item, ItemKind, Kind, WriteOptions};
 use conda::hex;
 use fs_err as fs;
@@ -86,7 +86,7 @@ pub(crate) fn write(
 /// The build string: a digest of what the package was made of, as conda-build has one of what it
 /// was built with, and the build number.
 pub(crate) fn build_string(draft: &Draft) -> Result<String, Error> {
-    let mut digest = archive::digest::Hasher::new();
+    let mut digest = Hasher::new();
     for (path, (sha256, size)) in measure(draft)? {
         digest.update(format!("{path}\0{sha256}\0{size}\n").as_bytes());
     }
@@ -105,10 +105,8 @@ fn measure(draft: &Draft) -> Result<BTreeMap<String, (String, u64)>, Error> {
             return Ok(None);
         };
         let read = fs::File::open(source).and_then(|file| {
-            let mut reader = HashingReader::new(file);
-            io::copy(&mut reader, &mut io::sink())?;
-            let (_, sha256, size) = reader.finish();
-            Ok((hex::encode(&sha256.0), size))
+            let found = Hasher::new().all_of(file)?;
+            Ok((hex::encode(&found.sha256.0), found.length))
         });
         let read = read.map_err(error::file("read", source))?;
         Ok(Some((path.clone(), read)))

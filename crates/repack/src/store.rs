@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use archive::digest::HashingReader;
+use archive::digest::{HashingReader, Sha256};
 use conda::hex;
 use fs_err as fs;
 
@@ -71,11 +71,7 @@ impl Store {
 
 /// The sha256 of a file in hexadecimal digits.
 pub(crate) fn digest(path: &Path) -> Result<String, Error> {
-    let read = fs::File::open(path).and_then(|file| {
-        let mut source = HashingReader::new(file);
-        io::copy(&mut source, &mut io::sink())?;
-        Ok(source.finish().1)
-    });
+    let read = fs::File::open(path).and_then(Sha256::of_reader);
     let sha256 = read.map_err(error::file("read", path))?;
     Ok(hex::encode(&sha256.0))
 }

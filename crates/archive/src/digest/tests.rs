@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{HashingReader, HashingWriter, Md5, Sha256};
+use super::{Hasher, HashingReader, HashingWriter, Md5, PIECE, Sha256};
 
 const ABC_SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const ABC_MD5: &str = "900150983cd24fb0d6963f7d28e17f72";
@@ -15,6 +15,31 @@ fn published_vectors() {
         format!("{:?}", Md5::of(b"")),
         "d41d8cd98f00b204e9800998ecf8427e"
     );
+}
+
+#[test]
+fn all_bytes_of_a_reader() {
+    /// Gives a few bytes, and is interrupted before each few.
+    struct Slow<'a>(&'a [u8], bool);
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(std::io::ErrorKind::Interrupted.into());
+            }
+            let count = buffer.len().min(1000);
+            self.0.read(&mut buffer[..count])
+        }
+    }
+    let bytes = vec![7; 2 * PIECE + 1];
+    for length in [0, 1, 1000, PIECE, bytes.len()] {
+        let bytes = &bytes[..length];
+        assert_eq!(Sha256::of_reader(bytes).unwrap(), Sha256::of(bytes));
+        let digests = Hasher::with_md5().all_of(Slow(bytes, false)).unwrap();
+        assert_eq!(digests.sha256, Sha256::of(bytes));
+        assert_eq!(digests.md5, Some(Md5::of(bytes)));
+        assert_eq!(digests.length, length as u64);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use archive::digest::{HashingReader, Sha256};
+use archive::digest::Sha256;
 use fetch::registry::{Blob, Reference};
 use spec::Base;
 
@@ -286,42 +286,38 @@ fn carry(
         member: member.to_owned(),
         source,
     };
-    let mut reader = HashingReader::new(source.store.open_member(member)?);
+    let mut reader = source.store.open_member(member)?;
     // A tar file takes the bytes from where they lie; a folder needs some of its own.
     let lent = source.store.path(member).filter(|_| staging.is_tar());
-    let mut copy = match lent {
-        Some(_) => None,
-        None => Some(staging.blob(name)?),
-    };
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        let count = match io::Read::read(&mut reader, &mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(error).into()),
-        };
-        if let Some(copy) = &mut copy {
-            io::Write::write_all(copy, &buffer[..count]).map_err(|source| Error::Write {
+    let actual = if lent.is_some() {
+        Digest(Sha256::of_reader(reader).map_err(unreadable)?)
+    } else {
+        let mut copy = staging.blob(name)?;
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            let count = match io::Read::read(&mut reader, &mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(unreadable(error).into()),
+            };
+            io::Write::write_all(&mut copy, &buffer[..count]).map_err(|source| Error::Write {
                 path: staging.scratch().to_owned(),
                 source,
             })?;
         }
-    }
-    let (_, sha256, _) = reader.finish();
-    if Digest(sha256) != digest {
+        // What is written is digested on its way.
+        staging.store(copy)?.0
+    };
+    if actual != digest {
         return Err(Failure::Base(base::Error::Digest {
             member: member.to_owned(),
             expected: digest.to_string(),
-            actual: Digest(sha256).to_string(),
+            actual: actual.to_string(),
         }));
     }
-    match (copy, lent) {
-        (Some(copy), _) => {
-            staging.store(copy)?;
-        }
-        (None, Some(path)) => staging.lend(&path, digest)?,
-        (None, None) => {}
+    if let Some(path) = lent {
+        staging.lend(&path, digest)?;
     }
     Ok(())
 }

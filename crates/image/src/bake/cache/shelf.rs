@@ -1,10 +1,10 @@
 //! Layers that earlier runs left in the cache folder: a blob, and beside it a few lines that say what it is.
 
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use archive::digest::HashingReader;
+use archive::digest::Sha256;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -154,10 +154,7 @@ impl<'a> Shelf<'a> {
             source,
         };
         let file = fs::File::open(path).map_err(read)?;
-        let mut reader = HashingReader::new(file);
-        let mut pieces = BufReader::with_capacity(1 << 17, &mut reader);
-        io::copy(&mut pieces, &mut io::sink()).map_err(read)?;
-        let (_, sha256, _) = reader.finish();
+        let sha256 = Sha256::of_reader(file).map_err(read)?;
         if Digest(sha256) != digest {
             return Ok(false);
         }
