@@ -227,23 +227,55 @@ fn installer(bench: &Bench<'_>, machine: &Machine, context: &Path) -> Result<()>
     Ok(())
 }
 
-/// The same base for both: docker's, and a layout whose layer is compressed already.
+/// The same base for both: docker's, and a layout whose layer is compressed already. Docker before 23 notes this
+/// machine's CPU in what it imports, whatever it is told, so it is given an archive that says for which CPU it is.
 fn base(engine: &Engine, machine: &Machine, root: &Path, folder: &Path) -> Result<()> {
     let skopeo = process::find("skopeo").context("no skopeo (apt-get install skopeo)")?;
+    let parts = folder.join("base-parts");
+    fs::create_dir_all(&parts)?;
+    let layer = parts.join("layer.tar");
+    let mut pack = Command::new("tar");
+    pack.args(["--create", "--numeric-owner", "--directory"])
+        .arg(root)
+        .args([
+            "--exclude",
+            "./tmp/*",
+            "--exclude",
+            "./dev/*",
+            "--exclude",
+            "./proc/*",
+        ])
+        .arg("--file")
+        .arg(&layer)
+        .arg(".");
+    process::quietly(&mut pack)?;
+    let digest = Sha256::of_reader(fs::File::open(&layer)?)?;
+    let config = json!({
+        "architecture": machine.architecture, "os": "linux", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{digest}")] },
+        "history": [{ "created_by": "tar" }],
+    });
+    fs::write(parts.join("config.json"), config.to_string())?;
+    let manifest = json!([{
+        "Config": "config.json", "RepoTags": ["base:measured"], "Layers": ["layer.tar"],
+    }]);
+    fs::write(parts.join("manifest.json"), manifest.to_string())?;
     let saved: PathBuf = folder.join("base.tar");
-    let script = format!(
-        "tar --create --numeric-owner --directory {} --exclude './tmp/*' --exclude './dev/*' --exclude './proc/*' . \
-         | docker import --platform linux/{} - base:measured && docker save base:measured --output {}",
-        process::text(root)?,
-        machine.architecture,
-        process::text(&saved)?
-    );
-    process::quietly(&mut engine.shell(&script))?;
+    let mut pack = Command::new("tar");
+    pack.args(["--create", "--directory"])
+        .arg(&parts)
+        .arg("--file")
+        .arg(&saved)
+        .args(["manifest.json", "config.json", "layer.tar"]);
+    process::quietly(&mut pack)?;
+    let load = format!("docker load --input {}", process::text(&saved)?);
+    process::quietly(&mut engine.shell(&load))?;
     let mut copy = Command::new(skopeo);
     copy.args(["--insecure-policy", "copy"])
         .arg(format!("docker-archive:{}", saved.display()))
         .arg(format!("oci:{}:measured", folder.join("base").display()));
     process::quietly(&mut copy)?;
+    fs::remove_dir_all(parts)?;
     fs::remove_file(saved)?;
     Ok(())
 }
