@@ -8,6 +8,7 @@ mod cache;
 mod debian;
 mod debs;
 pub(crate) mod engines;
+mod envs;
 mod finished;
 mod given;
 mod mirror;

@@ -66,7 +66,10 @@ fn attached(layout: &Path) -> Vec<(String, String, Vec<u8>)> {
 fn every_image_has_two_bills() {
     let place = Place::new();
     channel(&place);
-    definition(&place, "prefetch = [\"other\"]");
+    definition(
+        &place,
+        "prefetch = [\"other\"]\n[envs.\"py-3.1\"]\npackages = [\"tool\"]",
+    );
     let said = run(&mut bake(&place, "image", &[])).succeeds().json();
     let files: Vec<&str> = said["sboms"]
         .as_array()

@@ -219,10 +219,10 @@ fn describe_layer(layer: &BakedLayer) -> String {
         NAMED
     };
     for package in &packages[..named] {
-        let mark = if package.prefetched {
-            " (prefetched)"
-        } else {
-            ""
+        let mark = match &package.env {
+            Some(env) => format!(" ({env})"),
+            None if package.prefetched => " (prefetched)".to_owned(),
+            None => String::new(),
         };
         let size = megabytes(package.size);
         let _ = writeln!(text, "           {size:8.1} MB  {}{mark}", package.name);
@@ -269,10 +269,11 @@ fn table(image: &Inspected) -> String {
             megabytes(layer.other)
         );
         for package in &layer.packages {
-            let mark = if package.prefetched {
-                "  (prefetched)"
-            } else {
-                ""
+            let env = package.prefix.rsplit_once("/envs/");
+            let mark = match env {
+                _ if package.prefetched => "  (prefetched)".to_owned(),
+                Some((_, env)) => format!("  ({env})"),
+                None => String::new(),
             };
             let _ = writeln!(
                 text,

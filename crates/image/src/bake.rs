@@ -5,7 +5,9 @@ mod cache;
 mod checks;
 mod debs;
 mod distribution;
+mod environments;
 mod ground;
+mod items;
 mod layers;
 mod listing;
 mod packages;
@@ -161,6 +163,8 @@ pub struct BakedPackage {
     pub name: String,
     /// Bytes of its files in the layer; with `dry_run` of its archive.
     pub size: u64,
+    /// The environment that it is installed into, if not the base one.
+    pub env: Option<String>,
     /// Whether it lies in the package cache alone.
     pub prefetched: bool,
 }
@@ -215,7 +219,7 @@ pub fn bake(
         pins: recipe.pins()?,
         ..recipe
     };
-    let (mut installed, mut prefetched) = recipe.packages(opened.finished)?;
+    let mut all = recipe.packages(opened.finished)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
@@ -227,12 +231,11 @@ pub fn bake(
     let mut done = Vec::new();
     for &platform in wanted {
         let engine = Platform::of(platform).ok_or(Error::Platform { platform })?;
-        let Some(packages) = installed.remove(&platform) else {
+        let Some(packages) = all.remove(&platform) else {
             continue;
         };
-        let prefetch = prefetched.remove(&platform);
         let job = platform::Job::new(&recipe, platform, engine, staging.as_ref());
-        let (image, made) = pool.install(|| job.bake(packages, prefetch))?;
+        let (image, made) = pool.install(|| job.bake(packages))?;
         images.push(image);
         done.extend(made);
     }

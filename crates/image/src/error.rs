@@ -52,6 +52,15 @@ pub enum Error {
     /// The packages of the prefix cannot be had.
     #[error(transparent)]
     Installer(#[from] installer::Error),
+    /// The packages of an environment besides the base one cannot be had.
+    #[error("cannot make the environment `{name}`")]
+    Env {
+        /// The environment.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: Box<installer::Error>,
+    },
     /// An image, here a base, cannot be used.
     #[error("cannot use the image `{path}`")]
     Image {
@@ -138,6 +147,7 @@ impl Error {
     pub fn is_integrity(&self) -> bool {
         match self {
             Error::Installer(error) => error.is_integrity(),
+            Error::Env { source, .. } => source.is_integrity(),
             Error::Image { source, .. } => source.is_integrity(),
             Error::Push { source, .. } => source.is_integrity(),
             Error::Debs { source, .. } => source.is_integrity(),
@@ -155,6 +165,7 @@ impl Error {
     pub fn is_unsolvable(&self) -> bool {
         match self {
             Error::Installer(error) => error.is_unsolvable(),
+            Error::Env { source, .. } => source.is_unsolvable(),
             Error::Debs { source, .. } => source.is_unsolvable(),
             _ => false,
         }
@@ -164,6 +175,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Error::Installer(error) => error.is_usage(),
+            Error::Env { source, .. } => source.is_usage(),
             Error::Image { source, .. } => source.is_usage(),
             Error::Push { source, .. } => source.is_usage(),
             Error::Debs { source, .. } => source.is_usage(),

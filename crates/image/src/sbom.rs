@@ -47,9 +47,14 @@ pub(crate) struct Component {
     pub(crate) md5: Option<String>,
     /// The names of what it needs.
     pub(crate) depends: Vec<String>,
+    /// Whose it is among environments, if not the base one's.
+    pub(crate) env: Option<String>,
     /// Whether it lies in the package cache alone.
     pub(crate) prefetched: bool,
 }
+
+/// Whether it is Debian's, its environment, its name.
+type Key<'n> = (bool, Option<&'n str>, &'n str);
 
 /// Whose package it is. Packages of two kinds may have one name.
 #[derive(Debug, Clone)]
@@ -162,13 +167,14 @@ impl Component {
     }
 
     /// Tells it from others in the image.
-    fn key(&self) -> (bool, &str) {
+    fn key(&self) -> Key<'_> {
         self.key_of(&self.name)
     }
 
     /// The same for what it needs.
-    fn key_of<'n>(&self, name: &'n str) -> (bool, &'n str) {
-        (matches!(self.kind, Kind::Debian { .. }), name)
+    fn key_of<'n>(&'n self, name: &'n str) -> Key<'n> {
+        let debian = matches!(self.kind, Kind::Debian { .. });
+        (debian, self.env.as_deref(), name)
     }
 
     /// Where others can have it, if they can.

@@ -9,6 +9,7 @@ use crate::error::{Error, Warning};
 use crate::requirement::PackageSpec;
 
 mod debian;
+mod envs;
 mod files;
 mod installer;
 mod read;
@@ -69,6 +70,8 @@ pub struct ImageTarget {
     pub packages: Vec<PackageSpec>,
     /// Packages that lie in the package cache, not installed.
     pub prefetch: Vec<PackageSpec>,
+    /// Environments besides the base one, by name.
+    pub envs: BTreeMap<String, Env>,
     /// What is left out of the packages in the prefix.
     pub trim: Vec<Trim>,
     /// Files besides the prefix.
@@ -89,6 +92,13 @@ pub struct ImageTarget {
     pub annotations: BTreeMap<String, String>,
     /// What the image is called: `name:tag`, with a registry's host before it or not.
     pub tags: Vec<String>,
+}
+
+/// An environment besides the base one, at `PREFIX/envs/NAME`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Env {
+    /// What is installed into it; at least one.
+    pub packages: Vec<PackageSpec>,
 }
 
 /// What an image stands on. Paths are relative to the definition.
@@ -334,6 +344,7 @@ impl Image {
             prefix: setting!(prefix).unwrap_or_else(|| "/opt/conda".to_owned()),
             packages: setting!(packages).unwrap_or_default(),
             prefetch: setting!(prefetch).unwrap_or_default(),
+            envs: setting!(envs).unwrap_or_default(),
             trim: setting!(trim).unwrap_or_default(),
             files: setting!(files).unwrap_or_default(),
             env,
@@ -375,6 +386,7 @@ struct Settings {
     prefix: Option<String>,
     packages: Option<Vec<PackageSpec>>,
     prefetch: Option<Vec<PackageSpec>>,
+    envs: Option<BTreeMap<String, Env>>,
     trim: Option<Vec<Trim>>,
     files: Option<Vec<ImageFile>>,
     env: Option<BTreeMap<String, String>>,

@@ -35,8 +35,9 @@ pub use condarc::{Condarc, Node};
 pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
 pub use error::{Diagnostic, Error, Warning};
 pub use image::{
-    Account, Archive, Base, Content, DebianBase, DebianLike, Debs, Image, ImageFile, ImageTarget,
-    LayerCompression, LinkScripts, MOST_LAYERS, ParsedImage, Pyc, Trim, TrimGroup, User, Variant,
+    Account, Archive, Base, Content, DebianBase, DebianLike, Debs, Env, Image, ImageFile,
+    ImageTarget, LayerCompression, LinkScripts, MOST_LAYERS, ParsedImage, Pyc, Trim, TrimGroup,
+    User, Variant,
 };
 pub use meta_channel::{
     Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority, Question,

@@ -6,11 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use conda::Subdir;
-use installer::Prepared;
 use serde_json::json;
 
 use super::Made;
-use super::layers::Item;
+use super::environments::Environments;
+use super::items::Item;
+use super::platform::dist;
 use crate::error::Error;
 use crate::oci::{self, Descriptor, Digest};
 use crate::output::Staging;
@@ -94,22 +95,12 @@ impl Attached {
 }
 
 /// The conda packages of an image, as their records describe them.
-pub(super) fn components(
-    prepared: &Prepared,
-    prefetched: Option<&Prepared>,
-    items: &[Item<'_>],
-) -> Vec<Component> {
-    let all = prefetched.into_iter().chain([prepared]);
-    let records: HashMap<String, _> = all
-        .flat_map(|prepared| &prepared.records)
-        .map(|record| {
-            let record = &record.package_record;
-            let name = record.name.as_normalized();
-            (
-                format!("{name}-{}-{}", record.version, record.build),
-                record,
-            )
-        })
+pub(super) fn components(environments: &Environments, items: &[Item<'_>]) -> Vec<Component> {
+    let prefetched = environments.prefetched.iter();
+    let records: HashMap<String, _> = prefetched
+        .chain(&environments.installed)
+        .flat_map(|environment| &environment.prepared.records)
+        .map(|record| (dist(record), &record.package_record))
         .collect();
     items
         .iter()
@@ -129,7 +120,8 @@ pub(super) fn components(
                 sha256: record.and_then(|r| Some(conda::hex::encode(&r.sha256?))),
                 md5: record.and_then(|r| Some(conda::hex::encode(&r.md5?))),
                 depends: record.map_or_else(Vec::new, |record| names(&record.depends)),
-                prefetched: item.prefetched,
+                env: item.environment.name.clone(),
+                prefetched: item.prefetched(),
             }
         })
         .collect()

@@ -12,7 +12,7 @@ use archive::digest::{HashingWriter, Sha256};
 use fetch::registry::{Blob, Registry};
 use serde_json::json;
 
-use super::layers::Item;
+use super::items::Item;
 use super::pins;
 use super::platform::Job;
 use crate::base::{self, Entry, EntryKind, Form, Packing, Source};
@@ -74,14 +74,14 @@ impl<'a> Cache<'a> {
     }
 
     /// The layer of these inputs, if it is anywhere.
-    pub(super) fn find(&self, key: Sha256, members: &[&Item<'_>], prefix: &str) -> Option<Found> {
+    pub(super) fn find(&self, key: Sha256, members: &[&Item<'_>]) -> Option<Found> {
         let key = key.to_string();
         if let Some(found) = self.shelf.kept(&key, members.len()) {
             return Some(found);
         }
         self.sources.iter().find_map(|images| {
             let layer = images.layers.get(&key)?;
-            match self.take(images, layer, members, prefix) {
+            match self.take(images, layer, members) {
                 Ok(found) => {
                     self.shelf.keep(&key, &found);
                     Some(found)
@@ -110,7 +110,6 @@ impl<'a> Cache<'a> {
         images: &Images<'_>,
         layer: &base::Layer,
         members: &[&Item<'_>],
-        prefix: &str,
     ) -> Result<Found, Error> {
         let cannot = |source| Error::Image {
             path: images.name.into(),
@@ -134,7 +133,7 @@ impl<'a> Cache<'a> {
             }
             _ => &images.source.store,
         };
-        let places = places(members, prefix);
+        let places = places(members);
         let mut sizes = vec![0; members.len()];
         let name = format!("taken-{}", layer.diff_id.0);
         let mut blob = self.staging.blob(&name)?;
@@ -251,10 +250,11 @@ struct Places {
     folders: Vec<String>,
 }
 
-fn places(members: &[&Item<'_>], prefix: &str) -> Places {
+fn places(members: &[&Item<'_>]) -> Places {
     let mut files = HashMap::new();
     let mut folders = Vec::new();
     for (number, item) in members.iter().enumerate() {
+        let prefix = item.place;
         for path in item.paths() {
             files.insert(format!("{prefix}/{path}"), number);
         }

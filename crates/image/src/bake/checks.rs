@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use installer::Prepared;
 use spec::LinkScripts;
 
+use super::environments::{Environment, Environments};
 use super::platform::Job;
 use crate::error::Error;
 use crate::event::Warning;
@@ -39,11 +39,12 @@ impl Job<'_> {
         Ok(place)
     }
 
-    pub(super) fn check_prefix(&self, prepared: &Prepared) -> Result<(), Error> {
-        let prefix = &self.target.prefix;
-        match &prepared.planned.plan.prefix.longest {
+    /// The files of the packages have room for the prefix.
+    pub(super) fn check_prefix(environment: &Environment) -> Result<(), Error> {
+        let prefix = &environment.prefix;
+        match &environment.prepared.planned.plan.prefix.longest {
             Some(longest) if prefix.len() > longest.length => Err(Error::Definition {
-                key: "prefix",
+                key: environment.key(),
                 problem: format!(
                     "`{prefix}` has {} bytes, and `{}` in {} has room for {}",
                     prefix.len(),
@@ -57,26 +58,27 @@ impl Job<'_> {
     }
 
     /// What only the target could run: refused, or named and left out.
-    pub(super) fn scripts(&self, prepared: &Prepared) -> Result<Vec<String>, Error> {
-        let mut found: Vec<(&str, &str)> = Vec::new();
-        let planned = &prepared.planned;
-        for package in &planned.packages {
-            for (kind, script) in [
-                ("pre-link script", &package.scripts.pre_link),
-                ("post-link script", &package.scripts.post_link),
-            ] {
-                if script.is_some() {
-                    found.push((kind, package.dist.as_str()));
+    pub(super) fn scripts(&self, environments: &[Environment]) -> Result<Vec<String>, Error> {
+        let mut found: Vec<(&str, String)> = Vec::new();
+        for environment in environments {
+            for package in environment.packages() {
+                for (kind, script) in [
+                    ("pre-link script", &package.scripts.pre_link),
+                    ("post-link script", &package.scripts.post_link),
+                ] {
+                    if script.is_some() {
+                        found.push((kind, environment.called(&package.dist)));
+                    }
                 }
             }
-        }
-        let scripts = &planned.plan.scripts;
-        for (kind, script) in [
-            ("pre_install script", &scripts.pre_install),
-            ("post_install script", &scripts.post_install),
-        ] {
-            if script.is_some() {
-                found.push((kind, &self.recipe.distribution.name));
+            let scripts = &environment.prepared.planned.plan.scripts;
+            for (kind, script) in [
+                ("pre_install script", &scripts.pre_install),
+                ("post_install script", &scripts.post_install),
+            ] {
+                if script.is_some() {
+                    found.push((kind, self.recipe.distribution.name.clone()));
+                }
             }
         }
         let names: Vec<String> = found
@@ -104,27 +106,25 @@ impl Job<'_> {
 
     /// Leaves out what the definition does not want. What lies in the package cache, too, stays whole:
     /// who links it from there looks for all of its files.
-    pub(super) fn trim(
-        &self,
-        prepared: &mut Prepared,
-        prefetched: Option<&Prepared>,
-    ) -> BTreeMap<String, u64> {
+    pub(super) fn trim(&self, environments: &mut Environments) -> BTreeMap<String, u64> {
         let trimmer = Trimmer::new(&self.target.trim);
-        let cached: HashSet<&str> = prefetched
-            .into_iter()
-            .flat_map(|prepared| &prepared.planned.packages)
-            .map(|package| package.dist.as_str())
-            .collect();
-        let planned = &mut prepared.planned;
+        let prefetched = environments.prefetched.iter();
+        let prefetched = prefetched.flat_map(Environment::packages);
+        let cached: HashSet<&str> = prefetched.map(|package| &*package.dist).collect();
         let mut trimmed = BTreeMap::new();
-        if planned.plan.keep_packages {
-            return trimmed;
-        }
-        for package in &mut planned.packages {
-            if !cached.contains(package.dist.as_str()) {
+        for environment in &mut environments.installed {
+            let is_base = environment.name.is_none();
+            let planned = &mut environment.prepared.planned;
+            if planned.plan.keep_packages {
+                continue;
+            }
+            for package in &mut planned.packages {
+                if is_base && cached.contains(package.dist.as_str()) {
+                    continue;
+                }
                 let saved = trimmer.trim(package);
                 if saved > 0 {
-                    trimmed.insert(package.dist.clone(), saved);
+                    *trimmed.entry(package.dist.clone()).or_default() += saved;
                 }
             }
         }
@@ -132,9 +132,9 @@ impl Job<'_> {
     }
 
     /// What most containers have no use for, told where it is large.
-    pub(super) fn unneeded(&self, prepared: &Prepared) -> BTreeMap<String, u64> {
+    pub(super) fn unneeded(&self, environments: &[Environment]) -> BTreeMap<String, u64> {
         let mut sum = BTreeMap::new();
-        for package in &prepared.planned.packages {
+        for package in environments.iter().flat_map(Environment::packages) {
             trim::unneeded(package, &mut sum);
         }
         for (group, bytes) in &sum {
@@ -152,13 +152,18 @@ impl Job<'_> {
             .collect()
     }
 
-    pub(super) fn check_loader(&self, prepared: &Prepared, root: &Root) {
-        let loaders = &prepared.planned.plan.requires.loaders;
+    /// Something must start the programs.
+    pub(super) fn check_loader(&self, environments: &[Environment], root: &Root) {
+        let loaders = environments.iter();
+        let mut loaders = loaders.map(|one| &one.prepared.planned.plan.requires.loaders);
+        let Some(loaders) = loaders.find(|loaders| !loaders.is_empty()) else {
+            return;
+        };
         let there = |loader: &String| {
             let place = root.resolve(loader.trim_start_matches('/'));
             place.is_ok_and(|place| root.node(&place).is_some())
         };
-        if !loaders.is_empty() && !loaders.iter().any(there) {
+        if !loaders.iter().any(there) {
             self.warn(Warning::NoLoader {
                 platform: self.platform,
                 loaders,

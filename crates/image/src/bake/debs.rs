@@ -335,6 +335,7 @@ fn planned(debs: &[LockedDeb]) -> (crate::oci::Descriptor, BakedLayer) {
         .map(|deb| BakedPackage {
             name: deb.title(),
             size: deb.size,
+            env: None,
             prefetched: false,
         })
         .collect();

@@ -1,6 +1,6 @@
-//! The layers of one image: which packages there are, and how each group of them becomes a tar stream.
+//! The layers of one image: how each group of packages becomes a tar stream, or is taken from a cache.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -9,9 +9,10 @@ use archive::digest::Sha256;
 use archive::payload::{Frame, Payload};
 use installer::{Assembled, Prepared};
 use runtime::lay::{self, Extent, Laid, Settings};
-use runtime::plan::{File, Kind, Package, PackageHead, Python};
+use runtime::plan::{Kind, Package};
 
 use super::cache::{self, Cache, Found};
+use super::items::Item;
 use super::platform::Job;
 use super::{BakedPackage, top};
 use crate::error::Error;
@@ -26,50 +27,6 @@ pub(super) fn folder_meta(modified: u64) -> Meta {
         mode: 0o755,
         owner: (0, 0),
         modified,
-    }
-}
-
-/// A package on its way into a layer.
-pub(super) struct Item<'a> {
-    pub(super) head: &'a PackageHead,
-    package: &'a Package,
-    python: Option<&'a Python>,
-    pub(super) extent: Extent,
-    frames: &'a Frames,
-    pub(super) prefetched: bool,
-}
-
-impl Item<'_> {
-    /// `NAME-VERSION-BUILD`.
-    pub(super) fn dist(&self) -> &str {
-        &self.package.dist
-    }
-
-    /// The paths of its entries in the prefix.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.package.entries.iter().map(|entry| &*entry.path)
-    }
-
-    /// Writes all that its part of a layer follows from. Frames have numbers in the plan, which other
-    /// packages change; what counts is their order.
-    pub(super) fn describe(&self, sink: &mut impl Write) {
-        let mut package = self.package.clone();
-        let entries = package.entries.iter_mut().chain(&mut package.info);
-        let mut files: Vec<&mut File> = entries
-            .filter_map(|entry| match &mut entry.kind {
-                Kind::File(file) => Some(file),
-                _ => None,
-            })
-            .collect();
-        let frames: BTreeSet<usize> = files.iter().map(|file| file.frame).collect();
-        let frames: Vec<usize> = frames.into_iter().collect();
-        for file in &mut files {
-            file.frame = frames.binary_search(&file.frame).unwrap_or(0);
-        }
-        let settings = (format!("{:?}", self.extent), self.python);
-        // Plans have a form in JSON, and a digest takes everything.
-        let _ = serde_json::to_writer(&mut *sink, &settings);
-        let _ = serde_json::to_writer(&mut *sink, &package);
     }
 }
 
@@ -129,7 +86,7 @@ impl LayerWriter<'_> {
             modified,
         };
         let key = cache::key(self.job, frame, &items);
-        let found = self.cache.find(key, &items, self.prefix);
+        let found = self.cache.find(key, &items);
         let cached = found.is_some();
         let found = if let Some(found) = found {
             self.foresee(members)?;
@@ -145,7 +102,8 @@ impl LayerWriter<'_> {
             .map(|(item, size)| BakedPackage {
                 name: item.dist().to_owned(),
                 size: *size,
-                prefetched: item.prefetched,
+                env: item.env().map(str::to_owned),
+                prefetched: item.prefetched(),
             });
         Ok(Written {
             packages: packages.collect(),
@@ -159,7 +117,7 @@ impl LayerWriter<'_> {
     fn foresee(&self, members: &[usize]) -> Result<(), Error> {
         for &member in members {
             let item = &self.items[member];
-            let laid = lay::foresee(item.package.clone(), item.python);
+            let laid = lay::foresee(item.package.clone(), item.python());
             let laid = laid.map_err(|source| self.cannot_lay(item, source))?;
             (self.job.recipe.report)(Event::Bytes {
                 bytes: item.head.size,
@@ -174,12 +132,13 @@ impl LayerWriter<'_> {
     fn build(&self, layer: usize, members: &[usize], modified: u64) -> Result<Found, Error> {
         let archive = self.begin(&format!("{layer}"), modified)?;
         let scratch = self.staging.scratch();
-        let tree = LayerTree::new(archive, self.prefix, modified, scratch);
+        let mut tree = LayerTree::new(archive, self.prefix, modified, scratch);
         let mut sizes = Vec::new();
         for &member in members {
             let item = &self.items[member];
             let before = tree.length();
-            tree.next_package();
+            tree.next_package(item.place, self.twins(members, member))
+                .map_err(|source| self.cannot_write(source))?;
             let laid = self.lay(item, &tree)?;
             (self.job.recipe.report)(Event::Bytes {
                 bytes: item.head.size,
@@ -199,14 +158,26 @@ impl LayerWriter<'_> {
         })
     }
 
+    /// The files that an earlier package of the layer has, too: the same package in another environment.
+    fn twins(&self, members: &[usize], member: usize) -> HashMap<String, String> {
+        let item = &self.items[member];
+        let earlier = members.iter().take_while(|other| **other != member);
+        let mut earlier = earlier.map(|other| &self.items[*other]);
+        let first = earlier.find(|other| other.dist() == item.dist() && !other.prefetched());
+        match first {
+            Some(first) if !item.prefetched() => item.twins_of(first),
+            _ => HashMap::new(),
+        }
+    }
+
     fn lay(&self, item: &Item<'_>, tree: &LayerTree<Packer>) -> Result<Laid, Error> {
-        let payload = item.frames.payload();
+        let payload = item.environment.frames.payload();
         lay::lay_package(
             &payload,
             item.package.clone(),
-            item.python,
+            item.python(),
             tree,
-            self.settings(item.extent),
+            self.settings(&item.environment.prefix, item.extent),
             &|_| {},
         )
         .map_err(|source| self.cannot_lay(item, source))
@@ -215,7 +186,7 @@ impl LayerWriter<'_> {
     fn cannot_lay(&self, item: &Item<'_>, source: runtime::Error) -> Error {
         Error::Lay {
             platform: self.job.platform,
-            package: item.package.dist.clone(),
+            package: item.environment.called(item.dist()),
             source,
         }
     }
@@ -223,16 +194,17 @@ impl LayerWriter<'_> {
     /// Writes the layer of what belongs to no package.
     pub(super) fn top(&self, shared: &top::Shared<'_>) -> Result<Packed, Error> {
         let archive = self.begin("top", shared.created)?;
-        let archive = shared.write(archive, self.staging, self.settings(Extent::Prefix))?;
+        let settings = self.settings(&self.job.target.prefix, Extent::Prefix);
+        let archive = shared.write(archive, self.staging, settings)?;
         let packer = archive
             .finish()
             .map_err(|source| self.cannot_write(source))?;
         packer.finish(self.staging)
     }
 
-    fn settings(&self, extent: Extent) -> Settings<'_> {
+    fn settings<'s>(&'s self, prefix: &'s str, extent: Extent) -> Settings<'s> {
         Settings {
-            prefix: &self.job.target.prefix,
+            prefix,
             extent,
             threads: 1,
             cancelled: self.cancelled,
@@ -272,57 +244,6 @@ fn folders<'p>(root: &Root, path: &'p str) -> impl Iterator<Item = &'p str> {
     let ends = path.match_indices('/').map(|(slash, _)| slash);
     let all = ends.chain([path.len()]).map(|end| &path[..end]);
     all.filter(|folder| root.node(folder) == Some(&Node::Directory))
-}
-
-/// All packages: what is installed, then what is only prefetched.
-pub(super) fn items<'a>(
-    prepared: &'a Prepared,
-    frames: &'a Frames,
-    prefetched: Option<(&'a Prepared, &'a Frames)>,
-) -> Vec<Item<'a>> {
-    let also: HashSet<&str> = prefetched
-        .iter()
-        .flat_map(|(prepared, _)| &prepared.planned.packages)
-        .map(|package| package.dist.as_str())
-        .collect();
-    let plan = &prepared.planned.plan;
-    let mut items: Vec<Item<'_>> = plan
-        .packages
-        .iter()
-        .zip(&prepared.planned.packages)
-        .map(|(head, package)| Item {
-            head,
-            package,
-            python: plan.python.as_ref(),
-            extent: if plan.keep_packages || also.contains(package.dist.as_str()) {
-                Extent::PrefixAndCache
-            } else {
-                Extent::Prefix
-            },
-            frames,
-            prefetched: false,
-        })
-        .collect();
-    let installed: HashSet<&str> = prepared
-        .planned
-        .packages
-        .iter()
-        .map(|package| package.dist.as_str())
-        .collect();
-    if let Some((prepared, frames)) = prefetched {
-        let plan = &prepared.planned.plan;
-        let packages = plan.packages.iter().zip(&prepared.planned.packages);
-        let only = packages.filter(|(_, package)| !installed.contains(package.dist.as_str()));
-        items.extend(only.map(|(head, package)| Item {
-            head,
-            package,
-            python: plan.python.as_ref(),
-            extent: Extent::Cache,
-            frames,
-            prefetched: true,
-        }));
-    }
-    items
 }
 
 /// The time of a package's newest file: it follows from the package, and stays when the image is baked

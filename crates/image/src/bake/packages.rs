@@ -29,23 +29,46 @@ impl Installed {
     }
 }
 
-/// By platform: what is installed, and what is prefetched.
-pub(super) type Packages = (BTreeMap<Subdir, Installed>, BTreeMap<Subdir, Resolution>);
+/// What an image for one platform gets.
+pub(super) struct Packages {
+    /// What is in the base environment.
+    pub(super) installed: Installed,
+    /// What is in other environments, by name.
+    pub(super) envs: BTreeMap<String, Resolution>,
+    /// What lies in the package cache alone.
+    pub(super) prefetched: Option<Resolution>,
+}
 
 impl Recipe<'_> {
     /// All packages. Those of finished installers are there already, and come with no others.
-    pub(super) fn packages(&self, finished: BTreeMap<Subdir, Finished>) -> Result<Packages, Error> {
+    pub(super) fn packages(
+        &self,
+        finished: BTreeMap<Subdir, Finished>,
+    ) -> Result<BTreeMap<Subdir, Packages>, Error> {
         if !finished.is_empty() {
-            let installed = finished.into_iter();
-            let installed =
-                installed.map(|(platform, one)| (platform, Installed::Finished(Box::new(one))));
-            return Ok((installed.collect(), BTreeMap::new()));
+            let finished = finished.into_iter();
+            let packages = finished.map(|(platform, one)| {
+                let packages = Packages {
+                    installed: Installed::Finished(Box::new(one)),
+                    envs: BTreeMap::new(),
+                    prefetched: None,
+                };
+                (platform, packages)
+            });
+            return Ok(packages.collect());
         }
         let installed = self.resolve_installed()?;
-        let prefetched = self.resolve_prefetched(&installed)?;
-        let installed = installed.into_iter();
-        let installed = installed.map(|(platform, one)| (platform, Installed::Resolved(one)));
-        Ok((installed.collect(), prefetched))
+        let mut envs = self.resolve_envs()?;
+        let mut prefetched = self.resolve_prefetched(&installed)?;
+        let packages = installed.into_iter().map(|(platform, one)| {
+            let packages = Packages {
+                installed: Installed::Resolved(one),
+                envs: envs.remove(&platform).unwrap_or_default(),
+                prefetched: prefetched.remove(&platform),
+            };
+            (platform, packages)
+        });
+        Ok(packages.collect())
     }
 
     /// What is installed: with the installer's lock where it is exactly the installer's, otherwise
@@ -67,7 +90,33 @@ impl Recipe<'_> {
         });
         let mut options = self.installer_options();
         options.lock_file = own_lock.then(|| self.lock_path("lock"));
-        self.resolve(&targets, &options)
+        Ok(self.resolve(&targets, &options)?)
+    }
+
+    /// What is in environments besides the base one. Each is solved on its own, and has its own lock.
+    fn resolve_envs(&self) -> Result<BTreeMap<Subdir, BTreeMap<String, Resolution>>, Error> {
+        let mut wanted: BTreeMap<String, BTreeMap<Subdir, Target>> = BTreeMap::new();
+        for &platform in self.named.iter().chain(self.wanted) {
+            for (name, env) in self.definition.target(platform).envs {
+                let target = extra_target(self.distribution, platform, env.packages);
+                wanted.entry(name).or_default().insert(platform, target);
+            }
+        }
+        let mut resolved: BTreeMap<Subdir, BTreeMap<String, Resolution>> = BTreeMap::new();
+        for (name, targets) in wanted {
+            let mut options = self.installer_options();
+            options.lock_file = Some(self.lock_path(&format!("envs.{name}.lock")));
+            let solved = self.resolve(&targets, &options);
+            let solved = solved.map_err(|source| Error::Env {
+                name: name.clone(),
+                source: Box::new(source),
+            })?;
+            for (platform, resolution) in solved {
+                let envs = resolved.entry(platform).or_default();
+                envs.insert(name.clone(), resolution);
+            }
+        }
+        Ok(resolved)
     }
 
     /// What lies in the package cache: an environment of its own, which has as much as possible in
@@ -80,10 +129,7 @@ impl Recipe<'_> {
         for &platform in self.named.iter().chain(self.wanted) {
             let specs = self.definition.target(platform).prefetch;
             if !specs.is_empty() {
-                targets.insert(
-                    platform,
-                    prefetch_target(self.distribution, platform, specs),
-                );
+                targets.insert(platform, extra_target(self.distribution, platform, specs));
             }
         }
         if targets.is_empty() {
@@ -95,22 +141,16 @@ impl Recipe<'_> {
             .iter()
             .map(|(platform, resolution)| (*platform, resolution.records.clone()))
             .collect();
-        self.resolve(&targets, &options)
+        Ok(self.resolve(&targets, &options)?)
     }
 
     fn resolve(
         &self,
         targets: &BTreeMap<Subdir, Target>,
         options: &installer::Options,
-    ) -> Result<BTreeMap<Subdir, Resolution>, Error> {
+    ) -> Result<BTreeMap<Subdir, Resolution>, installer::Error> {
         let report = |event: installer::Event<'_>| (self.report)(Event::Installer(event));
-        Ok(installer::resolve(
-            self.distribution,
-            targets,
-            self.client,
-            options,
-            &report,
-        )?)
+        installer::resolve(self.distribution, targets, self.client, options, &report)
     }
 
     /// The installer's settings for a platform, with the packages that the image adds.
@@ -142,7 +182,7 @@ impl Recipe<'_> {
 }
 
 /// An environment of these packages from the installer's channels, and nothing else of the installer.
-pub(super) fn prefetch_target(
+pub(super) fn extra_target(
     distribution: &Distribution,
     platform: Subdir,
     specs: Vec<PackageSpec>,

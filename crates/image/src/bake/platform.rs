@@ -12,9 +12,11 @@ use runtime::lay::Laid;
 use spec::{ImageTarget, MOST_LAYERS};
 
 use super::cache::Cache;
+use super::environments::Environment;
 use super::ground::Ground;
-use super::layers::{Frames, LayerWriter, Written, items};
-use super::packages::{Installed, prefetch_target};
+use super::items::{Item, items};
+use super::layers::{LayerWriter, Written};
+use super::packages::Packages;
 use super::{
     BakedImage, BakedLayer, BakedPackage, LayerKind, Made, Recipe, annotations, bills, top,
 };
@@ -57,51 +59,29 @@ impl<'a> Job<'a> {
     }
 
     /// Bakes, or with a dry run says what would be baked.
-    pub(super) fn bake(
-        &self,
-        installed: Installed,
-        prefetch: Option<Resolution>,
-    ) -> Result<(BakedImage, Option<Made>), Error> {
+    pub(super) fn bake(&self, packages: Packages) -> Result<(BakedImage, Option<Made>), Error> {
         let mut ground = self.ground()?;
         self.debs(&mut ground)?;
         match self.staging {
-            None => {
-                let prefetch = prefetch.as_ref();
-                Ok((self.dry(&ground, installed.records(), prefetch)?, None))
-            }
+            None => Ok((self.dry(&ground, &packages)?, None)),
             Some(staging) => {
-                let (image, made) = self.write(staging, ground, installed, prefetch)?;
+                let (image, made) = self.write(staging, ground, packages)?;
                 Ok((image, Some(made)))
             }
         }
     }
 
-    fn dry(
-        &self,
-        ground: &Ground,
-        installed: &[conda::RepoDataRecord],
-        prefetch: Option<&Resolution>,
-    ) -> Result<BakedImage, Error> {
-        let prefetched = prefetch.into_iter().flat_map(|prefetch| &prefetch.records);
-        let names: HashSet<String> = installed.iter().map(dist).collect();
-        let records: Vec<(&conda::RepoDataRecord, bool)> = installed
-            .iter()
-            .map(|record| (record, false))
-            .chain(
-                prefetched
-                    .filter(|record| !names.contains(&dist(record)))
-                    .map(|record| (record, true)),
-            )
-            .collect();
+    fn dry(&self, ground: &Ground, packages: &Packages) -> Result<BakedImage, Error> {
+        let records = self.records(packages);
         let subjects: Vec<Subject<'_>> = records
             .iter()
-            .map(|(record, prefetched)| Subject {
+            .map(|(record, package)| Subject {
                 name: record.package_record.name.as_normalized(),
                 noarch: record.package_record.subdir == "noarch",
-                prefetched: *prefetched,
+                prefetched: package.prefetched,
             })
             .collect();
-        let groups = group(&subjects, self.budget(), prefetch.is_some());
+        let groups = group(&subjects, self.budget(), packages.prefetched.is_some());
         self.check_layers(ground.layers.len(), groups.len() + 1)?;
         let mut layers: Vec<BakedLayer> = ground
             .layers
@@ -111,14 +91,7 @@ impl<'a> Job<'a> {
         for members in groups {
             let packages: Vec<BakedPackage> = members
                 .iter()
-                .map(|&member| {
-                    let (record, prefetched) = records[member];
-                    BakedPackage {
-                        name: dist(record),
-                        size: record.package_record.size.unwrap_or(0),
-                        prefetched,
-                    }
-                })
+                .map(|&member| records[member].1.clone())
                 .collect();
             layers.push(BakedLayer {
                 kind: LayerKind::Packages,
@@ -155,49 +128,58 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// All packages, as the layers of a dry run have them.
+    fn records<'p>(
+        &self,
+        packages: &'p Packages,
+    ) -> Vec<(&'p conda::RepoDataRecord, BakedPackage)> {
+        let described = |record, env: Option<&String>, prefetched| {
+            let package = BakedPackage {
+                name: dist(record),
+                size: record.package_record.size.unwrap_or(0),
+                env: env.cloned(),
+                prefetched,
+            };
+            (record, package)
+        };
+        let base = packages.installed.records();
+        let mut records: Vec<_> = base.iter().map(|one| described(one, None, false)).collect();
+        for (name, env) in &packages.envs {
+            let env = env.records.iter();
+            records.extend(env.map(|one| described(one, Some(name), false)));
+        }
+        let keep = self.recipe.distribution.target(self.platform).keep_pkgs;
+        let kept = packages.envs.values().filter(|_| keep);
+        let mut known: HashSet<String> = base.iter().map(dist).collect();
+        for resolution in packages.prefetched.iter().chain(kept) {
+            for record in &resolution.records {
+                if known.insert(dist(record)) {
+                    records.push(described(record, None, true));
+                }
+            }
+        }
+        records
+    }
+
     fn write(
         &self,
         staging: &Staging,
         ground: Ground,
-        installed: Installed,
-        prefetch: Option<Resolution>,
+        packages: Packages,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let mut prepared = match installed {
-            Installed::Resolved(resolution) => {
-                self.prepare(&self.recipe.target(self.platform)?, resolution)?
-            }
-            Installed::Finished(finished) => finished.prepare()?,
-        };
-        let prefetched = prefetch
-            .map(|resolution| {
-                let specs = self.target.prefetch.clone();
-                let target = prefetch_target(self.recipe.distribution, self.platform, specs);
-                self.prepare(&target, resolution)
-            })
-            .transpose()?;
-        self.check_prefix(&prepared)?;
-        let skipped = self.scripts(&prepared)?;
-        self.check_loader(&prepared, &ground.root);
-        let trimmed = self.trim(&mut prepared, prefetched.as_ref());
-        let unneeded = self.unneeded(&prepared);
+        let mut environments = self.environments(&prefix, packages)?;
+        for environment in &environments.installed {
+            Job::check_prefix(environment)?;
+        }
+        let skipped = self.scripts(&environments.installed)?;
+        self.check_loader(&environments.installed, &ground.root);
+        let trimmed = self.trim(&mut environments);
+        let unneeded = self.unneeded(&environments.installed);
 
-        let frames = Frames::of(&prepared);
-        let more_frames = prefetched.as_ref().map(Frames::of);
-        let items = items(
-            &prepared,
-            &frames,
-            prefetched.as_ref().zip(more_frames.as_ref()),
-        );
-        let subjects: Vec<Subject<'_>> = items
-            .iter()
-            .map(|item| Subject {
-                name: &item.head.name,
-                noarch: item.head.subdir == "noarch",
-                prefetched: item.prefetched,
-            })
-            .collect();
-        let groups = group(&subjects, self.budget(), prefetched.is_some());
+        let items = items(&environments);
+        let subjects: Vec<Subject<'_>> = items.iter().map(Item::subject).collect();
+        let groups = group(&subjects, self.budget(), environments.prefetched.is_some());
         let ours = groups.len() + 1;
         self.check_layers(ground.layers.len(), ours)?;
         let count = ground.layers.len() + ours;
@@ -246,11 +228,10 @@ impl<'a> Job<'a> {
             .iter()
             .map(|slot| slot.lock().ok().and_then(|mut slot| slot.take()))
             .collect();
-        let created = self.created(&prepared);
+        let created = self.created(&environments.installed);
         let shared = top::Shared {
             job: self,
-            prepared: &prepared,
-            frames: &frames,
+            environments: &environments.installed,
             items: &items,
             laid: &laid,
             prefix: &prefix,
@@ -270,7 +251,11 @@ impl<'a> Job<'a> {
         for layer in 0..groups.len() {
             if let Some(written) = written.remove(&layer) {
                 let packages = written.packages;
-                let names: Vec<&str> = packages.iter().map(|p| p.name.as_str()).collect();
+                let name = |package: &BakedPackage| match &package.env {
+                    Some(env) => format!("{} ({env})", package.name),
+                    None => package.name.clone(),
+                };
+                let names: Vec<String> = packages.iter().map(name).collect();
                 steps.push(Step {
                     diff_id: written.packed.diff_id,
                     comment: names.join(" "),
@@ -306,7 +291,7 @@ impl<'a> Job<'a> {
         let (config_digest, config_size) = staging.document(&oci::canonical(&config))?;
         let base_name = ground.reference;
         let base_digest = ground.manifest.map(|digest| digest.to_string());
-        let conda = bills::components(&prepared, prefetched.as_ref(), &items);
+        let conda = bills::components(&environments, &items);
         let licences: Vec<Licence> = conda
             .iter()
             .map(|component| Licence::of(component.licence.as_deref()))
@@ -330,12 +315,14 @@ impl<'a> Job<'a> {
         let (digest, size) = staging.document(&oci::canonical(&manifest))?;
         let blobs = [&manifest.config].into_iter().chain(&manifest.layers);
         let blobs = blobs.cloned().collect();
-        let not_compiled = laid
-            .iter()
-            .flatten()
-            .filter(|laid| !laid.modules.is_empty())
-            .map(|laid| (laid.dist.clone(), laid.modules.len()))
-            .collect();
+        let mut not_compiled: BTreeMap<String, usize> = BTreeMap::new();
+        for (item, laid) in items.iter().zip(&laid) {
+            if let Some(laid) = laid.as_ref().filter(|laid| !laid.modules.is_empty())
+                && !item.prefetched()
+            {
+                *not_compiled.entry(laid.dist.clone()).or_default() += laid.modules.len();
+            }
+        }
         let docker = DockerImage {
             config: config_digest.path(),
             repo_tags: None,
@@ -386,18 +373,22 @@ impl<'a> Job<'a> {
         ))
     }
 
-    fn prepare(&self, target: &spec::Target, resolution: Resolution) -> Result<Prepared, Error> {
+    pub(super) fn prepare(
+        &self,
+        target: &spec::Target,
+        resolution: Resolution,
+    ) -> Result<Prepared, installer::Error> {
         let recipe = self.recipe;
         let report = |event: installer::Event<'_>| (recipe.report)(Event::Installer(event));
         let options = recipe.installer_options();
-        Ok(installer::prepare(
+        installer::prepare(
             recipe.distribution,
             target,
             resolution,
             recipe.client,
             &options,
             &report,
-        )?)
+        )
     }
 
     /// Layers for packages; one of all is for what belongs to none.
@@ -422,17 +413,19 @@ impl<'a> Job<'a> {
     }
 
     /// The time that the image bears.
-    fn created(&self, prepared: &Prepared) -> u64 {
-        let seconds = self
-            .recipe
-            .options
-            .source_date_epoch
-            .unwrap_or_else(|| installer::newest(&prepared.records));
+    fn created(&self, environments: &[Environment]) -> u64 {
+        let newest = || {
+            let records = environments.iter().map(|one| &one.prepared.records);
+            records.map(|records| installer::newest(records)).max()
+        };
+        let said = self.recipe.options.source_date_epoch;
+        let seconds = said.or_else(newest).unwrap_or(0);
         u64::try_from(seconds).unwrap_or(0)
     }
 }
 
-fn dist(record: &conda::RepoDataRecord) -> String {
+/// `NAME-VERSION-BUILD`.
+pub(super) fn dist(record: &conda::RepoDataRecord) -> String {
     let package = &record.package_record;
     let name = package.name.as_normalized();
     format!("{name}-{}-{}", package.version, package.build)

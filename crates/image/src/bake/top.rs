@@ -7,13 +7,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use installer::Prepared;
 use runtime::lay::{self, Extent, Laid, Settings};
 use runtime::plan::Text;
 use runtime::{history, keep};
 use spec::{Account, Content, ImageFile, User};
 
-use super::layers::{Frames, Item, folder_meta, known_folders};
+use super::environments::Environment;
+use super::items::Item;
+use super::layers::{folder_meta, known_folders};
 use super::platform::Job;
 use crate::error::Error;
 use crate::layer::{Archive, LayerTree, Meta, Packer, What};
@@ -33,8 +34,8 @@ const ROOT_GROUP: &str = "root:x:0:\n";
 /// What the layer is made of.
 pub(super) struct Shared<'a> {
     pub(super) job: &'a Job<'a>,
-    pub(super) prepared: &'a Prepared,
-    pub(super) frames: &'a Frames,
+    /// The base environment first.
+    pub(super) environments: &'a [Environment],
     pub(super) items: &'a [Item<'a>],
     /// What became of each item.
     pub(super) laid: &'a [Option<Laid>],
@@ -58,18 +59,23 @@ impl Shared<'_> {
             source,
         };
         let tree = LayerTree::new(archive, self.prefix, self.created, staging.scratch());
-        let payload = self.frames.payload();
-        let extra = &self.prepared.planned.plan.extra;
-        lay::lay_extra(&payload, extra, &tree, settings, &|_| {}).map_err(|source| Error::Lay {
-            platform: self.job.platform,
-            package: "extra_files".to_owned(),
-            source,
-        })?;
+        if let Some(base) = self.environments.first() {
+            let payload = base.frames.payload();
+            let extra = &base.prepared.planned.plan.extra;
+            let laid = lay::lay_extra(&payload, extra, &tree, settings, &|_| {});
+            laid.map_err(|source| Error::Lay {
+                platform: self.job.platform,
+                package: "extra_files".to_owned(),
+                source,
+            })?;
+        }
         let mut archive = tree.into_archive().map_err(cannot)?;
-        for text in self.texts() {
-            let path = format!("{}/{}", self.prefix, text.path);
-            self.put(&mut archive, &path, self.meta(0o644), text.text.as_bytes())
-                .map_err(cannot)?;
+        for environment in self.environments {
+            for text in self.texts(environment) {
+                let path = format!("{}/{}", environment.place, text.path);
+                self.put(&mut archive, &path, self.meta(0o644), text.text.as_bytes())
+                    .map_err(cannot)?;
+            }
         }
         let profile = profile(&self.job.target.prefix);
         self.text(&mut archive, PROFILE, &profile)
@@ -94,20 +100,30 @@ impl Shared<'_> {
         Ok(archive)
     }
 
-    /// The texts in the prefix.
-    fn texts(&self) -> Vec<Text> {
-        let plan = &self.prepared.planned.plan;
+    /// The texts of an environment. What is about the distribution is in the base one alone, and so are the lists of
+    /// the package cache.
+    fn texts(&self, environment: &Environment) -> Vec<Text> {
+        let plan = &environment.prepared.planned.plan;
         let all = self.items.iter().zip(self.laid);
         let all = all.filter_map(|(item, laid)| Some((item, laid.as_ref()?)));
+        let name = &environment.name;
         let installed: Vec<Laid> = all
             .clone()
-            .filter(|(item, _)| item.extent.has_prefix())
+            .filter(|(item, _)| item.extent.has_prefix() && item.environment.name == *name)
             .map(|(_, laid)| laid.clone())
             .collect();
         let mut texts = vec![Text {
             path: history::PATH.to_owned(),
             text: history::entry(plan, &installed, "", &[], COMMAND, self.created),
         }];
+        if name.is_some() {
+            let own = plan.texts.iter();
+            texts.extend(
+                own.filter(|text| text.path.starts_with("conda-meta/"))
+                    .cloned(),
+            );
+            return texts;
+        }
         let cached = all.filter(|(item, _)| item.extent != Extent::Prefix);
         let cached = cached.map(|(item, laid)| (item.head, laid));
         if cached.clone().next().is_some() {

@@ -23,6 +23,8 @@ pub(crate) struct LayerTree<W: Write + Send> {
     state: Arc<Mutex<State<W>>>,
     /// Where the prefix lies in the image, without a slash at either end.
     prefix: String,
+    /// Files of the package that the layer has elsewhere, by their paths in the prefix: where they are in the image.
+    twins: HashMap<String, String>,
     /// The time of what has none of its own.
     modified: u64,
     scratch: PathBuf,
@@ -43,7 +45,13 @@ pub(crate) struct State<W: Write> {
 struct Kept {
     path: String,
     meta: Meta,
-    content: SpooledTempFile,
+    content: Content,
+}
+
+enum Content {
+    Bytes(SpooledTempFile),
+    /// The same as this earlier file's.
+    Twin(String),
 }
 
 /// A file that is being written.
@@ -72,14 +80,25 @@ impl<W: Write + Send> LayerTree<W> {
         LayerTree {
             state: Arc::new(Mutex::new(state)),
             prefix: prefix.to_owned(),
+            twins: HashMap::new(),
             modified,
             scratch: scratch.to_owned(),
         }
     }
 
-    /// Forgets the files so far: no hard link leads from one package into another.
-    pub(crate) fn next_package(&self) {
-        lock(&self.state).metas.clear();
+    /// Goes on with a package whose root is `prefix`, whose files in `twins` become links to those, and forgets the files so far: no hard link leads from one
+    /// package into another.
+    pub(crate) fn next_package(
+        &mut self,
+        prefix: &str,
+        twins: HashMap<String, String>,
+    ) -> io::Result<()> {
+        prefix.clone_into(&mut self.prefix);
+        self.twins = twins;
+        let meta = self.meta(0o777, None);
+        let mut state = lock(&self.state);
+        state.metas.clear();
+        state.archive.parents(&self.path(""), meta)
     }
 
     /// How many bytes of content there are so far.
@@ -123,17 +142,22 @@ impl<W: Write + Send> Tree for LayerTree<W> {
     }
 
     fn file(&self, path: &str, attributes: Attributes) -> io::Result<LayerFile<W>> {
+        let twin = self.twins.get(path).cloned();
         let path = self.path(path);
         let meta = self.meta(attributes.mode, attributes.modified);
         let mut state = lock(&self.state);
         state.metas.insert(path.clone(), meta);
-        if let Some(size) = attributes.size.filter(|_| !state.busy) {
+        let passing = attributes.size.filter(|_| !state.busy && twin.is_none());
+        if let Some(size) = passing {
             state.archive.begin(&path, meta, What::File(size))?;
             state.busy = true;
             drop(state);
             return Ok(LayerFile::Passing(Arc::clone(&self.state)));
         }
-        let content = tempfile::spooled_tempfile_in(IN_MEMORY, &self.scratch);
+        let content = match twin {
+            Some(twin) => Content::Twin(twin),
+            None => Content::Bytes(tempfile::spooled_tempfile_in(IN_MEMORY, &self.scratch)),
+        };
         Ok(LayerFile::Kept(Box::new(KeptFile(Kept {
             path,
             meta,
@@ -180,9 +204,11 @@ impl<W: Write + Send> Tree for LayerTree<W> {
         let meta = state.metas.get(&target).copied();
         let meta = meta.ok_or_else(|| io::Error::other("a hard link leads to another package"))?;
         let what = What::HardLink(&target);
-        state
-            .archive
-            .entry(&self.path(path), meta, what, &mut io::empty())
+        let path = self.path(path);
+        state.archive.entry(&path, meta, what, &mut io::empty())?;
+        // Another link may lead to this one.
+        state.metas.insert(path, meta);
+        Ok(())
     }
 }
 
@@ -194,13 +220,25 @@ impl<W: Write> State<W> {
         Ok(())
     }
 
-    fn put(&mut self, mut kept: Kept) -> io::Result<()> {
-        let size = kept.content.stream_position()?;
-        kept.content.seek(SeekFrom::Start(0))?;
-        let mut content = (&mut kept.content).take(size);
-        let what = What::File(size);
-        self.archive
-            .entry(&kept.path, kept.meta, what, &mut content)
+    fn put(&mut self, kept: Kept) -> io::Result<()> {
+        let Kept {
+            path,
+            meta,
+            content,
+        } = kept;
+        match content {
+            Content::Bytes(mut content) => {
+                let size = content.stream_position()?;
+                content.seek(SeekFrom::Start(0))?;
+                let what = What::File(size);
+                self.archive
+                    .entry(&path, meta, what, &mut content.take(size))
+            }
+            Content::Twin(twin) => {
+                let what = What::HardLink(&twin);
+                self.archive.entry(&path, meta, what, &mut io::empty())
+            }
+        }
     }
 }
 
@@ -211,7 +249,11 @@ impl<W: Write + Send> Write for LayerFile<W> {
                 lock(state).archive.write(buffer)?;
                 Ok(buffer.len())
             }
-            LayerFile::Kept(kept) => kept.0.content.write(buffer),
+            LayerFile::Kept(kept) => match &mut kept.0.content {
+                Content::Bytes(content) => content.write(buffer),
+                // They are there already.
+                Content::Twin(_) => Ok(buffer.len()),
+            },
         }
     }
 
@@ -253,6 +295,7 @@ mod tests {
         tree.close(known).unwrap();
         tree.close(second).unwrap();
         tree.hard_link("bin/again", "bin/known").unwrap();
+        tree.hard_link("bin/third", "bin/again").unwrap();
         let bytes = tree.into_archive().unwrap().finish().unwrap();
         let mut reader = tar::Archive::new(&bytes[..]);
         let found: Vec<(String, u64, u32, u64)> = reader
@@ -279,7 +322,47 @@ mod tests {
                 ("opt/c/bin/unknown".to_owned(), long, 0o644, 7),
                 ("opt/c/bin/second".to_owned(), 2, 0o644, 7),
                 ("opt/c/bin/again".to_owned(), 0, 0o644, 7),
+                ("opt/c/bin/third".to_owned(), 0, 0o644, 7),
             ]
         );
+    }
+
+    #[test]
+    fn each_package_has_a_root_of_its_own() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut tree = LayerTree::new(Archive::new(Vec::new()), "opt/c", 7, scratch.path());
+        tree.next_package("opt/c", HashMap::new()).unwrap();
+        let file = tree.file("a", attributes(Some(0))).unwrap();
+        tree.close(file).unwrap();
+        let twins = HashMap::from([("b".to_owned(), "opt/c/a".to_owned())]);
+        tree.next_package("opt/c/envs/e", twins).unwrap();
+        let mut known = tree.file("b", attributes(Some(1))).unwrap();
+        let file = tree.file("a", attributes(Some(0))).unwrap();
+        known.write_all(b"x").unwrap();
+        tree.close(known).unwrap();
+        tree.close(file).unwrap();
+        tree.hard_link("c", "b").unwrap();
+        tree.next_package("opt/c", HashMap::new()).unwrap();
+        assert!(tree.hard_link("b", "a").is_err(), "another package's");
+        let bytes = tree.into_archive().unwrap().finish().unwrap();
+        let mut reader = tar::Archive::new(&bytes[..]);
+        let entries = reader.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let link = entry.link_name().unwrap();
+            let link = link.map(|link| format!(" -> {}", link.display()));
+            let path = entry.path().unwrap().display().to_string();
+            path + &link.unwrap_or_default()
+        });
+        let expected = [
+            "opt/",
+            "opt/c/",
+            "opt/c/a",
+            "opt/c/envs/",
+            "opt/c/envs/e/",
+            "opt/c/envs/e/a",
+            "opt/c/envs/e/b -> opt/c/a",
+            "opt/c/envs/e/c -> opt/c/envs/e/b",
+        ];
+        assert_eq!(entries.collect::<Vec<_>>(), expected);
     }
 }

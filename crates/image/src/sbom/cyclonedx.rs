@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 use archive::digest::Sha256;
 use serde_json::{Value, json};
 
-use super::{Bill, Component, Licence};
+use super::{Bill, Component, Key, Licence};
 
 pub(super) fn document(bill: &Bill) -> Value {
     let image = bill.purl();
-    let references: BTreeMap<(bool, &str), String> = bill
+    let references: BTreeMap<Key<'_>, String> = bill
         .components
         .iter()
-        .map(|component| (component.key(), component.purl()))
+        .map(|component| (component.key(), reference(component)))
         .collect();
     let mut components: Vec<Value> = Vec::new();
     let mut dependencies = vec![json!({
         "ref": image,
-        "dependsOn": bill.components.iter().map(Component::purl).collect::<Vec<_>>(),
+        "dependsOn": bill.components.iter().map(reference).collect::<Vec<_>>(),
     })];
     if let Some((base, digest)) = &bill.base {
         let mut component = json!({
@@ -41,7 +41,7 @@ pub(super) fn document(bill: &Bill) -> Value {
             .collect();
         needed.sort_unstable();
         needed.dedup();
-        dependencies.push(json!({ "ref": one.purl(), "dependsOn": needed }));
+        dependencies.push(json!({ "ref": reference(one), "dependsOn": needed }));
     }
     json!({
         "bomFormat": "CycloneDX",
@@ -70,7 +70,7 @@ fn component(component: &Component) -> Value {
     let purl = component.purl();
     let mut value = json!({
         "type": "library",
-        "bom-ref": purl,
+        "bom-ref": reference(component),
         "name": component.name,
         "version": component.version,
         "purl": purl,
@@ -96,10 +96,25 @@ fn component(component: &Component) -> Value {
     if let Some(url) = component.address() {
         value["externalReferences"] = json!([{ "type": "distribution", "url": url }]);
     }
+    let mut properties = Vec::new();
     if component.prefetched {
-        value["properties"] = json!([{ "name": "archiconda:prefetched", "value": "true" }]);
+        properties.push(json!({ "name": "archiconda:prefetched", "value": "true" }));
+    } else if let Some(env) = &component.env {
+        properties.push(json!({ "name": "archiconda:environment", "value": env }));
+    }
+    if !properties.is_empty() {
+        value["properties"] = properties.into();
     }
     value
+}
+
+/// The same package may be in several environments.
+fn reference(component: &Component) -> String {
+    let folder = if component.prefetched { "pkgs" } else { "envs" };
+    match &component.env {
+        Some(env) => format!("{}#{folder}/{env}", component.purl()),
+        None => component.purl(),
+    }
 }
 
 /// A UUID of the kind whose bits are the maker's own (RFC 9562, version 8): it follows from the image.

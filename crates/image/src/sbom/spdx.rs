@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Bill, Component, Kind, Licence};
+use super::{Bill, Component, Key, Kind, Licence};
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const IMAGE: &str = "SPDXRef-Image";
@@ -48,7 +48,7 @@ pub(super) fn document(bill: &Bill) -> Value {
         packages.push(package);
         relationships.push(relation(IMAGE, "DESCENDANT_OF", BASE));
     }
-    let ids: BTreeMap<(bool, &str), String> = bill
+    let ids: BTreeMap<Key<'_>, String> = bill
         .components
         .iter()
         .map(|component| (component.key(), id(component)))
@@ -114,6 +114,8 @@ fn package(component: &Component, licence: &Licence) -> Value {
     }
     if component.prefetched {
         package["comment"] = "In the package cache, not installed.".into();
+    } else if let Some(env) = &component.env {
+        package["comment"] = format!("In the environment {env}.").into();
     }
     package
 }
@@ -152,5 +154,14 @@ fn id(component: &Component) -> String {
         Kind::Conda { .. } => "Package",
         Kind::Debian { .. } => "Debian",
     };
-    format!("SPDXRef-{kind}-{name}")
+    let Some(env) = &component.env else {
+        return format!("SPDXRef-{kind}-{name}");
+    };
+    // No `-` in it, so that it ends where the package's name begins.
+    let plain = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!(".{byte:02x}."),
+    };
+    let env: String = env.bytes().map(plain).collect();
+    format!("SPDXRef-Env{kind}-{env}-{name}")
 }

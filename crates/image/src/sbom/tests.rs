@@ -18,6 +18,7 @@ fn component(name: &str, licence: Option<&str>) -> Component {
         sha256: Some("0a".repeat(32)),
         md5: None,
         depends: vec!["b".to_owned(), "python_abi".to_owned()],
+        env: None,
         prefetched: false,
     }
 }

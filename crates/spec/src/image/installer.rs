@@ -43,9 +43,10 @@ pub(super) fn check(source: &mut Source<'_>, image: &Image, named: bool) {
     all.extend(image.overrides.values());
     let some = |specs: &Settings, key: &str| match key {
         "packages" => specs.packages.iter().flatten().next().is_some(),
+        "envs" => specs.envs.iter().flatten().next().is_some(),
         _ => specs.prefetch.iter().flatten().next().is_some(),
     };
-    for key in ["packages", "prefetch"] {
+    for key in ["packages", "prefetch", "envs"] {
         if all.iter().any(|settings| some(settings, key)) {
             let message = format!(
                 "`{key}` needs channels to take packages from, which a finished installer does not have"

@@ -6,6 +6,7 @@ use std::ops::Range;
 use conda::Subdir;
 use toml::de::DeValue;
 
+use super::envs::envs;
 use super::files::{files, user};
 use super::references::{base, tags};
 use super::{
@@ -28,7 +29,7 @@ const TOP: [&str; 6] = [
 ];
 
 /// The keys that a platform may have, too.
-const ANYWHERE: [&str; 17] = [
+const ANYWHERE: [&str; 18] = [
     "installer",
     "base",
     "debs",
@@ -36,6 +37,7 @@ const ANYWHERE: [&str; 17] = [
     "prefix",
     "packages",
     "prefetch",
+    "envs",
     "trim",
     "files",
     "env",
@@ -47,9 +49,6 @@ const ANYWHERE: [&str; 17] = [
     "annotations",
     "tags",
 ];
-
-/// Keys that will have a meaning.
-const NOT_YET: [&str; 1] = ["envs"];
 
 /// How many layers an image gets where the definition does not say: a few can be fetched at a time,
 /// and one changed package does not rewrite all.
@@ -135,6 +134,7 @@ fn setting<'t>(
                 settings.prefetch = read;
             }
         }
+        "envs" => settings.envs = envs(source, value),
         "trim" => settings.trim = source.list(key, "strings", value, trim),
         "files" => settings.files = files(source, value),
         "env" => settings.env = variables(source, value),
@@ -145,9 +145,6 @@ fn setting<'t>(
         "labels" => settings.labels = texts(source, key, value),
         "annotations" => settings.annotations = texts(source, key, value),
         "tags" => settings.tags = tags(source, value),
-        _ if NOT_YET.contains(&key) => {
-            source.error(span, format!("`{key}` is not supported here yet"), None);
-        }
         _ if TOP.contains(&key) => {
             let message = format!("`{key}` belongs to the top level, not to a platform");
             source.error(span, message, None);
@@ -256,7 +253,12 @@ pub(super) fn path<'t>(source: &mut Source<'t>, name: &str, value: &Value<'t>) -
     Some(bare.to_owned())
 }
 
-fn packages<'t>(source: &mut Source<'t>, key: &str, value: &Value<'t>) -> Option<Vec<PackageSpec>> {
+/// Match specs, none of which is an archive.
+pub(super) fn packages<'t>(
+    source: &mut Source<'t>,
+    key: &str,
+    value: &Value<'t>,
+) -> Option<Vec<PackageSpec>> {
     let specs = specs(source, key, value)?;
     if let Some(archive) = specs.iter().find(|spec| spec.match_spec.url.is_some()) {
         let message = format!(

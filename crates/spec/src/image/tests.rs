@@ -150,6 +150,26 @@ packages = []
 }
 
 #[test]
+fn environments_are_replaced_whole() {
+    let image = parse(
+        "installer = \"a\"\n[envs.py310]\npackages = [\"python 3.10.*\", \"numpy\"]\n[envs.x]\npackages = [\"x\"]\n\
+         [target.linux-64.envs.\"py3.9\"]\npackages = [\"python 3.9.*\"]",
+    );
+    let names = |platform| {
+        let envs = image.target(platform).envs;
+        let sizes = envs
+            .into_iter()
+            .map(|(name, env)| (name, env.packages.len()));
+        sizes.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(Subdir::LinuxAarch64),
+        [("py310".to_owned(), 2), ("x".to_owned(), 1)]
+    );
+    assert_eq!(names(Subdir::Linux64), [("py3.9".to_owned(), 1)]);
+}
+
+#[test]
 fn bases_are_told_apart_by_their_prefix() {
     let base = |text: &str| {
         parse(&format!("installer = \"a\"\nbase = \"{text}\""))
@@ -212,7 +232,38 @@ fn what_is_wrong_is_said_with_its_place() {
             "base = { debian = { suite = \"a\", mirror = \"ftp://x\" } }",
             "which is no address",
         ),
-        ("envs = {}", "`envs` is not supported here yet"),
+        ("envs = [\"a\"]", "`envs` expects a table"),
+        (
+            "[envs.base]\npackages = [\"a\"]",
+            "is the base environment's name",
+        ),
+        (
+            "[envs.\"..\"]\npackages = [\"a\"]",
+            "`..` in `envs` is no name",
+        ),
+        (
+            "[envs.\"a/b\"]\npackages = [\"a\"]",
+            "is no name of an environment",
+        ),
+        (
+            "[envs.\"a b\"]\npackages = [\"a\"]",
+            "names have letters, digits",
+        ),
+        ("[envs.a]", "`envs.a` has no `packages`"),
+        ("[envs.a]\npackages = []", "`packages` of `envs.a` is empty"),
+        (
+            "[envs.a]\nspecs = [\"a\"]",
+            "an image calls them `packages`",
+        ),
+        (
+            "[envs.a]\nchannels = [\"a\"]",
+            "have the distribution's channels",
+        ),
+        ("[envs.a]\nfile = \"a\"", "unknown key `file` in `envs.a`"),
+        (
+            "installer = \"a.sh\"\n[envs.a]\npackages = [\"pip\"]",
+            "`envs` needs channels",
+        ),
         (
             "pyc = \"host-python\"",
             "`pyc = \"host-python\"` is not supported here yet",

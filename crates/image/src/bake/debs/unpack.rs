@@ -137,6 +137,7 @@ impl Layer<'_> {
             packages.push(BakedPackage {
                 name: all[number].deb.title(),
                 size: writer.length() - before,
+                env: None,
                 prefetched: false,
             });
         }
@@ -148,6 +149,7 @@ impl Layer<'_> {
             packages.push(BakedPackage {
                 name: format!("{} of {}", locales.0, locales.1.title()),
                 size: writer.length() - before,
+                env: None,
                 prefetched: false,
             });
         }
@@ -193,6 +195,7 @@ impl Layer<'_> {
                 sha256: Some(one.deb.sha256.clone()),
                 md5: None,
                 depends: depends.collect(),
+                env: None,
                 prefetched: false,
             }
         };
