@@ -1,5 +1,7 @@
 //! Debian packages in images: of small archives that the test makes, good and bad ones.
 
+use std::path::Path;
+
 use fs_err as fs;
 use serde_json::{Value, json};
 
@@ -500,6 +502,92 @@ fn hostile_packages() {
     bytes[70] ^= 1;
     fs::write(&file, bytes).expect("written");
     fs::remove_dir_all(place.join("image")).expect("removed");
-    fs::remove_dir_all(place.join("cache/packages")).expect("removed");
+    for kept in ["packages", "images"] {
+        fs::remove_dir_all(place.cache().join(kept)).expect("removed");
+    }
     refused(&place).exits(4).says(&["sha256", "odd"]);
+}
+
+#[test]
+fn layers_are_unpacked_once() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    let cached = |said: &Value| -> Vec<bool> {
+        let layers = said["images"][0]["layers"].as_array().expect("layers");
+        let debs = layers.iter().filter(|layer| layer["kind"] == "debs");
+        debs.map(|layer| layer["cached"].as_bool().expect("a word"))
+            .collect()
+    };
+    let bake = |output: &str, arguments: &[&str]| {
+        let said = bake_intel(&place, output, arguments).succeeds().json();
+        (cached(&said), said)
+    };
+    definition(&place, &format!("{}\ndebs = [\"extra\"]", mirror.base("")));
+    let (built, first) = bake("first", &[]);
+    assert_eq!(built, [false, false]);
+    // The packages are not even looked for.
+    fs::rename(place.join("mirror/pool"), place.join("mirror/gone")).expect("renamed");
+    let downloads: Vec<_> = snapshot(&place.cache())
+        .paths()
+        .iter()
+        .filter(|path| {
+            Path::new(path)
+                .extension()
+                .is_some_and(|ending| ending == "deb")
+        })
+        .map(|path| place.cache().join(path))
+        .collect();
+    for path in downloads {
+        fs::remove_file(path).expect("removed");
+    }
+    let (kept, second) = bake("second", &["--offline"]);
+    assert_eq!(kept, [true, true]);
+    assert_same(
+        &snapshot(&place.join("first")),
+        &snapshot(&place.join("second")),
+    );
+    for key in ["digest", "made", "unconfigured"] {
+        let of = |said: &Value| said["images"][0][key].clone();
+        assert_eq!(of(&first), of(&second), "{key}");
+    }
+    for bill in ["spdx", "cdx"] {
+        let read = |name: &str| {
+            let path = format!("{name}-linux-64.{bill}.json");
+            fs::read_to_string(place.join(path)).expect("a bill")
+        };
+        assert_eq!(read("first"), read("second"));
+    }
+    fs::rename(place.join("mirror/gone"), place.join("mirror/pool")).expect("renamed");
+    assert_eq!(bake("second", &["--no-cache"]).0, [false, false]);
+    // Other packages on the same root; a locale is part of what is made; another compression is another layer.
+    definition(
+        &place,
+        &format!("{}\ndebs = [\"unwanted\"]", mirror.base("")),
+    );
+    assert_eq!(bake("second", &[]).0, [true, false]);
+    let zstd = format!(
+        "compression = \"zstd\"\n{}\ndebs = [\"unwanted\"]",
+        mirror.base("")
+    );
+    definition(&place, &zstd);
+    assert_eq!(bake("second", &[]).0, [false, false]);
+    // What is not whole is made again.
+    for folder in ["layers/blobs", "bases"] {
+        let damaged = place.cache().join("images").join(folder);
+        for entry in fs::read_dir(damaged).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let mut bytes = fs::read(&path).expect("a file");
+            bytes[20] ^= 1;
+            fs::remove_file(&path).expect("removed");
+            fs::write(&path, bytes).expect("written");
+        }
+        let (built, _) = bake("third", &[]);
+        assert_eq!(built, [false, false], "{folder}");
+        assert_same(
+            &snapshot(&place.join("second")),
+            &snapshot(&place.join("third")),
+        );
+    }
 }

@@ -203,6 +203,7 @@ fn describe_layer(layer: &BakedLayer) -> String {
     let kind = match layer.kind {
         LayerKind::Base => "base",
         LayerKind::Files => "files that belong to no package",
+        LayerKind::Debs if layer.cached => "Debian packages, as before",
         LayerKind::Debs => "Debian packages",
         LayerKind::Packages if layer.cached => "packages, as before",
         LayerKind::Packages => "packages",

@@ -9,6 +9,7 @@ mod tests;
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::oci::{self, Digest};
@@ -34,7 +35,7 @@ pub(crate) struct Bill {
 }
 
 /// A package in an image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Component {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -57,7 +58,7 @@ pub(crate) struct Component {
 type Key<'n> = (bool, Option<&'n str>, &'n str);
 
 /// Whose package it is. Packages of two kinds may have one name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Conda {
         build: String,
@@ -67,7 +68,7 @@ pub(crate) enum Kind {
     },
     Debian {
         /// `debian` or `ubuntu`.
-        vendor: &'static str,
+        vendor: String,
         suite: String,
         architecture: String,
     },

@@ -3,6 +3,7 @@
 
 mod archives;
 mod error;
+mod kept;
 mod locale;
 mod lock;
 mod made;
@@ -207,14 +208,6 @@ impl Job<'_> {
         let Some(staging) = self.staging else {
             return Ok(());
         };
-        let files = archives::fetch(self, debs)?;
-        let locales = match compiled {
-            None => None,
-            Some((name, deb)) => {
-                let file = archives::fetch(self, std::slice::from_ref(deb))?;
-                file.into_iter().next().map(|file| (name, deb, file))
-            }
-        };
         let layer = unpack::Layer {
             job: self,
             stage,
@@ -223,7 +216,24 @@ impl Job<'_> {
             sources,
             staging,
         };
-        let done = layer.write(&mut ground.root, debs, &files, locales.as_ref())?;
+        let key = kept::key(&layer, ground, debs, compiled)?;
+        let taken = kept::take(&layer, key, &mut ground.root);
+        let cached = taken.is_some();
+        let done = if let Some(done) = taken {
+            done
+        } else {
+            let files = archives::fetch(self, debs)?;
+            let locales = match compiled {
+                None => None,
+                Some((name, deb)) => {
+                    let file = archives::fetch(self, std::slice::from_ref(deb))?;
+                    file.into_iter().next().map(|file| (name, deb, file))
+                }
+            };
+            let done = layer.write(&mut ground.root, debs, &files, locales.as_ref())?;
+            kept::keep(&layer, key, &done, &ground.root);
+            done
+        };
         let names: Vec<&str> = done.packages.iter().map(|one| one.name.as_str()).collect();
         ground.steps.push(Step {
             diff_id: done.packed.diff_id,
@@ -235,8 +245,10 @@ impl Job<'_> {
         ground.components.retain(|one| !newer(&one.name));
         ground.components.extend(done.components);
         ground.unconfigured.extend(done.unconfigured);
-        let layer = described(LayerKind::Debs, &done.packed, done.packages);
-        ground.layers.push(layer);
+        let (descriptor, layer) = described(LayerKind::Debs, &done.packed, done.packages);
+        ground
+            .layers
+            .push((descriptor, BakedLayer { cached, ..layer }));
         Ok(())
     }
 }

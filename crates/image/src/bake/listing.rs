@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use archive::digest::{HashingWriter, Sha256};
 use fs_err as fs;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -35,16 +36,19 @@ pub(super) struct Listing {
     pub(super) root: Root,
 }
 
-/// Where the listing of a base lies, if it lies anywhere.
+/// Where a listing lies, if it lies anywhere.
 pub(super) struct Place(Option<PathBuf>);
 
 impl Place {
+    /// The place for what follows from a key.
+    pub(super) fn keyed(job: &Job<'_>, key: Sha256) -> Place {
+        let options = &job.recipe.options;
+        let folder = options.cache_dir.join("images/bases");
+        Place((!options.no_cache).then(|| folder.join(format!("{key}.json"))))
+    }
+
     /// The place for the layers of `image`.
     pub(super) fn of(job: &Job<'_>, image: &base::Image) -> Place {
-        let options = &job.recipe.options;
-        if options.no_cache {
-            return Place(None);
-        }
         let layers: Vec<_> = image
             .layers
             .iter()
@@ -59,13 +63,11 @@ impl Place {
             "compression": format!("{:?}", job.recipe.definition.compression),
             "layers": layers,
         });
-        let key = Sha256::of(&oci::canonical(&settings));
-        let folder = options.cache_dir.join("images/bases");
-        Place(Some(folder.join(format!("{key}.json"))))
+        Place::keyed(job, Sha256::of(&oci::canonical(&settings)))
     }
 
     /// The listing. One that is damaged is none.
-    pub(super) fn read(&self) -> Option<Listing> {
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Option<T> {
         let path = self.0.as_ref()?;
         let file = fs::OpenOptions::new()
             .read(true)
@@ -89,7 +91,7 @@ impl Place {
     }
 
     /// Remembers a listing. A cache that cannot be written is none.
-    pub(super) fn write(&self, listing: &Listing) {
+    pub(super) fn write<T: Serialize>(&self, listing: &T) {
         if let Some(path) = &self.0 {
             // The next run reads the base again.
             let _ = write(path, listing);
@@ -97,7 +99,7 @@ impl Place {
     }
 }
 
-fn write(path: &Path, listing: &Listing) -> Result<(), Error> {
+fn write<T: Serialize>(path: &Path, listing: &T) -> Result<(), Error> {
     let cannot = |source| Error::Write {
         path: path.to_owned(),
         source,

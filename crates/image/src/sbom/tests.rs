@@ -113,7 +113,7 @@ fn a_debian_package_is_none_of_conda() {
         bill.components.push(Component {
             version: "1:2~b1".to_owned(),
             kind: Kind::Debian {
-                vendor: "debian",
+                vendor: "debian".to_owned(),
                 suite: "bookworm".to_owned(),
                 architecture: "arm64".to_owned(),
             },

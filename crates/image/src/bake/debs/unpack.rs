@@ -184,8 +184,8 @@ impl Layer<'_> {
                 version: one.deb.version.clone(),
                 kind: sbom::Kind::Debian {
                     vendor: match self.sources.distribution {
-                        DebianLike::Debian => "debian",
-                        DebianLike::Ubuntu => "ubuntu",
+                        DebianLike::Debian => "debian".to_owned(),
+                        DebianLike::Ubuntu => "ubuntu".to_owned(),
                     },
                     suite: self.sources.suite().to_owned(),
                     architecture: one.deb.architecture.clone(),
