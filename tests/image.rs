@@ -5,6 +5,7 @@ mod bake;
 mod bases;
 mod bills;
 mod cache;
+mod compile;
 mod debian;
 mod debs;
 pub(crate) mod engines;

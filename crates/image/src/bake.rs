@@ -3,6 +3,7 @@
 mod bills;
 mod cache;
 mod checks;
+mod compile;
 mod debs;
 mod distribution;
 mod environments;

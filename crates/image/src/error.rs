@@ -98,6 +98,28 @@ pub enum Error {
         /// What each script is, and whose.
         scripts: Vec<String>,
     },
+    /// No Python compiles modules.
+    #[error(
+        "{platform}: no CPython {version} on PATH compiles the modules of {}; install one (`apt-get install python{version}`, say), or write `pyc = \"skip\"`",
+        .packages.join(", ")
+    )]
+    NoPython {
+        /// The platform.
+        platform: Subdir,
+        /// The minor version that is needed.
+        version: String,
+        /// The packages with modules.
+        packages: Vec<String>,
+    },
+    /// The modules of a package could not be compiled.
+    #[error("cannot compile the Python modules of `{package}`")]
+    Compile {
+        /// The package.
+        package: String,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
+    },
     /// More layers than engines take.
     #[error(
         "{platform}: {base} layers of the base and {ours} of ours are more than {most}, where engines begin to fail; lower `layers`, or flatten the base"

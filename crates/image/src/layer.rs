@@ -2,6 +2,7 @@
 //! again on its way to a blob. No layer is ever in memory, nor any file of it that is long.
 
 mod archive;
+mod modules;
 mod tree;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use crate::oci::{self, Digest};
 use crate::output::{Blob, Staging};
 
 pub(crate) use archive::{Archive, Meta, What};
+pub(crate) use modules::Modules;
 pub(crate) use tree::LayerTree;
 
 /// gzip's own default. Another level would be another digest.

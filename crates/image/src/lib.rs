@@ -22,6 +22,7 @@ pub mod inspect;
 mod layer;
 mod oci;
 mod output;
+mod python;
 mod root;
 mod sbom;
 mod trim;

@@ -16,8 +16,8 @@ use crate::plan::{Entry, Kind, Python};
 use crate::{process, record};
 
 /// Compiles the modules that are named on standard input, and names each result on standard
-/// output at once. Runs in every Python since 2.6.
-const PROGRAM: &str = "
+/// output at once. The first argument is the prefix that the results name. Runs in every Python since 2.6.
+pub const PROGRAM: &str = "
 import os, py_compile, sys
 decode, encode = getattr(os, 'fsdecode', str), getattr(os, 'fsencode', str)
 for line in getattr(sys.stdin, 'buffer', sys.stdin).read().splitlines():
@@ -195,8 +195,9 @@ fn is_module(path: &str, python: &Python) -> bool {
     below.is_some_and(is_python)
 }
 
-/// Where Python puts the compiled form of a module (PEP 3147; beside it before 3.2).
-fn compiled_path(path: &str, python: &Python) -> String {
+/// Where Python puts the compiled form of a module (PEP 3147; beside it before 3.2). Both paths are relative to the
+/// prefix.
+pub fn compiled_path(path: &str, python: &Python) -> String {
     if python.version.starts_with("2.") {
         return format!("{path}c");
     }

@@ -7,7 +7,7 @@
 //! solves, downloads or reads packages: all conda knowledge went into the plan.
 
 pub mod command;
-mod compile;
+pub mod compile;
 mod error;
 mod event;
 #[cfg(test)]
@@ -21,7 +21,7 @@ mod path;
 mod place;
 pub mod plan;
 mod process;
-mod record;
+pub mod record;
 pub mod relocate;
 mod scripts;
 pub mod tree;

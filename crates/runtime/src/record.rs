@@ -138,8 +138,18 @@ pub(crate) fn add_compiled(path: &Path, compiled: &[String]) -> Result<(), Error
         source,
     };
     let text = std::fs::read(path).map_err(read)?;
-    let mut record: BTreeMap<String, Value> =
-        serde_json::from_slice(&text).map_err(|error| read(error.into()))?;
+    let text = with_compiled(&text, compiled).map_err(|error| read(error.into()))?;
+    std::fs::write(path, text).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The text of a record with compiled modules added.
+///
+/// Fails if `text` is no record.
+pub fn with_compiled(text: &[u8], compiled: &[String]) -> serde_json::Result<Vec<u8>> {
+    let mut record: BTreeMap<String, Value> = serde_json::from_slice(text)?;
     if let Some(Value::Array(files)) = record.get_mut("files") {
         files.extend(compiled.iter().map(|path| Value::from(path.as_str())));
         files.sort_by(|a, b| {
@@ -163,13 +173,9 @@ pub(crate) fn add_compiled(path: &Path, compiled: &[String]) -> Result<(), Error
         };
         paths.sort_by(|a, b| order(&key(a).unwrap_or_default(), &key(b).unwrap_or_default()));
     }
-    let write = |source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let mut text = serde_json::to_vec_pretty(&record).map_err(|error| write(error.into()))?;
+    let mut text = serde_json::to_vec_pretty(&record)?;
     text.push(b'\n');
-    std::fs::write(path, text).map_err(write)
+    Ok(text)
 }
 
 /// Paths in the order of their parts, as rattler sorts them.

@@ -300,6 +300,8 @@ pub enum LayerCompression {
 pub enum Pyc {
     /// They are not compiled.
     Skip,
+    /// A Python of this machine compiles them, of the same minor version.
+    HostPython,
 }
 
 /// `link_scripts`.

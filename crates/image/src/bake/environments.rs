@@ -1,15 +1,17 @@
 //! The environments of an image: the base one in the prefix, and those of `envs` below it. Each is planned on its own,
 //! with its own prefix; what is only prefetched is planned like one, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use installer::Prepared;
 use runtime::plan::{Kind, Package};
 
+use super::compile::Interpreters;
 use super::layers::Frames;
 use super::packages::{Installed, Packages, extra_target};
 use super::platform::Job;
 use crate::error::Error;
+use crate::python::Interpreter;
 
 /// The folder of a prefix in which conda looks for environments.
 const FOLDER: &str = "envs";
@@ -24,6 +26,10 @@ pub(super) struct Environment {
     pub(super) place: String,
     pub(super) prepared: Prepared,
     pub(super) frames: Frames,
+    /// What compiles its Python modules; none if they stay as they are.
+    pub(super) interpreter: Option<Interpreter>,
+    /// Where bytecode would go, and something else is that may lead elsewhere.
+    pub(super) closed: HashSet<String>,
 }
 
 /// All of an image.
@@ -45,6 +51,8 @@ impl Environment {
             prefix: below(prefix),
             place: below(place),
             frames: Frames::of(&prepared),
+            interpreter: None,
+            closed: closed(&prepared),
             prepared,
         }
     }
@@ -85,6 +93,7 @@ impl Job<'_> {
         &self,
         place: &str,
         packages: Packages,
+        mut interpreters: Interpreters,
     ) -> Result<Environments, Error> {
         let recipe = self.recipe;
         let target = &self.target;
@@ -114,11 +123,23 @@ impl Job<'_> {
             }
         };
         check_places(&installed)?;
+        for environment in &mut installed {
+            environment.interpreter = interpreters.remove(&environment.name);
+        }
         Ok(Environments {
             installed,
             prefetched,
         })
     }
+}
+
+/// What has the name of a folder of bytecode, and is none.
+fn closed(prepared: &Prepared) -> HashSet<String> {
+    let packages = prepared.planned.packages.iter();
+    let entries = packages.flat_map(|package| &package.entries);
+    let closed = entries
+        .filter(|entry| entry.path.ends_with("/__pycache__") && entry.kind != Kind::Directory);
+    closed.map(|entry| entry.path.clone()).collect()
 }
 
 /// Nothing of the base environment may lie where another one goes.

@@ -4,11 +4,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write;
 
+use runtime::compile::PROGRAM;
 use runtime::lay::Extent;
 use runtime::plan::{Entry, File, Kind, Package, PackageHead, Python};
 
 use super::environments::{Environment, Environments};
 use crate::group::Subject;
+use crate::python::Interpreter;
 
 /// A package on its way into a layer.
 pub(super) struct Item<'a> {
@@ -45,6 +47,18 @@ impl Item<'_> {
             noarch: self.head.subdir == "noarch",
             prefetched: self.prefetched(),
         }
+    }
+
+    /// What compiles its modules, if they are compiled.
+    pub(super) fn interpreter(&self) -> Option<&Interpreter> {
+        let compiled = self.extent.has_prefix() && self.package.compile;
+        let interpreter = self.environment.interpreter.as_ref();
+        interpreter.filter(|_| compiled)
+    }
+
+    /// Whether its modules stay as they are, to be compiled some day.
+    pub(super) fn is_not_compiled(&self) -> bool {
+        self.extent.has_prefix() && self.interpreter().is_none()
     }
 
     /// The files that it has in common with the same package in another environment, where these are.
@@ -91,6 +105,9 @@ impl Item<'_> {
         let _ = serde_json::to_writer(&mut *sink, &settings);
         if let Some(env) = self.env() {
             let _ = serde_json::to_writer(&mut *sink, &[env]);
+        }
+        if let Some(interpreter) = self.interpreter() {
+            let _ = serde_json::to_writer(&mut *sink, &(PROGRAM, &interpreter.version));
         }
         let _ = serde_json::to_writer(&mut *sink, &package);
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use archive::digest::Sha256;
 use archive::payload::{Frame, Payload};
 use installer::{Assembled, Prepared};
+use runtime::compile;
 use runtime::lay::{self, Extent, Laid, Settings};
 use runtime::plan::{Kind, Package};
 
@@ -17,7 +18,7 @@ use super::platform::Job;
 use super::{BakedPackage, top};
 use crate::error::Error;
 use crate::event::Event;
-use crate::layer::{Archive, LayerTree, Meta, Packed, Packer};
+use crate::layer::{Archive, LayerTree, Meta, Modules, Packed, Packer};
 use crate::output::Staging;
 use crate::root::{Node, Root};
 
@@ -171,16 +172,31 @@ impl LayerWriter<'_> {
     }
 
     fn lay(&self, item: &Item<'_>, tree: &LayerTree<Packer>) -> Result<Laid, Error> {
-        let payload = item.environment.frames.payload();
-        lay::lay_package(
-            &payload,
-            item.package.clone(),
-            item.python(),
-            tree,
-            self.settings(&item.environment.prefix, item.extent),
-            &|_| {},
-        )
-        .map_err(|source| self.cannot_lay(item, source))
+        let environment = item.environment;
+        let payload = environment.frames.payload();
+        let settings = self.settings(&environment.prefix, item.extent);
+        let (package, python) = (item.package.clone(), item.python());
+        let Some((interpreter, python)) = item.interpreter().zip(python) else {
+            return lay::lay_package(&payload, package, python, tree, settings, &|_| {})
+                .map_err(|source| self.cannot_lay(item, source));
+        };
+        let scratch = self.staging.scratch();
+        let modules = Modules::new(tree, item.dist(), scratch);
+        let modules = modules.map_err(|source| self.cannot_write(source))?;
+        let laid = lay::lay_package(&payload, package, Some(python), &modules, settings, &|_| {})
+            .map_err(|source| self.cannot_lay(item, source))?;
+        let names = laid.modules.iter().map(|module| {
+            let result = compile::compiled_path(module, python);
+            (module.clone(), result)
+        });
+        let closed = |folder: &str| environment.closed.contains(folder);
+        modules
+            .finish(interpreter, settings.prefix, names.collect(), &closed)
+            .map_err(|source| Error::Compile {
+                package: environment.called(item.dist()),
+                source,
+            })?;
+        Ok(laid)
     }
 
     fn cannot_lay(&self, item: &Item<'_>, source: runtime::Error) -> Error {

@@ -12,6 +12,7 @@ use runtime::lay::Laid;
 use spec::{ImageTarget, MOST_LAYERS};
 
 use super::cache::Cache;
+use super::compile::Interpreters;
 use super::environments::Environment;
 use super::ground::Ground;
 use super::items::{Item, items};
@@ -60,12 +61,13 @@ impl<'a> Job<'a> {
 
     /// Bakes, or with a dry run says what would be baked.
     pub(super) fn bake(&self, packages: Packages) -> Result<(BakedImage, Option<Made>), Error> {
+        let interpreters = self.interpreters(&packages)?;
         let mut ground = self.ground()?;
         self.debs(&mut ground)?;
         match self.staging {
             None => Ok((self.dry(&ground, &packages)?, None)),
             Some(staging) => {
-                let (image, made) = self.write(staging, ground, packages)?;
+                let (image, made) = self.write(staging, ground, packages, interpreters)?;
                 Ok((image, Some(made)))
             }
         }
@@ -166,9 +168,10 @@ impl<'a> Job<'a> {
         staging: &Staging,
         ground: Ground,
         packages: Packages,
+        interpreters: Interpreters,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let mut environments = self.environments(&prefix, packages)?;
+        let mut environments = self.environments(&prefix, packages, interpreters)?;
         for environment in &environments.installed {
             Job::check_prefix(environment)?;
         }
@@ -318,7 +321,7 @@ impl<'a> Job<'a> {
         let mut not_compiled: BTreeMap<String, usize> = BTreeMap::new();
         for (item, laid) in items.iter().zip(&laid) {
             if let Some(laid) = laid.as_ref().filter(|laid| !laid.modules.is_empty())
-                && !item.prefetched()
+                && item.is_not_compiled()
             {
                 *not_compiled.entry(laid.dist.clone()).or_default() += laid.modules.len();
             }

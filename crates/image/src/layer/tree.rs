@@ -117,6 +117,11 @@ impl<W: Write + Send> LayerTree<W> {
         Ok(state.archive)
     }
 
+    /// The time of a file, in seconds since the epoch.
+    pub(crate) fn modified(&self, attributes: Attributes) -> u64 {
+        self.meta(attributes.mode, attributes.modified).modified
+    }
+
     fn path(&self, path: &str) -> String {
         format!("{}/{path}", self.prefix)
     }

@@ -68,6 +68,7 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
         settings: Settings::default(),
         overrides: BTreeMap::new(),
     };
+    let mut compiled = None;
     let named = entries.iter().any(|(key, ..)| *key == "installer");
     for (key, span, value) in entries {
         let source = &mut source;
@@ -88,9 +89,11 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
                 image.compression = source.word(key, &words, value).unwrap_or(image.compression);
             }
             "pyc" => {
-                let later = ["host-python", "emulate"];
-                let words = [("skip", Pyc::Skip)];
-                image.pyc = policy(source, key, &words, &later, value).unwrap_or(image.pyc);
+                let words = [("skip", Pyc::Skip), ("host-python", Pyc::HostPython)];
+                image.pyc = policy(source, key, &words, &["emulate"], value).unwrap_or(image.pyc);
+                if image.pyc == Pyc::HostPython {
+                    compiled = Some(value.span());
+                }
             }
             "link_scripts" => {
                 let later = ["emulate", "first-run"];
@@ -103,6 +106,9 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
         }
     }
     installer::check(&mut source, &image, named);
+    if let Some(span) = compiled {
+        check_compiled(&mut source, &image, span);
+    }
     if source.has_errors() {
         return Err(source.into_error());
     }
@@ -110,6 +116,18 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
         definition: image,
         warnings: source.into_warnings(),
     })
+}
+
+/// Bytecode is not made to be left out.
+fn check_compiled(source: &mut Source<'_>, image: &Image, span: Range<usize>) {
+    let all = [&image.settings]
+        .into_iter()
+        .chain(image.overrides.values());
+    let mut trims = all.filter_map(|settings| settings.trim.as_ref());
+    if trims.any(|trim| trim.contains(&Trim::Group(TrimGroup::Pycache))) {
+        let message = "`pyc` makes what `trim` leaves out with \"pycache\"";
+        source.error(span, message, Some("leave one of them out".to_owned()));
+    }
 }
 
 /// One key that may stand at the top level and in `[target.PLATFORM]`.

@@ -264,9 +264,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "installer = \"a.sh\"\n[envs.a]\npackages = [\"pip\"]",
             "`envs` needs channels",
         ),
+        ("pyc = \"emulate\"", "supported: \"skip\", \"host-python\""),
         (
-            "pyc = \"host-python\"",
-            "`pyc = \"host-python\"` is not supported here yet",
+            "pyc = \"host-python\"\n[target.linux-64]\ntrim = [\"pycache\"]",
+            "`pyc` makes what `trim` leaves out",
         ),
         ("pyc = \"no\"", "expected one of \"skip\""),
         (
