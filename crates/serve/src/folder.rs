@@ -104,7 +104,7 @@ impl Folder {
             let all = self.seen.read().unwrap_or_else(PoisonError::into_inner);
             *all.get(path)?
         };
-        let metadata = std::fs::metadata(self.root.join(path)).ok()?;
+        let metadata = fs_err::metadata(self.root.join(path)).ok()?;
         (Seen::of(&metadata) == before).then_some(before.stat)
     }
 
