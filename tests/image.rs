@@ -109,6 +109,12 @@ fn unpack(place: &Place, layout: &str, name: &str) -> Option<PathBuf> {
     Some(place.join(name).join("rootfs"))
 }
 
+/// Installs what was built of `NAME` 1.0 for linux-64.
+fn install(place: &Place, name: &str, option: &str, prefix: &Path) {
+    let script = format!("umask 022; exec sh out/{name}-1.0-Linux-x86_64.sh -b {option} -p \"$0\"");
+    run(place.command("sh").args(["-c", &script]).arg(prefix)).succeeds();
+}
+
 /// One of the tools that read images, if the machine has it.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

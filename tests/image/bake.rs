@@ -7,7 +7,7 @@ use std::path::Path;
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use super::{bake, channel, definition, digests, inspect, program, tool, unpack};
+use super::{bake, channel, definition, digests, inspect, install, program, tool, unpack};
 use crate::support::channel::publish;
 use crate::support::package::Package;
 use crate::support::requirements;
@@ -29,12 +29,7 @@ fn the_prefix_is_the_one_that_the_installer_makes() {
         return;
     };
     run(place.build(&runtimes, "dist.toml").args(["-p", "linux-64"])).succeeds();
-    let mut install = place.command("sh");
-    install
-        .arg("-c")
-        .arg("umask 022; exec sh out/Example-1.0-Linux-x86_64.sh -b --no-compile -p \"$0\"")
-        .arg(&prefix);
-    run(&mut install).succeeds();
+    install(&place, "Example", "--no-compile", &prefix);
     let below = prefix.strip_prefix("/").expect("absolute");
     let history = |path: &str| path == "conda-meta/history";
     let installed = snapshot(&prefix).without(history);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use super::{bake, definition, unpack};
+use super::{bake, definition, install, unpack};
 use crate::support::channel::publish;
 use crate::support::package::{Package, executable, file, hard_link, text_prefix};
 use crate::support::requirements;
@@ -131,12 +131,7 @@ fn it_is_the_bytecode_that_an_installation_makes() {
         return;
     };
     run(place.build(&runtimes, "dist.toml").args(["-p", "linux-64"])).succeeds();
-    let mut install = place.command("sh");
-    install
-        .arg("-c")
-        .arg("umask 022; exec sh out/Example-1.0-Linux-x86_64.sh -b -p \"$0\"")
-        .arg(&prefix);
-    run(&mut install).succeeds();
+    install(&place, "Example", "", &prefix);
     // Its files may be the same ones.
     fs::remove_dir_all(root.join(below).join("envs")).expect("removed");
     let own = |path: &str| path == "conda-meta/history";

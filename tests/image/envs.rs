@@ -4,7 +4,7 @@
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use super::{bake, channel, definition, digests, inspect, unpack};
+use super::{bake, channel, definition, digests, inspect, install, unpack};
 use crate::support::channel::publish;
 use crate::support::package::{Package, executable, file, text_prefix};
 use crate::support::requirements;
@@ -143,12 +143,7 @@ fn it_is_the_prefix_that_an_installer_makes_there() {
     run(place.build(&runtimes, "env.toml").args(["-p", "linux-64"])).succeeds();
     let there = prefix.join("envs/py310");
     fs::create_dir_all(prefix.join("envs")).expect("a folder");
-    let mut install = place.command("sh");
-    install
-        .arg("-c")
-        .arg("umask 022; exec sh out/Env-1.0-Linux-x86_64.sh -b --no-compile -p \"$0\"")
-        .arg(&there);
-    run(&mut install).succeeds();
+    install(&place, "Env", "--no-compile", &there);
     let own = |path: &str| path == "conda-meta/history" || path == ".installer.info";
     let installed = snapshot(&there).without(own);
     let below = there.strip_prefix("/").expect("absolute");

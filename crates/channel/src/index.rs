@@ -242,9 +242,6 @@ fn run(
 ) -> Result<Report, Error> {
     context.load()?;
     import::import(context, sources, given, cache)?;
-    if given.is_empty() {
-        import::check(context, cache)?;
-    }
     let memories = memories(context, cache)?;
     let platforms = update::update(context, cache, &memories)?;
     let of_channel = Memory::load(context, cache, "")?;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::import::repodata::Place;
 use crate::index::ChannelRelations;
 use crate::json::{Error, Json};
+use crate::output::repodata::fields::string;
 use scan::Scanner;
 
 mod scan;
@@ -224,15 +225,6 @@ fn is_of(file: &str, name: &str) -> bool {
     rest.is_some_and(|rest| memchr::memchr_iter(b'-', rest.as_bytes()).count() == 1)
 }
 
-/// The text of a string in quotes.
-fn unquoted(string: &str) -> Option<Cow<'_, str>> {
-    let inner = string.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str(string).ok().map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(inner))
-}
-
 fn lower(name: Cow<'_, str>) -> Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
@@ -270,7 +262,7 @@ impl Found {
     ) -> Result<(), Error> {
         scanner.open()?;
         while let Some(key) = scanner.key()? {
-            let key = unquoted(key).ok_or_else(|| scanner.error("a key that cannot be read"))?;
+            let key = string(key).ok_or_else(|| scanner.error("a key that cannot be read"))?;
             if let Some(below) = place.below(&key) {
                 self.object(text, scanner, below)?;
                 continue;

@@ -448,10 +448,7 @@ fn is_same(folder: &OwnedFd, name: &str, sha256: Sha256) -> io::Result<bool> {
     if !opened.metadata()?.is_file() {
         return Ok(false);
     }
-    let mut reader = archive::digest::HashingReader::new(opened);
-    io::copy(&mut reader, &mut io::sink())?;
-    let (_, found, _) = reader.finish();
-    Ok(found == sha256)
+    Ok(Sha256::of_reader(opened)? == sha256)
 }
 
 /// Takes a package away.

@@ -39,16 +39,16 @@ pub(super) fn import(
             take(context, *given, cache)?;
         }
     }
+    if given.is_empty() && !context.options.upstream_is_folder() {
+        check(context, cache)?;
+    }
     Ok(())
 }
 
 /// Refuses a stage that nothing was ever taken over into: the channel would be empty, and its packages
 /// withdrawn, for a name that is mistyped or a cache that was lost.
-pub(super) fn check(context: &Context<'_>, cache: &Cache) -> Result<(), Error> {
+fn check(context: &Context<'_>, cache: &Cache) -> Result<(), Error> {
     let stage = &context.options.upstream_stage;
-    if context.options.upstream_is_folder() {
-        return Ok(());
-    }
     let known = stages(cache)?;
     if known.contains(stage) {
         return Ok(());

@@ -485,10 +485,10 @@ impl Loader<'_> {
         let mut run_exports = HashMap::new();
         if whole.is_some() && self.run_exports {
             for name in ["run_exports.json.zst", "run_exports.json"] {
-                let Some(document) = self.document(&join(&open.url, name)?)? else {
+                let Some((document, text)) = self.text(&join(&open.url, name)?)? else {
                     continue;
                 };
-                let read = unpack(&document).and_then(|text| run_exports_of(&text));
+                let read = text.and_then(|text| run_exports_of(&text));
                 run_exports = self.readable(&document, read)?;
                 revision.add(name, &document);
                 break;

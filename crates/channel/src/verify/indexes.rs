@@ -64,11 +64,16 @@ pub(super) fn compare_channeldata(
     let Some(text) = read(&channel.join(name))? else {
         return Ok(());
     };
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&text) {
-        let reason = error.to_string();
+    if let Err(reason) = check_json(&text) {
         problems.push(Problem::new(name.to_owned(), Fault::Unreadable { reason }));
     }
     Ok(())
+}
+
+/// Whether bytes are JSON to the last one; or why not.
+fn check_json(bytes: &[u8]) -> Result<(), String> {
+    let read = serde_json::from_slice::<serde::de::IgnoredAny>(bytes);
+    read.map(drop).map_err(|error| error.to_string())
 }
 
 type Found = Vec<(String, Fault)>;
@@ -77,9 +82,8 @@ fn parse(folder: &Path, name: &str, found: &mut Found) -> Result<Option<Text>, E
     let Some(bytes) = read(&folder.join(name))? else {
         return Ok(None);
     };
-    let text = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes)
-        .map_err(|error| error.to_string())
-        .and_then(|_| String::from_utf8(bytes).map_err(|error| error.to_string()))
+    let text = check_json(&bytes)
+        .and_then(|()| String::from_utf8(bytes).map_err(|error| error.to_string()))
         .and_then(|text| Text::parse(text).map_err(|error| error.to_string()));
     match text {
         Ok(text) => Ok(Some(text)),

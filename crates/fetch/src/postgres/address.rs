@@ -117,7 +117,7 @@ impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.config.get_dbname().unwrap_or_default();
         write!(formatter, "`{name}` at ")?;
-        let port = self.config.get_ports().first().copied().unwrap_or(PORT);
+        let port = port(&self.config);
         match self.config.get_hosts().first() {
             Some(Host::Tcp(host)) if host.contains(':') => write!(formatter, "[{host}]:{port}"),
             Some(Host::Tcp(host)) => write!(formatter, "{host}:{port}"),
@@ -133,11 +133,15 @@ impl fmt::Debug for Address {
     }
 }
 
+fn port(config: &Config) -> u16 {
+    config.get_ports().first().copied().unwrap_or(PORT)
+}
+
 /// What libpq takes from elsewhere.
 fn complete(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         let host = variable("PGHOST").or_else(|| {
-            let port = config.get_ports().first().copied().unwrap_or(PORT);
+            let port = port(config);
             let there = |folder: &&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
             SOCKETS.into_iter().find(there).map(str::to_owned)
         });

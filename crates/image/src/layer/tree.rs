@@ -86,8 +86,8 @@ impl<W: Write + Send> LayerTree<W> {
         }
     }
 
-    /// Goes on with a package whose root is `prefix`, whose files in `twins` become links to those, and forgets the files so far: no hard link leads from one
-    /// package into another.
+    /// Goes on with a package whose root is `prefix`, whose files in `twins` become links to those, and forgets the
+    /// files so far: no hard link leads from one package into another.
     pub(crate) fn next_package(
         &mut self,
         prefix: &str,

@@ -33,10 +33,8 @@ impl Entry {
     /// A file that is open already.
     pub(super) fn opened(folder: Folder, path: String, file: File, stat: Stat) -> Self {
         Self {
-            stat,
-            folder,
-            path,
             opened: OnceLock::from(file),
+            ..Self::seen(folder, path, stat)
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use archive::digest::{Hasher, HashingReader, Sha256};
+use archive::digest::{Hasher, Sha256};
 
 use super::{Documents, NAMES};
 use crate::Error;
@@ -213,8 +213,5 @@ impl Documents<'_> {
 }
 
 fn digest(path: &Path) -> io::Result<Sha256> {
-    let mut file = HashingReader::new(fs_err::File::open(path)?);
-    io::copy(&mut file, &mut io::sink())?;
-    let (_, sha256, _) = file.finish();
-    Ok(sha256)
+    Sha256::of_reader(fs_err::File::open(path)?)
 }
