@@ -2,6 +2,7 @@
 //! again on its way to a blob. No layer is ever in memory, nor any file of it that is long.
 
 mod archive;
+mod gzip;
 mod modules;
 mod tree;
 
@@ -15,13 +16,11 @@ use crate::oci::{self, Digest};
 use crate::output::{Blob, Staging};
 
 pub(crate) use archive::{Archive, Meta, What};
+use gzip::GzipMembers;
 pub(crate) use modules::Modules;
 pub(crate) use tree::LayerTree;
 
-/// gzip's own default. Another level would be another digest.
-const GZIP_LEVEL: u32 = 6;
-
-/// Twice as quick as gzip's level 6, and smaller.
+/// Smaller than gzip's level 6, and quicker. Another level would be another digest.
 const ZSTD_LEVEL: i32 = 7;
 
 /// A finished layer.
@@ -44,7 +43,7 @@ pub(crate) struct Packer {
 
 /// What compresses.
 enum Encoder {
-    Gzip(Box<flate2::write::GzEncoder<Blob>>),
+    Gzip(GzipMembers<Blob>),
     Zstd(Box<zstd::stream::write::Encoder<'static, Blob>>),
 }
 
@@ -52,12 +51,7 @@ impl Packer {
     /// Begins a layer in a blob.
     pub(crate) fn new(blob: Blob, compression: LayerCompression) -> io::Result<Packer> {
         let encoder = match compression {
-            LayerCompression::Gzip => {
-                let level = flate2::Compression::new(GZIP_LEVEL);
-                // 255: the system is not known (RFC 1952).
-                let builder = flate2::GzBuilder::new().mtime(0).operating_system(255);
-                Encoder::Gzip(Box::new(builder.write(blob, level)))
-            }
+            LayerCompression::Gzip => Encoder::Gzip(GzipMembers::new(blob)),
             LayerCompression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(blob, ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;

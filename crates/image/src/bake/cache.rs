@@ -25,7 +25,7 @@ use crate::output::Staging;
 pub(super) use shelf::{Found, Kept, Shelf};
 
 /// Changes when the same inputs come to another layer.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a layer is made of, apart from its packages.
 #[derive(Debug, Clone, Copy)]
