@@ -19,6 +19,7 @@ mod push;
 pub(crate) mod real;
 mod refused;
 mod registry;
+mod scripts;
 mod trim;
 
 use std::path::{Path, PathBuf};

@@ -23,6 +23,11 @@ import numpy, zstandard
 assert sys.prefix == '/opt/conda', sys.prefix
 assert ssl.create_default_context().cert_store_stats()['x509_ca'] > 100
 assert numpy.arange(4).sum() == 6
+import pip, struct
+with open(pip.__cached__, 'rb') as compiled:
+    times = struct.unpack('<III', compiled.read(16)[4:])
+source = os.stat(pip.__file__)
+assert times == (0, int(source.st_mtime), source.st_size), times
 print('modules', os.getuid())
 ";
 
@@ -62,7 +67,8 @@ pub(crate) fn try_out(place: &Place, platform: &str, architecture: &'static str,
         "engines.toml",
         format!(
             "installer = \"engine-dist.toml\"\nbase = \"oci:base-{architecture}\"\n\
-             user = {{ name = \"builder\", shell = \"/bin/bash\" }}\ntags = [\"example/engines:1\"]\n"
+             user = {{ name = \"builder\", shell = \"/bin/bash\" }}\ntags = [\"example/engines:1\"]\n\
+             pyc = \"emulate\"\n[envs.small]\npackages = [\"zstandard\"]\n"
         ),
     );
     let image = format!("engines-{architecture}.tar");
@@ -98,6 +104,9 @@ fn uses(start: impl Fn() -> Command) {
     container(&[], &["python", "-c", MODULES]).prints(&["modules 1000"]);
     container(&["--user", "12345"], &["python", "-c", MODULES]).prints(&["modules 12345"]);
     container(&[], &["sh", "-c", ORDINARY]).prints(&["/opt/conda/bin/python", "pip "]);
+    let small = "import sys, zstandard; print('in', sys.prefix)";
+    container(&[], &["/opt/conda/envs/small/bin/python", "-c", small])
+        .prints(&["in /opt/conda/envs/small"]);
     let said = container(
         &["--user", "0"],
         &["bash", "-c", "id -u; command -v python"],
@@ -108,7 +117,7 @@ fn uses(start: impl Fn() -> Command) {
 }
 
 /// Makes an image of a userland.
-fn base(place: &Place, architecture: &'static str, root: &Path) {
+pub(super) fn base(place: &Place, architecture: &'static str, root: &Path) {
     let packed = place.join("base.tar");
     let mut tar = place.command("tar");
     tar.arg("--create").arg("--file").arg(&packed);

@@ -195,7 +195,9 @@ fn what_only_the_target_could_run() {
         .exits(2)
         .says(&[
             "the post-link script of scripted-1.0-0",
-            "link_scripts = \"skip\"",
+            "link_scripts = \"emulate\"",
+            "\"first-run\"",
+            "\"skip\"",
         ]);
     nothing_left(&place);
     definition(&place, "packages = [\"scripted\"]\nlink_scripts = \"skip\"");

@@ -180,6 +180,22 @@ fn describe_one(image: &BakedImage) -> String {
             names.join(", ")
         );
     }
+    for (scripts, what) in [
+        (&image.emulated_scripts, "ran under emulation"),
+        (
+            &image.first_run_scripts,
+            "run when a container starts first",
+        ),
+    ] {
+        if !scripts.is_empty() {
+            let _ = writeln!(
+                text,
+                "  {} scripts {what}: {}",
+                scripts.len(),
+                some(scripts)
+            );
+        }
+    }
     if !image.made.is_empty() {
         let _ = writeln!(
             text,
@@ -203,6 +219,7 @@ fn describe_layer(layer: &BakedLayer) -> String {
     let kind = match layer.kind {
         LayerKind::Base => "base",
         LayerKind::Files => "files that belong to no package",
+        LayerKind::Scripts => "what scripts of packages changed",
         LayerKind::Debs if layer.cached => "Debian packages, as before",
         LayerKind::Debs => "Debian packages",
         LayerKind::Packages if layer.cached => "packages, as before",

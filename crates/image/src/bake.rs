@@ -6,6 +6,7 @@ mod checks;
 mod compile;
 mod debs;
 mod distribution;
+mod emulation;
 mod environments;
 mod ground;
 mod items;
@@ -15,6 +16,7 @@ mod packages;
 mod pins;
 mod platform;
 mod push;
+mod scripts;
 mod top;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +116,10 @@ pub struct BakedImage {
     pub not_compiled: BTreeMap<String, usize>,
     /// Scripts that did not run, and whose they are.
     pub skipped_scripts: Vec<String>,
+    /// Scripts that ran under emulation.
+    pub emulated_scripts: Vec<String>,
+    /// Scripts that run when a container starts first.
+    pub first_run_scripts: Vec<String>,
     /// Bytes that were left out of each package (`trim`).
     pub trimmed: BTreeMap<String, u64>,
     /// Bytes of what is in the prefix and could be left out, by the groups of `trim`.
@@ -155,6 +161,8 @@ pub enum LayerKind {
     Packages,
     /// Files that belong to no package.
     Files,
+    /// What scripts of packages changed.
+    Scripts,
 }
 
 /// A package in a layer.

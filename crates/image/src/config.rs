@@ -18,13 +18,15 @@ pub(crate) struct Step {
     pub(crate) comment: String,
 }
 
-/// The configuration. `base` is that of the base, with its layers.
+/// The configuration. `base` is that of the base, with its layers; `first` is a program that comes before whatever
+/// starts the container, and starts it.
 pub(crate) fn make(
     base: Option<&Object>,
     platform: &Platform,
     target: &ImageTarget,
     steps: &[Step],
     created: &str,
+    first: Option<&str>,
 ) -> Object {
     let mut config = base.cloned().unwrap_or_default();
     // What Docker kept of how it built the base is not true of this image.
@@ -45,8 +47,10 @@ pub(crate) fn make(
     };
     config.insert("created".into(), created.into());
 
+    let variables = variables(base, target).into_iter();
+    let variables = variables.map(|(name, value)| format!("{name}={value}"));
     let mut run = object(config.remove("config"));
-    environment(&mut run, target);
+    run.insert("Env".into(), variables.collect::<Vec<String>>().into());
     match &target.user {
         Some(User::Known(user)) => drop(run.insert("User".into(), user.clone().into())),
         Some(User::New(account)) => drop(run.insert("User".into(), account.name.clone().into())),
@@ -62,6 +66,11 @@ pub(crate) fn make(
     }
     if let Some(cmd) = &target.cmd {
         run.insert("Cmd".into(), words(cmd));
+    }
+    if let Some(first) = first {
+        let mut entrypoint = vec![first.into()];
+        entrypoint.extend(array(run.remove("Entrypoint")));
+        run.insert("Entrypoint".into(), entrypoint.into());
     }
     if !target.labels.is_empty() {
         let mut labels = object(run.remove("Labels"));
@@ -86,9 +95,11 @@ pub(crate) fn time(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(instant).to_string()
 }
 
-/// Everything that is started finds the prefix, without a shell that would activate it.
-fn environment(run: &mut Object, target: &ImageTarget) {
-    let base = run.remove("Env").unwrap_or_default();
+/// The variables that programs in the image have. Everything that is started finds the prefix, without a shell that
+/// would activate it. `base` is the base's configuration.
+pub(crate) fn variables(base: Option<&Object>, target: &ImageTarget) -> Vec<(String, String)> {
+    let run = base.and_then(|base| base.get("config"));
+    let base = run.and_then(|run| run.get("Env"));
     let mut names: Vec<String> = Vec::new();
     let mut values: BTreeMap<String, String> = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
@@ -97,7 +108,7 @@ fn environment(run: &mut Object, target: &ImageTarget) {
         }
     };
     let before = base
-        .as_array()
+        .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter_map(Value::as_str);
@@ -119,11 +130,11 @@ fn environment(run: &mut Object, target: &ImageTarget) {
     for (name, value) in &target.env {
         set(name, value);
     }
-    let variables: Vec<String> = names
-        .iter()
-        .map(|name| format!("{name}={}", values.get(name).map_or("", String::as_str)))
-        .collect();
-    run.insert("Env".into(), variables.into());
+    let value = |name: String| {
+        let value = values.remove(&name).unwrap_or_default();
+        (name, value)
+    };
+    names.into_iter().map(value).collect()
 }
 
 fn layers(config: &mut Object, steps: &[Step], created: &str) {
@@ -175,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    fn made(base: Value, definition: &str) -> Value {
+    fn made(base: Value, definition: &str, first: Option<&str>) -> Value {
         let definition = format!("installer = \"a\"\n{definition}");
         let parsed = Image::parse(&definition).expect("a definition");
         let target = parsed.definition.target(Subdir::LinuxAarch64);
@@ -185,14 +196,9 @@ mod tests {
             diff_id: Digest(archive::digest::Sha256::of(b"x")),
             comment: "python".into(),
         };
-        make(
-            Some(&base),
-            &platform,
-            &target,
-            &[step],
-            &time(1_700_000_000),
-        )
-        .into()
+        let created = time(1_700_000_000);
+        let steps = [step];
+        make(Some(&base), &platform, &target, &steps, &created, first).into()
     }
 
     #[test]
@@ -210,6 +216,7 @@ mod tests {
             base,
             "env = { LANG = \"en_US.UTF-8\", A = \"b=c\" }\nentrypoint = [\"/e\"]\n\
              labels = { b = \"2\" }\nuser = \"1000:1000\"",
+            None,
         );
         assert_eq!(
             config["config"]["Env"],
@@ -239,8 +246,26 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_first_starts_whatever_would_have_started() {
+        let base = json!({ "config": { "Entrypoint": ["/tini", "--"], "Cmd": ["sh"] } });
+        for (definition, entrypoint, cmd) in [
+            ("", json!(["/first", "/tini", "--"]), json!(["sh"])),
+            (
+                "cmd = [\"a\"]",
+                json!(["/first", "/tini", "--"]),
+                json!(["a"]),
+            ),
+            ("entrypoint = [\"b\"]", json!(["/first", "b"]), json!(null)),
+        ] {
+            let config = made(base.clone(), definition, Some("/first"));
+            assert_eq!(config["config"]["Entrypoint"], entrypoint, "{definition}");
+            assert_eq!(config["config"]["Cmd"], cmd, "{definition}");
+        }
+    }
+
+    #[test]
     fn an_image_from_nothing_finds_its_programs() {
-        let config = made(json!({}), "");
+        let config = made(json!({}), "", None);
         assert_eq!(
             config["config"]["Env"][0],
             format!("PATH=/opt/conda/bin:{PATH}").as_str()

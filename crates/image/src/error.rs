@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// Packages have scripts that only the target can run.
     #[error(
-        "{platform}: {} would run on the target, which is not there; `link_scripts = \"skip\"` leaves them out",
+        "{platform}: {} would run on the target, which is not there; `link_scripts = \"emulate\"` runs them here, \"first-run\" when a container starts, and \"skip\" leaves them out",
         .scripts.join(", ")
     )]
     Scripts {
@@ -110,6 +110,27 @@ pub enum Error {
         version: String,
         /// The packages with modules.
         packages: Vec<String>,
+    },
+    /// Programs of the target do not run here, and should.
+    #[error("`{key} = \"emulate\"`: {reason}")]
+    CannotRun {
+        /// The platform.
+        platform: Subdir,
+        /// The key of the definition.
+        key: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// A program of the target failed.
+    #[error("{platform}: cannot run {what} under emulation")]
+    Emulate {
+        /// The platform.
+        platform: Subdir,
+        /// What was to be run.
+        what: String,
+        /// What is wrong.
+        #[source]
+        source: io::Error,
     },
     /// The modules of a package could not be compiled.
     #[error("cannot compile the Python modules of `{package}`")]

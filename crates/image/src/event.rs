@@ -61,6 +61,16 @@ pub enum Warning<'a> {
         /// The package, or the distribution.
         package: &'a str,
     },
+    /// A user who starts a container, and cannot do what is left for then.
+    #[error(
+        "{platform}: containers start as `{user}`, who may not be able to run the scripts that are left for the first start (link_scripts = \"first-run\")"
+    )]
+    FirstRunUser {
+        /// The platform.
+        platform: Subdir,
+        /// Who it is.
+        user: &'a str,
+    },
     /// Nothing in the base starts programs.
     #[error(
         "{platform}: the base has no {}, without which no program of the packages starts",

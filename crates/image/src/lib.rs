@@ -10,7 +10,8 @@
 //!
 //! [`bake()`] does it all; [`inspect`] says what is in an image, and how two differ. Layers come from the
 //! library that installers run on the target (`runtime::lay`): the prefix in an image is the one that
-//! the `.sh` installs. Nothing of the target is run; what would have to run is named.
+//! the `.sh` installs. Nothing of the target is run unless the definition wants it, and then in a userland of its own;
+//! what would have to run is named.
 
 mod bake;
 mod base;
@@ -22,10 +23,12 @@ pub mod inspect;
 mod layer;
 mod oci;
 mod output;
+mod process;
 mod python;
 mod root;
 mod sbom;
 mod trim;
+mod userland;
 
 pub use bake::{
     Baked, BakedImage, BakedLayer, BakedPackage, DebsError, LayerKind, Options, Pushed, bake,

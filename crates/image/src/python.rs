@@ -1,13 +1,14 @@
 //! Pythons of this machine, which compile modules for the target: bytecode depends on the minor version alone, not on
-//! the CPU. The only place of the crate that starts programs. They see nothing of the user's settings, and end when
-//! their time is over.
+//! the CPU. They see nothing of the user's settings, and end when their time is over.
 
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use runtime::compile;
+
+use crate::process::wait;
 
 /// How long a Python may take to say which one it is: the first start after long reads much from a disk.
 const TO_ANSWER: Duration = Duration::from_secs(30);
@@ -17,6 +18,11 @@ const TO_COMPILE: Duration = Duration::from_mins(15);
 
 /// What an answer may have in bytes.
 const LONGEST_ANSWER: u64 = 64 << 20;
+
+/// What a Python is started with that sees nothing of the user's: no variables, no site. Isolated mode (`-I`) would
+/// ignore the seed, and the order of sets in bytecode depends on hashes.
+pub(crate) const CLEAN: [&str; 3] = ["-B", "-s", "-S"];
+pub(crate) const VARIABLES: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PYTHONHASHSEED", "0")];
 
 /// Says which one it is. Runs in every Python since 2.6.
 const WHO: &str = "
@@ -54,6 +60,16 @@ const MAGIC: [(&str, u16); 10] = [
     ("3.13", 3571),
     ("3.14", 3627),
 ];
+
+/// A Python that compiles modules.
+pub(crate) trait Python {
+    /// The folder below which modules must lie for it to see them, if not anywhere.
+    fn scratch(&self) -> io::Result<Option<PathBuf>>;
+
+    /// Compiles modules, which are paths below `root`, for a prefix. Returns where the results are, relative too: those
+    /// of modules that do not compile are not there.
+    fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>>;
+}
 
 /// A Python that compiles for one minor version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,20 +110,20 @@ impl Interpreter {
         let version = fitting(&answer, minor).filter(|_| status.success())?;
         Some(Interpreter { program, version })
     }
+}
 
-    /// Compiles modules, which are paths below `root`, for a prefix. Returns where the results are, relative too: those
-    /// of modules that do not compile are not there.
-    pub(crate) fn compile(
-        &self,
-        root: &Path,
-        prefix: &str,
-        modules: &[String],
-    ) -> io::Result<Vec<String>> {
-        let list: String = modules.iter().flat_map(|module| [module, "\n"]).collect();
+impl Python for Interpreter {
+    fn scratch(&self) -> io::Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
+    fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>> {
+        let list = listed(modules);
         let mut command = clean(&self.program);
-        command.args(["-Wi", "-c"]);
-        command.arg(format!("{BEFORE}{}", compile::PROGRAM));
-        command.arg(prefix).arg(root);
+        command
+            .args(["-Wi", "-c", &compiling()])
+            .arg(prefix)
+            .arg(root);
         let done = run(&mut command, Some(&list), TO_COMPILE)?;
         let Some((status, answer)) = done else {
             let minutes = TO_COMPILE.as_secs() / 60;
@@ -143,17 +159,24 @@ fn fitting(answer: &str, minor: &str) -> Option<String> {
     lines.next().map(str::to_owned)
 }
 
-/// A Python without anything of the user's: no variables, no site. Isolated mode (`-I`) would ignore the seed, and the
-/// order of sets in bytecode depends on hashes.
+/// Modules as that program reads them.
+pub(crate) fn listed(modules: &[String]) -> String {
+    modules.iter().flat_map(|module| [module, "\n"]).collect()
+}
+
+/// The program that compiles the modules it is told of: its arguments are the prefix and the folder of the modules.
+pub(crate) fn compiling() -> String {
+    format!("{BEFORE}{}", compile::PROGRAM)
+}
+
 fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LC_ALL", "C.UTF-8")
-        .env("PYTHONHASHSEED", "0")
+        .envs(VARIABLES)
         .current_dir("/")
-        .args(["-B", "-s", "-S"])
+        .args(CLEAN)
         .stdin(Stdio::null())
         .stderr(Stdio::null());
     command
@@ -174,29 +197,12 @@ fn run(
     let mut output = tempfile::tempfile()?;
     let mut child = command.stdout(output.try_clone()?).spawn()?;
     let Some(status) = wait(&mut child, limit)? else {
-        child.kill()?;
-        child.wait()?;
         return Ok(None);
     };
     output.rewind()?;
     let mut text = String::new();
     output.take(LONGEST_ANSWER).read_to_string(&mut text)?;
     Ok(Some((status, text)))
-}
-
-fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let start = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if start.elapsed() > limit {
-            return Ok(None);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
 }
 
 #[cfg(test)]

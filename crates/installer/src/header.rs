@@ -129,6 +129,6 @@ fn is_token(text: &str) -> bool {
 }
 
 /// One word of a POSIX shell, whatever is in it.
-fn quote(value: &str) -> String {
+pub fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }

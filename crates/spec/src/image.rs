@@ -302,6 +302,8 @@ pub enum Pyc {
     Skip,
     /// A Python of this machine compiles them, of the same minor version.
     HostPython,
+    /// The image's own Python compiles them, on this machine.
+    Emulate,
 }
 
 /// `link_scripts`.
@@ -311,6 +313,10 @@ pub enum LinkScripts {
     Error,
     /// They do not run.
     Skip,
+    /// They run in the image, on this machine, when it is baked.
+    Emulate,
+    /// They run when a container starts.
+    FirstRun,
 }
 
 impl Image {

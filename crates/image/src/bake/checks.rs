@@ -1,9 +1,7 @@
-//! What must hold before a layer is written: a free place for the prefix, a prefix that fits, nothing
-//! that only the target could run, something that starts programs, and nothing that is not wanted.
+//! What must hold before a layer is written: a free place for the prefix, a prefix that fits, something
+//! that starts programs, and nothing that is not wanted.
 
 use std::collections::{BTreeMap, HashSet};
-
-use spec::LinkScripts;
 
 use super::environments::{Environment, Environments};
 use super::platform::Job;
@@ -54,53 +52,6 @@ impl Job<'_> {
                 ),
             }),
             _ => Ok(()),
-        }
-    }
-
-    /// What only the target could run: refused, or named and left out.
-    pub(super) fn scripts(&self, environments: &[Environment]) -> Result<Vec<String>, Error> {
-        let mut found: Vec<(&str, String)> = Vec::new();
-        for environment in environments {
-            for package in environment.packages() {
-                for (kind, script) in [
-                    ("pre-link script", &package.scripts.pre_link),
-                    ("post-link script", &package.scripts.post_link),
-                ] {
-                    if script.is_some() {
-                        found.push((kind, environment.called(&package.dist)));
-                    }
-                }
-            }
-            let scripts = &environment.prepared.planned.plan.scripts;
-            for (kind, script) in [
-                ("pre_install script", &scripts.pre_install),
-                ("post_install script", &scripts.post_install),
-            ] {
-                if script.is_some() {
-                    found.push((kind, self.recipe.distribution.name.clone()));
-                }
-            }
-        }
-        let names: Vec<String> = found
-            .iter()
-            .map(|(kind, whose)| format!("the {kind} of {whose}"))
-            .collect();
-        match self.recipe.definition.link_scripts {
-            LinkScripts::Error if !found.is_empty() => Err(Error::Scripts {
-                platform: self.platform,
-                scripts: names,
-            }),
-            LinkScripts::Error => Ok(names),
-            LinkScripts::Skip => {
-                for (scripts, package) in &found {
-                    self.warn(Warning::ScriptSkipped {
-                        platform: self.platform,
-                        scripts,
-                        package,
-                    });
-                }
-                Ok(names)
-            }
         }
     }
 

@@ -6,12 +6,11 @@ use std::collections::{BTreeSet, HashSet};
 use installer::Prepared;
 use runtime::plan::{Kind, Package};
 
-use super::compile::Interpreters;
+use super::compile::{Compiler, Compilers};
 use super::layers::Frames;
 use super::packages::{Installed, Packages, extra_target};
 use super::platform::Job;
 use crate::error::Error;
-use crate::python::Interpreter;
 
 /// The folder of a prefix in which conda looks for environments.
 const FOLDER: &str = "envs";
@@ -27,7 +26,7 @@ pub(super) struct Environment {
     pub(super) prepared: Prepared,
     pub(super) frames: Frames,
     /// What compiles its Python modules; none if they stay as they are.
-    pub(super) interpreter: Option<Interpreter>,
+    pub(super) compiler: Option<Compiler>,
     /// Where bytecode would go, and something else is that may lead elsewhere.
     pub(super) closed: HashSet<String>,
 }
@@ -51,7 +50,7 @@ impl Environment {
             prefix: below(prefix),
             place: below(place),
             frames: Frames::of(&prepared),
-            interpreter: None,
+            compiler: None,
             closed: closed(&prepared),
             prepared,
         }
@@ -93,7 +92,7 @@ impl Job<'_> {
         &self,
         place: &str,
         packages: Packages,
-        mut interpreters: Interpreters,
+        mut compilers: Compilers,
     ) -> Result<Environments, Error> {
         let recipe = self.recipe;
         let target = &self.target;
@@ -124,7 +123,7 @@ impl Job<'_> {
         };
         check_places(&installed)?;
         for environment in &mut installed {
-            environment.interpreter = interpreters.remove(&environment.name);
+            environment.compiler = compilers.remove(&environment.name);
         }
         Ok(Environments {
             installed,

@@ -8,9 +8,9 @@ use runtime::compile::PROGRAM;
 use runtime::lay::Extent;
 use runtime::plan::{Entry, File, Kind, Package, PackageHead, Python};
 
+use super::compile::Compiler;
 use super::environments::{Environment, Environments};
 use crate::group::Subject;
-use crate::python::Interpreter;
 
 /// A package on its way into a layer.
 pub(super) struct Item<'a> {
@@ -50,15 +50,15 @@ impl Item<'_> {
     }
 
     /// What compiles its modules, if they are compiled.
-    pub(super) fn interpreter(&self) -> Option<&Interpreter> {
+    pub(super) fn compiler(&self) -> Option<&Compiler> {
         let compiled = self.extent.has_prefix() && self.package.compile;
-        let interpreter = self.environment.interpreter.as_ref();
-        interpreter.filter(|_| compiled)
+        let compiler = self.environment.compiler.as_ref();
+        compiler.filter(|_| compiled)
     }
 
     /// Whether its modules stay as they are, to be compiled some day.
     pub(super) fn is_not_compiled(&self) -> bool {
-        self.extent.has_prefix() && self.interpreter().is_none()
+        self.extent.has_prefix() && self.compiler().is_none()
     }
 
     /// The files that it has in common with the same package in another environment, where these are.
@@ -106,8 +106,8 @@ impl Item<'_> {
         if let Some(env) = self.env() {
             let _ = serde_json::to_writer(&mut *sink, &[env]);
         }
-        if let Some(interpreter) = self.interpreter() {
-            let _ = serde_json::to_writer(&mut *sink, &(PROGRAM, &interpreter.version));
+        if let Some(compiler) = self.compiler() {
+            let _ = serde_json::to_writer(&mut *sink, &(PROGRAM, compiler.version()));
         }
         let _ = serde_json::to_writer(&mut *sink, &package);
     }

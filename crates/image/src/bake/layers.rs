@@ -13,6 +13,8 @@ use runtime::lay::{self, Extent, Laid, Settings};
 use runtime::plan::{Kind, Package};
 
 use super::cache::{self, Cache, Found};
+use super::compile::Compiler;
+use super::emulation::Pythons;
 use super::items::Item;
 use super::platform::Job;
 use super::{BakedPackage, top};
@@ -20,6 +22,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::layer::{Archive, LayerTree, Meta, Modules, Packed, Packer};
 use crate::output::Staging;
+use crate::python::Python;
 use crate::root::{Node, Root};
 
 /// A folder that we make.
@@ -59,6 +62,7 @@ pub(super) struct LayerWriter<'a> {
     pub(super) laid: &'a [Mutex<Option<Laid>>],
     pub(super) cancelled: &'a AtomicBool,
     pub(super) cache: &'a Cache<'a>,
+    pub(super) pythons: &'a Pythons<'a>,
 }
 
 /// A layer that is in the image.
@@ -176,11 +180,24 @@ impl LayerWriter<'_> {
         let payload = environment.frames.payload();
         let settings = self.settings(&environment.prefix, item.extent);
         let (package, python) = (item.package.clone(), item.python());
-        let Some((interpreter, python)) = item.interpreter().zip(python) else {
+        let Some((compiler, python)) = item.compiler().zip(python) else {
             return lay::lay_package(&payload, package, python, tree, settings, &|_| {})
                 .map_err(|source| self.cannot_lay(item, source));
         };
-        let scratch = self.staging.scratch();
+        let cannot = |source| Error::Compile {
+            package: environment.called(item.dist()),
+            source,
+        };
+        let own;
+        let compiler: &dyn Python = match compiler {
+            Compiler::Host(interpreter) => interpreter,
+            Compiler::Own(_) => {
+                own = self.pythons.of(environment, python).map_err(cannot)?;
+                &own
+            }
+        };
+        let scratch = compiler.scratch().map_err(cannot)?;
+        let scratch = scratch.as_deref().unwrap_or(self.staging.scratch());
         let modules = Modules::new(tree, item.dist(), scratch);
         let modules = modules.map_err(|source| self.cannot_write(source))?;
         let laid = lay::lay_package(&payload, package, Some(python), &modules, settings, &|_| {})
@@ -191,11 +208,8 @@ impl LayerWriter<'_> {
         });
         let closed = |folder: &str| environment.closed.contains(folder);
         modules
-            .finish(interpreter, settings.prefix, names.collect(), &closed)
-            .map_err(|source| Error::Compile {
-                package: environment.called(item.dist()),
-                source,
-            })?;
+            .finish(compiler, settings.prefix, names.collect(), &closed)
+            .map_err(cannot)?;
         Ok(laid)
     }
 

@@ -9,10 +9,11 @@ use conda::Subdir;
 use installer::{Prepared, Resolution};
 use rayon::prelude::*;
 use runtime::lay::Laid;
-use spec::{ImageTarget, MOST_LAYERS};
+use spec::{ImageTarget, LinkScripts, MOST_LAYERS};
 
 use super::cache::Cache;
-use super::compile::Interpreters;
+use super::compile::Compilers;
+use super::emulation::Pythons;
 use super::environments::Environment;
 use super::ground::Ground;
 use super::items::{Item, items};
@@ -61,13 +62,14 @@ impl<'a> Job<'a> {
 
     /// Bakes, or with a dry run says what would be baked.
     pub(super) fn bake(&self, packages: Packages) -> Result<(BakedImage, Option<Made>), Error> {
-        let interpreters = self.interpreters(&packages)?;
+        self.check_emulation()?;
+        let compilers = self.compilers(&packages)?;
         let mut ground = self.ground()?;
         self.debs(&mut ground)?;
         match self.staging {
             None => Ok((self.dry(&ground, &packages)?, None)),
             Some(staging) => {
-                let (image, made) = self.write(staging, ground, packages, interpreters)?;
+                let (image, made) = self.write(staging, ground, packages, compilers)?;
                 Ok((image, Some(made)))
             }
         }
@@ -123,6 +125,8 @@ impl<'a> Job<'a> {
             layers,
             not_compiled: BTreeMap::new(),
             skipped_scripts: Vec::new(),
+            emulated_scripts: Vec::new(),
+            first_run_scripts: Vec::new(),
             trimmed: BTreeMap::new(),
             unneeded: BTreeMap::new(),
             unconfigured: Vec::new(),
@@ -168,14 +172,15 @@ impl<'a> Job<'a> {
         staging: &Staging,
         ground: Ground,
         packages: Packages,
-        interpreters: Interpreters,
+        compilers: Compilers,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let mut environments = self.environments(&prefix, packages, interpreters)?;
+        let mut environments = self.environments(&prefix, packages, compilers)?;
         for environment in &environments.installed {
             Job::check_prefix(environment)?;
         }
-        let skipped = self.scripts(&environments.installed)?;
+        let scripts = self.scripts(&environments.installed, &ground.root)?;
+        let emulated = !scripts.under(LinkScripts::Emulate).is_empty();
         self.check_loader(&environments.installed, &ground.root);
         let trimmed = self.trim(&mut environments);
         let unneeded = self.unneeded(&environments.installed);
@@ -183,7 +188,7 @@ impl<'a> Job<'a> {
         let items = items(&environments);
         let subjects: Vec<Subject<'_>> = items.iter().map(Item::subject).collect();
         let groups = group(&subjects, self.budget(), environments.prefetched.is_some());
-        let ours = groups.len() + 1;
+        let ours = groups.len() + 1 + usize::from(emulated);
         self.check_layers(ground.layers.len(), ours)?;
         let count = ground.layers.len() + ours;
         if count > MANY_LAYERS {
@@ -210,6 +215,8 @@ impl<'a> Job<'a> {
         };
         order.sort_by_key(|layer| std::cmp::Reverse(weight(layer)));
         let cache = Cache::open(self, staging);
+        let below: Vec<Descriptor> = ground.layers.iter().map(|(one, _)| one.clone()).collect();
+        let pythons = Pythons::new(staging, &below);
         let writer = LayerWriter {
             job: self,
             staging,
@@ -219,6 +226,7 @@ impl<'a> Job<'a> {
             items: &items,
             laid: &laid,
             cancelled: &cancelled,
+            pythons: &pythons,
         };
         let written: Vec<(usize, Written)> = order
             .par_iter()
@@ -240,6 +248,7 @@ impl<'a> Job<'a> {
             prefix: &prefix,
             root: &ground.root,
             created,
+            left: scripts.for_containers(),
         };
         let last = writer.top(&shared)?;
 
@@ -276,6 +285,17 @@ impl<'a> Job<'a> {
             comment: "files that belong to no package".to_owned(),
         });
         layers.push(described(LayerKind::Files, &last, Vec::new()));
+        if emulated {
+            let all: Vec<Descriptor> = layers.iter().map(|(one, _)| one.clone()).collect();
+            let base = ground.config.as_ref();
+            if let Some(changed) = self.run_scripts(staging, &all, base, &scripts, created)? {
+                steps.push(Step {
+                    diff_id: changed.diff_id,
+                    comment: "what scripts of packages changed".to_owned(),
+                });
+                layers.push(described(LayerKind::Scripts, &changed, Vec::new()));
+            }
+        }
         let mut base_config = ground.config;
         if let Some(config) = &mut base_config {
             // A base may say the same with other words; what was read counts.
@@ -284,12 +304,15 @@ impl<'a> Job<'a> {
                 serde_json::json!({ "type": "layers", "diff_ids": ground.diff_ids }),
             );
         }
+        let first = scripts.for_containers().first();
+        let first = first.map(|runner| format!("{}/{}", self.left(), runner.path));
         let config = config::make(
             base_config.as_ref(),
             &self.engine,
             &self.target,
             &steps,
             &config::time(created),
+            first.as_deref(),
         );
         let (config_digest, config_size) = staging.document(&oci::canonical(&config))?;
         let base_name = ground.reference;
@@ -344,7 +367,9 @@ impl<'a> Job<'a> {
             size: layers.iter().map(|layer| layer.size).sum(),
             layers,
             not_compiled,
-            skipped_scripts: skipped,
+            skipped_scripts: scripts.under(LinkScripts::Skip).to_vec(),
+            emulated_scripts: scripts.under(LinkScripts::Emulate).to_vec(),
+            first_run_scripts: scripts.under(LinkScripts::FirstRun).to_vec(),
             trimmed,
             unneeded,
             unconfigured: ground.unconfigured,

@@ -16,6 +16,7 @@ use super::environments::Environment;
 use super::items::Item;
 use super::layers::{folder_meta, known_folders};
 use super::platform::Job;
+use super::scripts::TaskFile;
 use crate::error::Error;
 use crate::layer::{Archive, LayerTree, Meta, Packer, What};
 use crate::output::Staging;
@@ -44,6 +45,8 @@ pub(super) struct Shared<'a> {
     pub(super) root: &'a Root,
     /// Seconds since the epoch.
     pub(super) created: u64,
+    /// What is left to be run by containers.
+    pub(super) left: &'a [TaskFile],
 }
 
 impl Shared<'_> {
@@ -76,6 +79,13 @@ impl Shared<'_> {
                 self.put(&mut archive, &path, self.meta(0o644), text.text.as_bytes())
                     .map_err(cannot)?;
             }
+        }
+        for file in self.left {
+            let path = format!("{}/{}", self.job.left(), file.path);
+            let place = self.place("prefix", &path).map_err(|f| f.named(cannot))?;
+            let meta = self.meta(if file.executable { 0o755 } else { 0o644 });
+            self.put(&mut archive, &place, meta, file.text.as_bytes())
+                .map_err(cannot)?;
         }
         let profile = profile(&self.job.target.prefix);
         self.text(&mut archive, PROFILE, &profile)

@@ -13,7 +13,7 @@ use runtime::tree::{Attributes, Tree};
 use tempfile::TempDir;
 
 use super::tree::{LayerFile, LayerTree};
-use crate::python::Interpreter;
+use crate::python::Python;
 
 /// Permission bits that bytecode has of its source's (`_calc_mode` and `set_data` of `CPython`'s
 /// `_bootstrap_external.py`).
@@ -72,7 +72,7 @@ impl<'t, W: Write + Send> Modules<'t, W> {
     /// Compiles these modules for a prefix, and writes the results and the record. `closed` are folders that are none.
     pub(crate) fn finish(
         self,
-        interpreter: &Interpreter,
+        python: &dyn Python,
         prefix: &str,
         mut modules: Vec<(String, String)>,
         closed: &dyn Fn(&str) -> bool,
@@ -86,7 +86,7 @@ impl<'t, W: Write + Send> Modules<'t, W> {
         let answer = if names.is_empty() {
             Vec::new()
         } else {
-            interpreter.compile(root, prefix, &names)?
+            python.compile(root, prefix, &names)?
         };
         let mut compiled = Vec::new();
         for (module, result) in modules {

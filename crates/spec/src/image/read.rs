@@ -89,17 +89,25 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
                 image.compression = source.word(key, &words, value).unwrap_or(image.compression);
             }
             "pyc" => {
-                let words = [("skip", Pyc::Skip), ("host-python", Pyc::HostPython)];
-                image.pyc = policy(source, key, &words, &["emulate"], value).unwrap_or(image.pyc);
-                if image.pyc == Pyc::HostPython {
+                let words = [
+                    ("skip", Pyc::Skip),
+                    ("host-python", Pyc::HostPython),
+                    ("emulate", Pyc::Emulate),
+                ];
+                image.pyc = source.word(key, &words, value).unwrap_or(image.pyc);
+                if image.pyc != Pyc::Skip {
                     compiled = Some(value.span());
                 }
             }
             "link_scripts" => {
-                let later = ["emulate", "first-run"];
-                let words = [("error", LinkScripts::Error), ("skip", LinkScripts::Skip)];
-                image.link_scripts =
-                    policy(source, key, &words, &later, value).unwrap_or(image.link_scripts);
+                let words = [
+                    ("error", LinkScripts::Error),
+                    ("skip", LinkScripts::Skip),
+                    ("emulate", LinkScripts::Emulate),
+                    ("first-run", LinkScripts::FirstRun),
+                ];
+                let read = source.word(key, &words, value);
+                image.link_scripts = read.unwrap_or(image.link_scripts);
             }
             "target" => image.overrides = targets(source, value),
             _ => setting(source, &mut image.settings, key, span, value),
@@ -205,29 +213,6 @@ fn layers<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<usize> {
         source.error(value.span(), message, None);
     }
     count
-}
-
-/// One of a few words, some of which have no effect yet.
-fn policy<'t, T: Copy>(
-    source: &mut Source<'t>,
-    key: &str,
-    words: &[(&str, T)],
-    later: &[&str],
-    value: &Value<'t>,
-) -> Option<T> {
-    if let DeValue::String(text) = value.get_ref()
-        && later.contains(&text.as_ref())
-    {
-        let message = format!("`{key} = \"{text}\"` is not supported here yet");
-        let known: Vec<String> = words
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect();
-        let advice = Some(format!("supported: {}", known.join(", ")));
-        source.error(value.span(), message, advice);
-        return None;
-    }
-    source.word(key, words, value)
 }
 
 /// The prefix goes into first lines of scripts, into `PATH` and into a shell's profile.

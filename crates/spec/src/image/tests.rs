@@ -264,15 +264,14 @@ fn what_is_wrong_is_said_with_its_place() {
             "installer = \"a.sh\"\n[envs.a]\npackages = [\"pip\"]",
             "`envs` needs channels",
         ),
-        ("pyc = \"emulate\"", "supported: \"skip\", \"host-python\""),
         (
-            "pyc = \"host-python\"\n[target.linux-64]\ntrim = [\"pycache\"]",
+            "pyc = \"emulate\"\n[target.linux-64]\ntrim = [\"pycache\"]",
             "`pyc` makes what `trim` leaves out",
         ),
         ("pyc = \"no\"", "expected one of \"skip\""),
         (
-            "link_scripts = \"first-run\"",
-            "supported: \"error\", \"skip\"",
+            "link_scripts = \"later\"",
+            "expected one of \"error\", \"skip\"",
         ),
         (
             "base = \"docker:debian:12\"",

@@ -1,0 +1,106 @@
+//! The root file system of an image in a folder, for programs of the target that have to run: layers are unpacked into
+//! it, whiteouts included, and nothing gets out of it. How a program is run there is [`sandbox`]'s business, what it
+//! changed that of [`changes`].
+
+mod changes;
+mod sandbox;
+mod unpack;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+pub(crate) use sandbox::{Answer, Call, can_run, run};
+
+/// Folders that are the kernel's, or nobody's for long: what lies there is never an image's.
+const FLEETING: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
+
+/// Where files lie that are ours; it is in no image.
+pub(crate) const OURS: &str = ".archiconda";
+
+/// A root file system that nobody else writes into.
+#[derive(Debug)]
+pub(crate) struct Userland {
+    folder: TempDir,
+    root: PathBuf,
+    handle: rustix::fd::OwnedFd,
+    /// What files are in the image and cannot be here, by path.
+    special: BTreeMap<String, Special>,
+}
+
+/// What a file is in the image besides what it is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Special {
+    /// Permission bits, those for other users' rights (setuid) included.
+    mode: u32,
+    /// User and group.
+    owner: (u32, u32),
+}
+
+impl Userland {
+    /// An empty one, in a folder of its own below `scratch`.
+    pub(crate) fn new(scratch: &Path) -> io::Result<Userland> {
+        // Files for all sorts of users come into it, which are nobody's business here.
+        let folder = tempfile::Builder::new()
+            .prefix("userland-")
+            .tempdir_in(scratch)?;
+        let root = fs::canonicalize(folder.path())?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = openat(CWD, &root, flags, Mode::empty())?;
+        Ok(Userland {
+            folder,
+            root,
+            handle,
+            special: BTreeMap::new(),
+        })
+    }
+
+    /// Its folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder in it for files of ours, which programs find at `/.archiconda`.
+    pub(crate) fn ours(&self) -> io::Result<PathBuf> {
+        self.folder(OURS)
+    }
+
+    /// Where a folder lies, which is made if it is not there. Links on the way lead where they lead in the image.
+    pub(crate) fn folder(&self, path: &str) -> io::Result<PathBuf> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = if path.is_empty() { "." } else { path };
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match openat2(&self.handle, path, flags, Mode::empty(), inside) {
+            Ok(found) => {
+                use std::os::fd::AsRawFd as _;
+                // Free of links, so that it may be named as a path.
+                fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
+            }
+            Err(Errno::NOENT) if path != "." => {
+                let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let place = self.folder(above)?.join(name);
+                match fs::create_dir(&place) {
+                    // Another thread wants it, too.
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                    _ => Ok(place),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes it away, and says if that fails.
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.folder.close()
+    }
+}
+
+/// Whether a path lies where nothing is kept.
+fn is_fleeting(path: &str) -> bool {
+    path == OURS || FLEETING.contains(&path)
+}

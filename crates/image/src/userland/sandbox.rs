@@ -1,0 +1,285 @@
+//! Programs of an image on this machine: natively or, where the kernel has been told who emulates the CPU, under
+//! emulation. A program sees the userland as its root, is root there and nowhere else, and has no network: it runs in
+//! namespaces of its own (`unshare`, `mount` and `setpriv` of util-linux), which nobody needs rights for.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use conda::Subdir;
+use fs_err as fs;
+
+use super::Userland;
+use crate::process::wait;
+
+/// Where the kernel lists who runs foreign programs.
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Devices that programs find; the same as in [`ENTER`].
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
+/// What of a program's output is kept, in bytes: its end tells what went wrong.
+const LONGEST_ANSWER: u64 = 64 << 20;
+const SHOWN: u64 = 4096;
+
+/// Becomes the program. The folder `$1` comes to lie over the root of the file systems, so that nothing is above it, and
+/// the program, whose `PATH` is `$2`, has no rights over what is mounted: it cannot uncover what lies below. Where no
+/// `/proc` may be mounted, as in some containers, there is none.
+const ENTER: &str = r#"
+root=$1
+wanted=$2
+shift 2
+umask 022
+hostname localhost 2>/dev/null || :
+setpriv=$(command -v setpriv) && chroot=$(command -v chroot) || exit 125
+mount --bind "$root" "$root" || exit 125
+for device in null zero full random urandom; do
+    mount --bind "/dev/$device" "$root/dev/$device" || exit 125
+done
+mount -t proc proc "$root/proc" 2>/dev/null || :
+cd "$root" && mount --move "$root" / || exit 125
+export PATH="$wanted"
+exec "$setpriv" --bounding-set=-sys_admin "$chroot" . "$@"
+"#;
+
+/// Where the programs of util-linux are, whatever `PATH` says.
+const TOOLS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a program said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: ExitStatus,
+    /// Its standard output.
+    pub(crate) output: String,
+    /// The end of its standard error.
+    pub(crate) complaint: String,
+}
+
+impl Answer {
+    /// The output, if the program was content.
+    pub(crate) fn ok(self) -> io::Result<String> {
+        if self.status.success() {
+            return Ok(self.output);
+        }
+        let Answer {
+            status, complaint, ..
+        } = self;
+        Err(io::Error::other(format!("{status}\n{complaint}")))
+    }
+}
+
+/// What is run.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// The program, by its path in the image, and its arguments.
+    pub(crate) words: &'a [&'a str],
+    pub(crate) environment: &'a [(String, String)],
+    pub(crate) input: &'a str,
+    pub(crate) limit: Duration,
+}
+
+impl Userland {
+    /// Makes the places that are mounted over. Those of the image may be links.
+    pub(crate) fn add_devices(&self) -> io::Result<()> {
+        for name in ["dev", "proc", "tmp"] {
+            let place = self.root().join(name);
+            match fs::symlink_metadata(&place) {
+                Ok(found) if found.is_dir() => continue,
+                Ok(_) => fs::remove_file(&place)?,
+                Err(_) => {}
+            }
+            fs::create_dir(&place)?;
+        }
+        for device in DEVICES {
+            let place = self.root().join("dev").join(device);
+            match fs::symlink_metadata(&place) {
+                Ok(found) if found.is_file() => continue,
+                Ok(found) if found.is_dir() => fs::remove_dir_all(&place)?,
+                Ok(_) => fs::remove_file(&place)?,
+                Err(_) => {}
+            }
+            fs::File::create_new(&place)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program in a userland with devices. An error says why it could not be begun, or that its time was over.
+pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<Answer> {
+    let mut tools = std::env::var_os("PATH").unwrap_or_default();
+    tools.push(":");
+    tools.push(TOOLS);
+    let path = call.environment.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or("", |(_, path)| path);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "--pid", "--net"])
+        .args(["--ipc", "--uts", "--fork", "--kill-child", "--"])
+        .args(["sh", "-c", ENTER, "sh"])
+        .arg(userland.root())
+        .arg(path)
+        .args(call.words)
+        .env_clear()
+        .envs(call.environment.iter().map(|(name, value)| (name, value)))
+        .env("PATH", tools)
+        .current_dir("/");
+    let mut input = tempfile::tempfile()?;
+    io::Write::write_all(&mut input, call.input.as_bytes())?;
+    input.rewind()?;
+    let mut output = tempfile::tempfile()?;
+    let mut complaint = tempfile::tempfile()?;
+    command
+        .stdin(input)
+        .stdout(output.try_clone()?)
+        .stderr(complaint.try_clone()?);
+    let mut child = command.spawn().map_err(|error| {
+        io::Error::new(error.kind(), format!("`unshare` (of util-linux): {error}"))
+    })?;
+    let status = wait(&mut child, call.limit)?;
+    let status = status.ok_or_else(|| {
+        let minutes = call.limit.as_secs() / 60;
+        io::Error::other(format!("it was not done in {minutes} minutes"))
+    })?;
+    output.rewind()?;
+    let mut text = Vec::new();
+    output.take(LONGEST_ANSWER).read_to_end(&mut text)?;
+    let length = complaint.seek(SeekFrom::End(0))?;
+    complaint.seek(SeekFrom::Start(length.saturating_sub(SHOWN)))?;
+    let mut end = Vec::new();
+    complaint.take(SHOWN).read_to_end(&mut end)?;
+    Ok(Answer {
+        status,
+        output: String::from_utf8_lossy(&text).into_owned(),
+        complaint: String::from_utf8_lossy(&end).trim().to_owned(),
+    })
+}
+
+/// Whether programs for a platform run on this machine. If not, what is missing.
+pub(crate) fn can_run(platform: Subdir) -> Result<(), String> {
+    if Subdir::current() == Some(platform) {
+        return Ok(());
+    }
+    let Some(header) = header(platform) else {
+        return Err(format!("it is not known how programs for {platform} begin"));
+    };
+    let mut unfixed = None;
+    let entries = fs::read_dir(BINFMT).into_iter().flatten().flatten();
+    for entry in entries {
+        let Ok(text) = fs::read_to_string(entry.path()) else {
+            continue;
+        };
+        match Handler::read(&text) {
+            Some(handler) if handler.takes(&header) && handler.enabled => {
+                if handler.fixed {
+                    return Ok(());
+                }
+                unfixed = Some(handler.interpreter);
+            }
+            _ => {}
+        }
+    }
+    Err(match unfixed {
+        Some(interpreter) => format!(
+            "this machine runs programs for {platform} by `{interpreter}`, which an image does not have; it must be registered with the flag F"
+        ),
+        None => format!(
+            "this machine does not run programs for {platform}; install qemu-user-static and binfmt-support, say"
+        ),
+    })
+}
+
+/// How executables for a platform begin (ELF: class, byte order, type and machine).
+fn header(platform: Subdir) -> Option<[u8; 20]> {
+    let machine = match platform {
+        Subdir::Linux64 => 62,
+        Subdir::LinuxAarch64 => 183,
+        _ => return None,
+    };
+    let mut header = [0; 20];
+    header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+    header[16] = 2;
+    header[18] = machine;
+    Some(header)
+}
+
+/// An entry of binfmt_misc (`Documentation/admin-guide/binfmt-misc.rst` of the kernel).
+#[derive(Debug, PartialEq, Eq)]
+struct Handler {
+    enabled: bool,
+    interpreter: String,
+    /// Whether the interpreter is opened when it is registered, and so found under any root.
+    fixed: bool,
+    magic: Vec<u8>,
+    mask: Vec<u8>,
+}
+
+impl Handler {
+    fn read(text: &str) -> Option<Handler> {
+        let value = |key: &str| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+        };
+        let magic = bytes(value("magic")?)?;
+        let mask = match value("mask") {
+            Some(mask) => bytes(mask)?,
+            None => vec![0xff; magic.len()],
+        };
+        let offset_is_zero = value("offset") == Some("0");
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        (offset_is_zero && mask.len() == magic.len()).then(|| Handler {
+            enabled: text.lines().next() == Some("enabled"),
+            interpreter: value("interpreter").unwrap_or_default().to_owned(),
+            fixed: flags.contains('F'),
+            magic,
+            mask,
+        })
+    }
+
+    fn takes(&self, header: &[u8]) -> bool {
+        let bytes = self.magic.iter().zip(&self.mask).zip(header);
+        self.magic.len() <= header.len()
+            && bytes
+                .into_iter()
+                .all(|((magic, mask), byte)| magic & mask == byte & mask)
+    }
+}
+
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let pairs = pairs.iter();
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_told_apart() {
+        let qemu = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: F\noffset 0\n\
+                    magic 7f454c460201010000000000000000000200b700\n\
+                    mask ffffffffffffff00fffffffffffffffffeffffff\n";
+        let handler = Handler::read(qemu).unwrap();
+        assert!(handler.enabled && handler.fixed);
+        assert!(handler.takes(&header(Subdir::LinuxAarch64).unwrap()));
+        assert!(!handler.takes(&header(Subdir::Linux64).unwrap()));
+        let handler = Handler::read(&qemu.replace("flags: F", "flags: OC")).unwrap();
+        assert!(!handler.fixed);
+        let handler = Handler::read(&qemu.replace("enabled", "disabled")).unwrap();
+        assert!(!handler.enabled);
+        for other in [
+            "enabled\n",
+            "enabled\ninterpreter /usr/bin/python3\nflags: \nextension .pyc\n",
+            &qemu.replace("offset 0", "offset 4"),
+            &qemu.replace("b700", "b7xx"),
+            &qemu.replace("b700", "b70"),
+        ] {
+            assert_eq!(Handler::read(other), None, "{other}");
+        }
+    }
+}

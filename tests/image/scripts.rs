@@ -1,0 +1,237 @@
+//! Scripts of packages, which need the target: run while the image is baked, in a real arm64 userland, or left for the
+//! first start of a container.
+
+use std::path::Path;
+use std::process::Command;
+
+use fs_err as fs;
+use serde_json::{Value, json};
+
+use super::engines::base;
+use super::{bake, definition, unpack};
+use crate::support::channel::publish;
+use crate::support::package::{Package, executable, file, link_script};
+use crate::support::requirements;
+use crate::support::run::{Place, run};
+
+/// Does what post-link scripts do, and some more.
+const SCRIPT: &str = r#"#!/bin/bash
+set -e
+[[ $PREFIX == "$PWD" ]]
+echo "$PKG_NAME $PKG_VERSION $PKG_BUILDNUM of $ROOT_PREFIX on $(uname -m) as $(id -u)" >share/done
+scripted >>share/done
+echo "read me" >.messages.txt
+echo "added" >>/etc/motd
+rm -r /etc/cron.d /opt/conda/share/scripted/old
+ln -s ../share/done bin/done
+touch /tmp/left /dev/left
+if umount -l / 2>/dev/null || mount -t tmpfs none /mnt 2>/dev/null; then exit 9; fi
+mkdir -p HOST
+touch HOST/escaped
+"#;
+
+/// A package with a script that ends as it is told, and the base.
+fn prepare(place: &Place, root: &Path, script: &str) {
+    let scripted = Package::named("scripted 1.0 7").on("linux-aarch64");
+    let scripted = scripted.with(vec![
+        executable("bin/scripted", "#!/bin/sh\necho found by PATH\n"),
+        file("share/scripted/old/a", "a"),
+        file("share/scripted/new/b", "b"),
+        link_script("scripted", "post-link", script),
+    ]);
+    publish(place, "channel", &[scripted]);
+    base(place, "arm64", root);
+}
+
+/// Writes `dist.toml` and a definition over the base.
+fn define(place: &Place, keys: &str) {
+    let keys = format!("base = \"oci:base-arm64\"\nplatforms = [\"linux-aarch64\"]\n{keys}");
+    definition(place, &keys);
+    place.write(
+        "post.sh",
+        "echo \"$INSTALLER_NAME $GREETING\" >\"$PREFIX/share/post\"\n",
+    );
+    place.write(
+        "dist.toml",
+        "name = \"Example\"\nversion = \"1.0\"\nchannels = [\"./channel\"]\n\
+         specs = [\"scripted\"]\nplatforms = [\"linux-aarch64\"]\n\
+         post_install = \"post.sh\"\nscript_env_variables = { GREETING = \"it's here\" }\n",
+    );
+}
+
+fn lines(path: impl AsRef<Path>) -> Vec<String> {
+    let text = fs::read_to_string(path.as_ref()).expect("a file");
+    text.lines().map(str::to_owned).collect()
+}
+
+const DONE: [&str; 2] = [
+    "scripted 1.0 7 of /opt/conda on aarch64 as 0",
+    "found by PATH",
+];
+const NAMES: [&str; 2] = [
+    "the post-link script of scripted-1.0-7",
+    "the post_install script of Example",
+];
+
+#[test]
+fn under_emulation_they_change_the_image_and_nothing_else() {
+    let Some(root) = requirements::userland_arm64() else {
+        return;
+    };
+    let place = Place::new();
+    let host = place.path().display().to_string();
+    prepare(&place, &root, &SCRIPT.replace("HOST", &host));
+    define(&place, "link_scripts = \"emulate\"");
+    let baked = |output: &str| -> Value {
+        let mut bake = bake(&place, output, &[]);
+        bake.env("SOURCE_DATE_EPOCH", "1700000000");
+        run(&mut bake).succeeds().json()
+    };
+    let said = baked("image");
+    let image = &said["images"][0];
+    assert_eq!(image["emulated_scripts"], json!(NAMES));
+    let layers = image["layers"].as_array().expect("layers");
+    let kinds: Vec<&Value> = layers.iter().map(|layer| &layer["kind"]).collect();
+    assert_eq!(kinds, ["base", "packages", "files", "scripts"]);
+    assert_eq!(baked("again")["digest"], said["digest"]);
+    assert!(!place.join("escaped").exists());
+
+    let Some(unpacked) = unpack(&place, "image:example:1.0", "bundle") else {
+        return;
+    };
+    let prefix = unpacked.join("opt/conda");
+    assert_eq!(lines(prefix.join("share/done")), DONE);
+    assert_eq!(lines(prefix.join("share/post")), ["Example it's here"]);
+    assert_eq!(
+        lines(unpacked.join("etc/motd")).last().expect("a line"),
+        "added"
+    );
+    let link = fs::read_link(prefix.join("bin/done")).expect("a link");
+    assert_eq!(link, Path::new("../share/done"));
+    for gone in [
+        "etc/cron.d",
+        "opt/conda/share/scripted/old",
+        "opt/conda/.messages.txt",
+        "opt/conda/libexec",
+        "tmp/left",
+        "dev/left",
+        ".archiconda",
+    ] {
+        assert!(!unpacked.join(gone).exists(), "{gone}");
+    }
+    assert!(prefix.join("share/scripted/new/b").exists());
+    // Who owns what, and who may read it, is as it was.
+    for path in ["etc/shadow", "etc/passwd", "usr/bin/passwd"] {
+        let (own, given) = (
+            fs::metadata(unpacked.join(path)),
+            fs::metadata(root.join(path)),
+        );
+        let meta = |data: std::io::Result<std::fs::Metadata>| {
+            use std::os::unix::fs::MetadataExt as _;
+            data.map(|data| (data.mode(), data.uid(), data.gid())).ok()
+        };
+        assert_eq!(meta(own), meta(given), "{path}");
+    }
+
+    // One that fails is told with what it said, and leaves no image.
+    let script = "#!/bin/bash\necho no such luck; exit 3\n";
+    prepare(&place, &root, script);
+    run(&mut bake(&place, "failed", &["--update"]))
+        .exits(1)
+        .says(&[
+            "cannot run the scripts under emulation",
+            "no such luck",
+            "the post-link script of scripted-1.0-7 failed with exit code 3",
+        ]);
+    assert!(!place.join("failed").exists());
+
+    // Where the kernel does not know who runs foreign programs, nothing is fetched.
+    let mut masked = Command::new("unshare");
+    let mask = "mount -t tmpfs none /proc/sys/fs/binfmt_misc && exec \"$@\"";
+    masked.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        mask,
+        "sh",
+    ]);
+    let bake = bake(&place, "masked", &[]);
+    masked.arg(bake.get_program()).args(bake.get_args());
+    masked.env_clear().current_dir(place.path());
+    masked.envs(
+        bake.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    run(&mut masked).exits(1).says(&[
+        "`link_scripts = \"emulate\"`: this machine does not run programs for linux-aarch64",
+        "qemu-user-static",
+    ]);
+}
+
+#[test]
+fn a_container_runs_them_when_it_starts_first() {
+    let Some(root) = requirements::userland_arm64() else {
+        return;
+    };
+    let place = Place::new();
+    prepare(&place, &root, &SCRIPT.replace("HOST", "/opt/conda/host"));
+    define(
+        &place,
+        "link_scripts = \"first-run\"\nentrypoint = [\"/bin/echo\", \"it\"]\ncmd = [\"runs\"]",
+    );
+    let said = run(&mut bake(&place, "image", &[])).succeeds().json();
+    assert_eq!(said["images"][0]["first_run_scripts"], json!(NAMES));
+    let Some(unpacked) = unpack(&place, "image:example:1.0", "bundle") else {
+        return;
+    };
+    let config = fs::read_to_string(place.join("bundle/config.json")).expect("a file");
+    let config: Value = serde_json::from_str(&config).expect("JSON");
+    let words: Vec<&str> = config["process"]["args"]
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let runner = "/opt/conda/libexec/archiconda/first-run";
+    assert_eq!(words, [runner, "/bin/echo", "it", "runs"]);
+
+    let start = |words: &[&str]| -> Command {
+        let mut command = place.command("unshare");
+        command.args(["--user", "--map-root-user", "--wd=/"]);
+        command
+            .arg(format!("--root={}", unpacked.display()))
+            .args(words);
+        command.env("PATH", "/opt/conda/bin:/usr/bin:/bin");
+        command
+    };
+    let prefix = unpacked.join("opt/conda");
+    assert!(!prefix.join("share/done").exists());
+    place.write("bundle/rootfs/dev/null", "");
+    for _ in 0..2 {
+        let said = run(&mut start(&words)).succeeds();
+        assert_eq!(
+            (said.stdout.as_str(), said.stderr.as_str()),
+            ("it runs\n", "")
+        );
+        assert_eq!(lines(prefix.join("share/done")), DONE);
+        assert_eq!(lines(prefix.join("share/post")), ["Example it's here"]);
+        assert_eq!(
+            lines(unpacked.join("etc/motd")).last().expect("a line"),
+            "added"
+        );
+    }
+
+    define(&place, "link_scripts = \"first-run\"\nuser = \"1000:1000\"");
+    run(&mut bake(&place, "other", &[]))
+        .succeeds()
+        .says(&["containers start as `1000`, who may not be able to run the scripts"]);
+    define(
+        &place,
+        "link_scripts = \"first-run\"\n[target.linux-aarch64]\nbase = \"scratch\"",
+    );
+    run(&mut bake(&place, "other", &[]))
+        .exits(2)
+        .says(&["`link_scripts` in the definition: the base has no `/bin/sh`"]);
+}
