@@ -2,6 +2,7 @@
 
 mod access;
 mod bucket;
+mod bucket_upload;
 mod clients;
 mod compiled;
 mod dynamic;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{indexer, odd_packages};
 use crate::support::bucket::{Bucket, Request};
-use crate::support::package::{Package, file, write_to};
+use crate::support::package::{Package, file, noise, write_to};
 use crate::support::raw;
 use crate::support::run::{Place, run};
 
@@ -68,18 +68,6 @@ fn is_write_outside_cache(request: &Request) -> bool {
 fn repodata(bucket: &Bucket, path: &str) -> Value {
     let (_, text) = bucket.get(path).expect(path);
     serde_json::from_slice(&text).expect("JSON")
-}
-
-/// Bytes that no compressor makes less of.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u64;
-    let next = |_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        state.to_le_bytes()[7]
-    };
-    (0..length).map(next).collect()
 }
 
 /// A package above the size that is asked for as a whole.

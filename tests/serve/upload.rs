@@ -291,6 +291,24 @@ fn what_was_put_before_the_end_is_indexed_then_or_by_the_next_server() {
 }
 
 #[test]
+fn flat_files_follow_also_while_packages_come_all_the_time() {
+    let place = Place::new();
+    let folder = channel(&place);
+    let (server, auth) = writable(&place, &["--index-delay", "1"]);
+    let is_indexed = || {
+        let text = fs::read_to_string(folder.join("linux-64/repodata.json")).expect("a file");
+        text.contains("delta-0-0.conda")
+    };
+    let mut number = 0;
+    while !is_indexed() {
+        let bytes = Package::named(&format!("delta {number} 0")).bytes();
+        let path = format!("/demo/linux-64/delta-{number}-0.conda");
+        server.send("PUT", &path, &[&auth], &bytes).is(201);
+        number += 1;
+    }
+}
+
+#[test]
 fn an_upload_over_one_connection_after_another() {
     let place = Place::new();
     channel(&place);

@@ -186,6 +186,20 @@ impl Bucket {
         self.state().refusals.push(refusal);
     }
 
+    /// From now on nothing is refused.
+    pub(crate) fn accept(&self) {
+        self.state().refusals.clear();
+    }
+
+    /// The keys of objects of which parts are there, and that are not whole.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let (_, text) = self.get("?uploads").expect("a listing");
+        let text = String::from_utf8(text).expect("a listing in UTF-8");
+        let keys = text.split("<Key>").skip(1);
+        keys.filter_map(|rest| Some(rest.split_once("</")?.0.to_owned()))
+            .collect()
+    }
+
     /// Requests of this kind for a path that contains the text get no answer until [`Bucket::let_go`].
     pub(crate) fn hold(&self, method: &'static str, text: &str) {
         let mut state = self.state();
@@ -341,7 +355,7 @@ fn serve(mut stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         if was_held && hold <= state.dropped {
             return Ok(());
         }
-        if state.without_conditions && method == "PUT" {
+        if state.without_conditions && method != "GET" {
             lines.retain(|line| !line.to_lowercase().starts_with("if-"));
         }
         state
@@ -363,7 +377,8 @@ fn serve(mut stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         );
         return stream.write_all(text.as_bytes());
     }
-    let one_writer = (method == "PUT").then(|| shared.writing.lock().expect("the lock"));
+    let writes = matches!(method.as_str(), "PUT" | "POST");
+    let one_writer = writes.then(|| shared.writing.lock().expect("the lock"));
     let mut server = TcpStream::connect(shared.server)?;
     lines.retain(|line| !line.to_lowercase().starts_with("connection:"));
     lines.push("Connection: close".to_owned());

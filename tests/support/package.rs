@@ -71,6 +71,18 @@ pub(crate) fn file(path: &str, content: impl AsRef<[u8]>) -> File {
     entry(path, FileKind::Content(content.as_ref().to_vec()), 0o644)
 }
 
+/// Bytes that no compressor makes less of.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        state.to_le_bytes()[7]
+    };
+    (0..length).map(next).collect()
+}
+
 /// A file with mode 755.
 pub(crate) fn executable(path: &str, content: impl AsRef<[u8]>) -> File {
     entry(path, FileKind::Content(content.as_ref().to_vec()), 0o755)

@@ -42,12 +42,18 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
             origin: Origin::Questions(questions(arguments)),
         });
     }
+    let cache_dir = arguments.network.cache_dir.clone();
     let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
     Ok(Settings {
         listen: arguments.listen.clone(),
         metrics_listen: arguments.metrics_listen,
         compiling: compiling(arguments, &channels)?,
         channels,
+        drafts: arguments
+            .state_dir
+            .clone()
+            .unwrap_or_else(std::env::temp_dir),
+        cache_dir: cache_dir.unwrap_or_else(fetch::default_cache_dir),
         tls: tls.map(|(certificate, key)| Tls { certificate, key }),
         tokens: arguments.tokens.clone(),
         limits: Limits {

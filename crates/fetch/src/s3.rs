@@ -13,13 +13,14 @@ use futures_util::StreamExt as _;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{
-    Attribute, GetOptions, GetResult, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode,
-    PutOptions, PutPayload, UpdateVersion,
+    Attribute, Attributes, GetOptions, GetResult, ObjectMeta, ObjectStore as _,
+    ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 mod error;
+mod parts;
 mod profile;
 mod reader;
 mod settings;
@@ -27,6 +28,7 @@ mod uploads;
 
 pub use error::Error;
 use error::Failures;
+pub use parts::FileUpload;
 pub use reader::Reader;
 pub use uploads::{Upload, Uploads};
 
@@ -43,6 +45,8 @@ pub struct Bucket {
 struct Requests {
     store: AmazonS3,
     failures: Failures,
+    /// Parts of files that may be in memory.
+    slots: Semaphore,
 }
 
 /// What a listing says of an object.
@@ -100,7 +104,11 @@ impl Bucket {
             .map_err(|error| failures.start(&error))?;
         let store = settings::connect(name, &failures, &runtime)?;
         Ok(Arc::new(Self {
-            requests: Arc::new(Requests { store, failures }),
+            requests: Arc::new(Requests {
+                store,
+                failures,
+                slots: Semaphore::new(parts::SLOTS),
+            }),
             runtime: Some(runtime),
         }))
     }
@@ -270,9 +278,28 @@ impl Requests {
 
     async fn put(&self, upload: Upload) -> Result<Put, Error> {
         let key = upload.key.as_str();
-        let path = self.path(key)?;
         let payload = PutPayload::from(upload.bytes);
-        let mode = match upload.condition {
+        let written = self.write(key, payload.clone(), upload.condition, upload.headers);
+        match written.await? {
+            // A request whose answer was lost is repeated, and then meets its own work.
+            Put::Refused => match self.get(key).await? {
+                Some((there, etag)) if is_same(&there, &payload) => Ok(Put::Done(etag)),
+                _ => Ok(Put::Refused),
+            },
+            done @ Put::Done(_) => Ok(done),
+        }
+    }
+
+    /// Writes an object, without a look at what is there if that is refused.
+    async fn write(
+        &self,
+        key: &str,
+        payload: PutPayload,
+        condition: Condition,
+        headers: Headers,
+    ) -> Result<Put, Error> {
+        let path = self.path(key)?;
+        let mode = match condition {
             Condition::None => PutMode::Overwrite,
             Condition::Absent => PutMode::Create,
             Condition::Is(etag) => PutMode::Update(UpdateVersion {
@@ -280,27 +307,17 @@ impl Requests {
                 version: None,
             }),
         };
-        let attributes = [
-            (Attribute::ContentType, upload.headers.content_type),
-            (Attribute::CacheControl, upload.headers.cache_control),
-        ];
         let options = PutOptions {
             mode,
-            attributes: attributes.into_iter().collect(),
+            attributes: attributes(headers),
             ..PutOptions::default()
         };
-        match self.store.put_opts(&path, payload.clone(), options).await {
+        match self.store.put_opts(&path, payload, options).await {
             Ok(result) => Ok(Put::Done(result.e_tag.unwrap_or_default())),
             Err(
                 object_store::Error::Precondition { .. }
                 | object_store::Error::AlreadyExists { .. },
-            ) => {
-                // A request whose answer was lost is repeated, and then meets its own work.
-                match self.get(key).await? {
-                    Some((there, etag)) if is_same(&there, &payload) => Ok(Put::Done(etag)),
-                    _ => Ok(Put::Refused),
-                }
-            }
+            ) => Ok(Put::Refused),
             Err(error) => Err(self.failures.of("write", key, &error)),
         }
     }
@@ -308,6 +325,14 @@ impl Requests {
     fn path(&self, key: &str) -> Result<Path, Error> {
         Path::parse(key).map_err(|error| self.failures.of("use", key, &error.into()))
     }
+}
+
+fn attributes(headers: Headers) -> Attributes {
+    let attributes = [
+        (Attribute::ContentType, headers.content_type),
+        (Attribute::CacheControl, headers.cache_control),
+    ];
+    attributes.into_iter().collect()
 }
 
 /// Asks for a part, if the object is still the one that was listed.

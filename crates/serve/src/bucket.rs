@@ -1,9 +1,10 @@
 //! A channel in a bucket: each answer is one or two requests to the store, and nothing is kept here, so that any number of
-//! servers may stand before the same bucket. What is written there is the indexer's business.
+//! servers may stand before the same bucket. Packages come there by `upload`, everything else by the indexer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use channel::Location;
 use fetch::s3::{Bucket, Error, Object};
 use http::StatusCode;
 
@@ -17,7 +18,7 @@ use crate::reply::{self, Reply};
 const ATTEMPTS: usize = 3;
 
 /// A folder in a bucket.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Objects {
     bucket: Arc<Bucket>,
     /// What all keys begin with, before a slash; may be empty.
@@ -86,9 +87,26 @@ impl Objects {
     }
 
     async fn find(&self, parts: &[&str]) -> Result<Option<Object>, Error> {
+        self.bucket.look(&self.key(parts)).await
+    }
+
+    /// The key of what is below the folder under these names.
+    pub(crate) fn key(&self, parts: &[&str]) -> String {
         let above = Some(self.prefix.as_str()).filter(|prefix| !prefix.is_empty());
         let key: Vec<&str> = above.into_iter().chain(parts.iter().copied()).collect();
-        self.bucket.look(&key.join("/")).await
+        key.join("/")
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// The folder, as the indexer is told of it.
+    pub(crate) fn location(&self) -> Location {
+        Location::S3 {
+            bucket: self.bucket.name().to_owned(),
+            prefix: self.prefix.clone(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! about, may it be, and what is the answer.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) publisher: Publisher,
     pub(crate) limits: Limits,
+    /// Where packages wait that are on their way into a bucket.
+    pub(crate) drafts: PathBuf,
     pub(crate) proxies: Vec<IpNet>,
     /// Requests of each address, if they are counted.
     pub(crate) rate: Option<Permits>,
@@ -238,7 +241,7 @@ async fn respond(
             Source::Dynamic(dynamic) => dynamic.answer(digests, &shared.log, asked).await,
         };
     }
-    let Source::Folder(folder) = &channel.source else {
+    let Some(place) = channel.place() else {
         upload::discard(&mut body, &head.headers, &shared.limits).await;
         return not_allowed(READING);
     };
@@ -247,25 +250,23 @@ async fn respond(
         let message = "packages are put at CHANNEL/SUBDIR/NAME-VERSION-BUILD.conda or .tar.bz2";
         return reply::text(StatusCode::BAD_REQUEST, message);
     };
-    let (reply, changed) = if head.method == Method::PUT {
-        let upload = Upload {
-            target: &target,
-            headers: &head.headers,
-            version: head.version,
-            query: head.uri.query(),
-            limits: &shared.limits,
-            activity,
-        };
-        upload::put(folder, upload, body, &mut about.received).await
-    } else {
-        upload::delete(folder, &target).await
+    let upload = Upload {
+        place,
+        target: &target,
+        headers: &head.headers,
+        version: head.version,
+        query: head.uri.query(),
+        limits: &shared.limits,
+        drafts: &shared.drafts,
+        activity,
+        log: &shared.log,
+        teller: shared.publisher.teller(channel.number),
     };
-    if changed {
-        shared
-            .publisher
-            .changed(channel.number, Some(target.path()));
+    if head.method == Method::PUT {
+        upload::put(upload, body, &mut about.received).await
+    } else {
+        upload::delete(upload).await
     }
-    reply
 }
 
 /// What two programs on the way could understand in two ways.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use channel::{Event, Options, Outputs};
+use channel::{Event, Location, Options, Outputs};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,6 +27,20 @@ pub(crate) struct Publisher {
     channels: BTreeMap<usize, mpsc::UnboundedSender<Change>>,
 }
 
+/// What tells the indexer of one channel, if it has one.
+#[derive(Debug, Clone)]
+pub(crate) struct Teller(Option<mpsc::UnboundedSender<Change>>);
+
+/// How all channels are indexed.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    /// How long the flat files may be older than the shards.
+    pub(crate) delay: Duration,
+    /// Where copies of the caches of buckets are.
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) log: Arc<Log>,
+}
+
 /// The package that came, changed or went, as `SUBDIR/FILE`; none if nobody knows what did.
 type Change = Option<String>;
 
@@ -37,31 +51,29 @@ pub(crate) struct Indexers {
 
 struct Indexer {
     name: String,
-    folder: PathBuf,
-    delay: Duration,
-    log: Arc<Log>,
+    location: Location,
+    how: How,
 }
 
 impl Publisher {
-    /// One indexer for each folder; with it, the number and the name of its channel. They end when `stop` says so, and
+    /// One indexer for each place; with it, the number and the name of its channel. They end when `stop` says so, and
     /// all is indexed.
     pub(crate) fn start(
-        folders: Vec<(usize, String, PathBuf)>,
-        delay: Duration,
-        log: &Arc<Log>,
+        places: Vec<(usize, String, Location)>,
+        how: &How,
         stop: &watch::Receiver<bool>,
     ) -> (Self, Indexers) {
         let mut running = JoinSet::new();
         let mut channels = BTreeMap::new();
-        for (number, name, folder) in folders {
-            let swept = folder.clone();
-            spawn_blocking(move || upload::sweep(&swept));
+        for (number, name, location) in places {
+            if let Location::Folder(folder) = location.clone() {
+                spawn_blocking(move || upload::sweep(&folder));
+            }
             let (changed, changes) = mpsc::unbounded_channel();
             let indexer = Indexer {
                 name,
-                folder,
-                delay,
-                log: Arc::clone(log),
+                location,
+                how: how.clone(),
             };
             running.spawn(indexer.follow(changes, stop.clone()));
             channels.insert(number, changed);
@@ -69,9 +81,16 @@ impl Publisher {
         (Self { channels }, Indexers { running })
     }
 
-    /// A channel is another one than its index says.
-    pub(crate) fn changed(&self, channel: usize, change: Change) {
-        if let Some(changes) = self.channels.get(&channel) {
+    /// What tells the indexer of a channel.
+    pub(crate) fn teller(&self, channel: usize) -> Teller {
+        Teller(self.channels.get(&channel).cloned())
+    }
+}
+
+impl Teller {
+    /// The channel is another one than its index says.
+    pub(crate) fn changed(&self, change: Change) {
+        if let Some(changes) = &self.0 {
             // It ends with the server.
             let _ = changes.send(change);
         }
@@ -104,7 +123,7 @@ impl Indexer {
                 },
                 _ = stop.changed() => return,
             }
-            let mut due = Instant::now() + self.delay;
+            let mut due = Instant::now() + self.how.delay;
             let mut shards = true;
             loop {
                 if shards {
@@ -123,16 +142,18 @@ impl Indexer {
                     waiting.clear();
                 }
                 let stopping = *stop.borrow();
-                tokio::select! {
-                    biased;
-                    Some(change) = changes.recv() => {
-                        waiting.push(change);
-                        shards = true;
-                        continue;
+                // However fast packages come, the flat files have their time.
+                if !stopping && Instant::now() < due {
+                    tokio::select! {
+                        biased;
+                        Some(change) = changes.recv() => {
+                            waiting.push(change);
+                            shards = true;
+                            continue;
+                        }
+                        _ = stop.changed() => {}
+                        () = sleep_until(due) => {}
                     }
-                    _ = stop.changed(), if !stopping => {}
-                    () = sleep_until(due), if !stopping => {}
-                    () = std::future::ready(()), if stopping => {}
                 }
                 if self.index(Outputs::all(), Vec::new()).await {
                     break;
@@ -148,15 +169,13 @@ impl Indexer {
 
     /// Whether it went well; if not, it is written down why.
     async fn index(&self, outputs: Outputs, only: Vec<String>) -> bool {
-        let (name, folder, log) = (
-            self.name.clone(),
-            self.folder.clone(),
-            Arc::clone(&self.log),
-        );
+        let (name, location) = (self.name.clone(), self.location.clone());
+        let (cache_dir, log) = (self.how.cache_dir.clone(), Arc::clone(&self.how.log));
         let indexing = spawn_blocking(move || {
             let options = Options {
                 outputs,
                 only,
+                cache_dir,
                 ..Options::default()
             };
             let report = |event: Event<'_>| {
@@ -172,18 +191,24 @@ impl Indexer {
                     );
                 }
             };
-            channel::index(&folder, &options, &report).map(drop)
+            match channel::index(location, &options, &report) {
+                // The first package is yet to come.
+                Err(channel::Error::Nothing { .. }) => Ok(()),
+                indexed => indexed.map(drop),
+            }
         });
         match indexing.await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 let text = chain(&error);
-                self.log
+                self.how
+                    .log
                     .note("error", &format!("{}: not indexed: {text}", self.name));
                 false
             }
             Err(error) => {
-                self.log
+                self.how
+                    .log
                     .note("error", &format!("{}: not indexed: {error}", self.name));
                 false
             }

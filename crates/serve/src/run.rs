@@ -16,9 +16,9 @@ use crate::limits::Permits;
 use crate::listen::{self, Certificate, Listener};
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::publish::Publisher;
+use crate::publish::{How, Publisher};
 use crate::settings::Settings;
-use crate::site::{Channel, Site, Source};
+use crate::site::{Channel, Site};
 use crate::workers::Workers;
 
 /// How many wrong tokens one address may send at once, and how many more in a second.
@@ -64,22 +64,16 @@ pub fn run(
     }
     let served = runtime.block_on(async {
         let (indexed, stop) = watch::channel(false);
-        let folders = site.channels().iter().filter_map(|channel| {
-            let Source::Folder(folder) = &channel.source else {
-                return None;
-            };
-            Some((
-                channel.number,
-                channel.name.clone(),
-                folder.root().to_owned(),
-            ))
-        });
-        let (publisher, indexers) =
-            Publisher::start(folders.collect(), settings.limits.flat, &log, &stop);
+        let how = How {
+            delay: settings.limits.flat,
+            cache_dir: settings.cache_dir.clone(),
+            log: Arc::clone(&log),
+        };
+        let (publisher, indexers) = Publisher::start(site.indexed(), &how, &stop);
         for channel in site.channels() {
             if access.has_writers(channel) {
                 // What the last server had no time for.
-                publisher.changed(channel.number, None);
+                publisher.teller(channel.number).changed(None);
             }
         }
         let (reload, reloads) = watch::channel(());
@@ -96,6 +90,7 @@ pub fn run(
             log: Arc::clone(&log),
             publisher,
             limits: settings.limits.clone(),
+            drafts: settings.drafts.clone(),
             proxies: settings.proxies.clone(),
             rate: (settings.limits.rate > 0).then(|| Permits::new(rate, rate)),
             failures: Permits::new(WRONG.0, WRONG.1),

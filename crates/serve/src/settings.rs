@@ -22,6 +22,10 @@ pub struct Settings {
     pub channels: Vec<Named>,
     /// How definitions are compiled; needed where there is one.
     pub compiling: Option<Compiling>,
+    /// Where packages wait, each in a file without a name, that are on their way into a bucket.
+    pub drafts: PathBuf,
+    /// Where this machine keeps copies of what indexers know of packages in buckets.
+    pub cache_dir: PathBuf,
     /// With which certificate, if not without TLS.
     pub tls: Option<Tls>,
     /// The list of tokens (docs/serve.md, "Access"), if there are any.
@@ -139,6 +143,8 @@ impl Default for Settings {
             metrics_listen: None,
             channels: Vec::new(),
             compiling: None,
+            drafts: std::env::temp_dir(),
+            cache_dir: fetch::default_cache_dir(),
             tls: None,
             tokens: None,
             limits: Limits::default(),

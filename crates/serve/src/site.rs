@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use channel::Location;
+
 use crate::bucket::Objects;
 use crate::compiled::Compiled;
 use crate::dynamic::Dynamic;
@@ -12,6 +14,7 @@ use crate::error::Error;
 use crate::folder::Folder;
 use crate::path;
 use crate::settings::{Named, Origin, Settings};
+use crate::upload::Place;
 
 /// All channels.
 #[derive(Debug)]
@@ -89,6 +92,18 @@ impl Site {
             })
     }
 
+    /// Where the indexes follow the packages: the number and the name of each channel, and where its files lie.
+    pub(crate) fn indexed(&self) -> Vec<(usize, String, Location)> {
+        let found = self.channels.iter().filter_map(|channel| {
+            let location = match channel.place()? {
+                Place::Folder(folder) => folder.root().into(),
+                Place::Bucket(objects) => objects.location(),
+            };
+            Some((channel.number, channel.name.clone(), location))
+        });
+        found.collect()
+    }
+
     /// The channel that an address is about, and what follows its name. A channel that is alone needs no name.
     pub(crate) fn find<'a>(&self, parts: &'a [String]) -> Option<(&Channel, &'a [String])> {
         for length in (1..=parts.len()).rev() {
@@ -123,6 +138,15 @@ fn existing(path: &Path) -> Result<Folder, Error> {
 }
 
 impl Channel {
+    /// Where packages are put; nowhere, if they are not what makes the channel.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match &self.source {
+            Source::Folder(folder) => Some(Place::Folder(folder.clone())),
+            Source::Bucket(objects) => Some(Place::Bucket(objects.clone())),
+            Source::Compiled(_) | Source::Dynamic(_) => None,
+        }
+    }
+
     /// The name as it stands in an address.
     pub(crate) fn path(&self) -> String {
         let parts = self.name.split('/').map(path::encoded);

@@ -111,7 +111,8 @@ pub(crate) struct Serve {
     /// How long somebody waits for such a meta-channel that nobody asked for before.
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub(crate) question_timeout: Duration,
-    /// Where meta-channels are kept that are compiled here [default: serve in the folder of --cache-dir].
+    /// Where meta-channels are kept that are compiled here [default: serve in the folder of --cache-dir], and where packages
+    /// wait that are put into a bucket [default: TMPDIR].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// How often the channels of definitions are asked whether they changed; 0 for never.

@@ -30,6 +30,15 @@ pub enum Error {
     /// An answer ended before its end.
     #[error("an answer of the store is shorter than what was asked for")]
     Short,
+    /// A file that is to be an object cannot be read.
+    #[error("could not read what is to be the object `{key}`")]
+    File {
+        /// The object.
+        key: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// A request failed.
     #[error("could not {action} `s3://{bucket}/{key}`{advice}")]
     Request {

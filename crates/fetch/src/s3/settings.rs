@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use http::header::IF_NONE_MATCH;
+use http::{HeaderMap, HeaderValue};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey as Key};
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, RetryConfig};
 use tokio::runtime::Runtime;
@@ -24,7 +26,7 @@ pub(super) fn connect(
     failures: &Failures,
     runtime: &Runtime,
 ) -> Result<AmazonS3, Error> {
-    let builder = configure(name, failures)?;
+    let builder = configure(name, failures, HeaderMap::new())?;
     let build = |builder: AmazonS3Builder| {
         builder.build().map_err(|error| {
             failures.refused("the settings do not fit together".to_owned(), &error)
@@ -53,8 +55,28 @@ pub(super) fn connect(
     }
 }
 
-fn configure(name: &str, failures: &Failures) -> Result<AmazonS3Builder, Error> {
+/// The same client, which makes objects only where there is none, also of parts: the library can say that of an object
+/// that is written at once, and of no other.
+pub(super) fn creating(
+    name: &str,
+    failures: &Failures,
+    store: &AmazonS3,
+) -> Result<AmazonS3, Error> {
+    let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
+    configure(name, failures, headers)?
+        .with_credentials(store.credentials().clone())
+        .build()
+        .map_err(|error| failures.refused("the settings do not fit together".to_owned(), &error))
+}
+
+/// `headers` go with every request.
+fn configure(
+    name: &str,
+    failures: &Failures,
+    headers: HeaderMap,
+) -> Result<AmazonS3Builder, Error> {
     let options = ClientOptions::new()
+        .with_default_headers(headers)
         .with_timeout_disabled()
         .with_connect_timeout(Duration::from_secs(15))
         .with_config(
