@@ -6,6 +6,7 @@ mod bucket_upload;
 mod clients;
 mod compiled;
 mod dynamic;
+mod fetched;
 mod files;
 mod framing;
 mod life;

@@ -8,24 +8,12 @@ use std::thread;
 use fs_err as fs;
 use serde_json::Value;
 
-use crate::support::package::{Package, file, write_to};
+use crate::support::package::{Package, file, noise, write_to};
 use crate::support::run::{Place, run};
 use crate::support::server::{Fault, Server};
 use crate::support::serving::{Answer, Serving, until};
 
 const LARGE: &str = "linux-64/large-1.0-0.tar.bz2";
-
-/// Bytes that nothing makes smaller.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        state.to_le_bytes()[7]
-    };
-    std::iter::repeat_with(&mut next).take(length).collect()
-}
 
 fn upstream(place: &Place, name: &str) -> PathBuf {
     let channel = place.join(name);

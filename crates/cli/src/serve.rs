@@ -65,6 +65,7 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
             grace: arguments.grace,
             upload: arguments.max_upload,
             flat: arguments.index_delay,
+            fetched: arguments.max_fetched,
             ..Limits::default()
         },
         proxies: arguments.trusted_proxy.clone(),

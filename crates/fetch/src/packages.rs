@@ -98,6 +98,12 @@ impl Client {
         }
     }
 
+    /// Takes an archive out of the store, unless something else has a link to its file. Whoever has it open can go on
+    /// reading.
+    pub fn discard(&self, sha256: [u8; 32]) -> Result<(), Error> {
+        self.store.discard(sha256)
+    }
+
     async fn fetch_all(
         &self,
         wanted: &[&Wanted],

@@ -9,7 +9,7 @@
 //! ```
 
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use conda::hex;
@@ -119,6 +119,20 @@ impl Store {
         // Another process may have been quicker.
         let _ = fs::remove_file(info_path(&entry));
         let _ = fs::remove_file(entry);
+    }
+
+    /// Takes an archive out to which nothing else has a link: of others the file would stay, and only be fetched again.
+    pub(crate) fn discard(&self, sha256: [u8; 32]) -> Result<(), Error> {
+        let entry = self.entry_path(&sha256);
+        match fs::metadata(&entry) {
+            Ok(metadata) if metadata.nlink() > 1 => Ok(()),
+            Ok(_) => {
+                self.remove(sha256);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(cache_error(&entry)(error)),
+        }
     }
 
     /// Takes an archive out that has not the digest that is its name.

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 
 use crate::digests::Digests;
 use crate::error::{Error, chain};
+use crate::fetched::Fetched;
 use crate::file::{self, Asked};
 use crate::folder::Folder;
 use crate::log::Log;
@@ -27,6 +28,18 @@ use crate::settings::{Compiling, Settings};
 
 /// How long to wait before upstream is asked again after a failure, at least.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// How often a package is fetched that is gone before it could be sent.
+const ATTEMPTS: usize = 3;
+
+/// What all meta-channels have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Means {
+    pub(crate) compiling: Compiling,
+    /// How many packages of a channel are fetched at a time.
+    pub(crate) downloads: usize,
+    pub(crate) fetched: Arc<Fetched>,
+}
 
 /// A meta-channel.
 #[derive(Debug)]
@@ -40,6 +53,7 @@ pub(crate) struct Compiled {
     refresh: Option<Duration>,
     folder: Folder,
     packages: Packages,
+    fetched: Arc<Fetched>,
     told: RwLock<Told>,
     /// Whether the channels could not be asked the last time.
     is_stale: AtomicBool,
@@ -61,32 +75,37 @@ struct Told {
     origins: Arc<Origins>,
 }
 
+impl Means {
+    /// Those that the settings say, if they do.
+    pub(crate) fn open(settings: &Settings) -> Result<Option<Self>, Error> {
+        let Some(compiling) = settings.compiling.clone() else {
+            return Ok(None);
+        };
+        let fetched = Arc::new(Fetched::open(&compiling, settings.limits.fetched)?);
+        Ok(Some(Self {
+            compiling,
+            downloads: settings.limits.downloads,
+            fetched,
+        }))
+    }
+}
+
 impl Compiled {
     /// Reads a definition.
-    pub(crate) fn new(name: &str, path: &Path, settings: &Settings) -> Result<Self, Error> {
-        let compiling = settings.compiling.as_ref();
-        let compiling = compiling.ok_or_else(|| Error::Definition {
+    pub(crate) fn new(name: &str, path: &Path, means: Option<&Means>) -> Result<Self, Error> {
+        let means = means.ok_or_else(|| Error::Definition {
             problem: format!("nothing says how `{}` is to be compiled", path.display()),
         })?;
         let definition = Definition::File(path.to_owned());
         let mirror = definition.read(&|_| ())?.mirror;
-        let compiled = Self::of(
-            (name, name),
-            definition,
-            compiling,
-            settings.limits.downloads,
-        );
+        let compiled = Self::of((name, name), definition, means);
         compiled.tell(|told| told.mirror = mirror);
         Ok(compiled)
     }
 
     /// A meta-channel with the name of its folder, and what people call it.
-    pub(crate) fn of(
-        (name, title): (&str, &str),
-        definition: Definition,
-        compiling: &Compiling,
-        downloads: usize,
-    ) -> Self {
+    pub(crate) fn of((name, title): (&str, &str), definition: Definition, means: &Means) -> Self {
+        let compiling = &means.compiling;
         let root = compiling.state.join(name);
         let client = &compiling.client;
         let mirror = match &definition {
@@ -100,7 +119,8 @@ impl Compiled {
             state: compiling.state.clone(),
             client: Arc::clone(client),
             refresh: compiling.refresh,
-            packages: Packages::new(Arc::clone(client), root.clone(), downloads),
+            packages: Packages::new(means, name),
+            fetched: Arc::clone(&means.fetched),
             folder: Folder::new(root),
             told: RwLock::new(Told {
                 mirror,
@@ -232,7 +252,14 @@ impl Compiled {
     }
 
     fn tell(&self, change: impl FnOnce(&mut Told)) {
-        change(&mut self.told.write().unwrap_or_else(PoisonError::into_inner));
+        let mut told = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut told);
+        let mirror = told.mirror;
+        drop(told);
+        if mirror == Mirror::Full {
+            // What is here must be here.
+            self.fetched.release(&self.name);
+        }
     }
 
     fn told(&self) -> (Mirror, Arc<Origins>) {
@@ -248,12 +275,14 @@ impl Compiled {
         digests: &Digests,
         asked: Asked<'_>,
     ) -> Reply {
-        if reply.status() == StatusCode::NOT_FOUND
-            && !asked.is_folder
+        if !asked.is_folder
             && let [subdir, file] = asked.parts
             && Kind::from_file_name(file).is_some()
         {
-            return self.package(subdir, file, digests, asked).await;
+            if reply.status() == StatusCode::NOT_FOUND {
+                return self.package(subdir, file, digests, asked).await;
+            }
+            self.packages.used(subdir, file);
         }
         if self.is_stale.load(Ordering::Relaxed) {
             let warning = HeaderValue::from_static("111 archiconda \"Revalidation Failed\"");
@@ -289,10 +318,22 @@ impl Compiled {
         if mirror == Mirror::None && matches!(elsewhere.scheme(), "http" | "https") {
             return reply::found(elsewhere.as_str());
         }
-        match self.packages.get((subdir, file), wanted, asked).await {
-            None => file::answer(&self.folder, digests, asked).await,
-            Some(reply) => reply,
+        let is_kept = mirror == Mirror::Full;
+        for _ in 0..ATTEMPTS {
+            let fetched = self
+                .packages
+                .get((subdir, file), wanted.clone(), is_kept, asked);
+            if let Some(reply) = fetched.await {
+                return reply;
+            }
+            let reply = file::answer(&self.folder, digests, asked).await;
+            // What others fetched meanwhile may have taken its room.
+            if reply.status() != StatusCode::NOT_FOUND {
+                return reply;
+            }
         }
+        let reason = "there is no room for the packages that are asked for";
+        reply::later(StatusCode::SERVICE_UNAVAILABLE, reason, AGAIN)
     }
 }
 

@@ -16,14 +16,14 @@ use spec::MetaChannel;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
-use crate::compiled::{Compiled, Definition};
+use crate::compiled::{Compiled, Definition, Means};
 use crate::digests::Digests;
 use crate::error::{Error, chain};
 use crate::file::{self, Asked};
 use crate::log::Log;
 use crate::path;
 use crate::reply::{self, Reply};
-use crate::settings::{Compiling, Questions, Settings};
+use crate::settings::Questions;
 
 /// Below the folder of compiled channels.
 const FOLDER: &str = "questions";
@@ -38,8 +38,7 @@ const FAILED: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Dynamic {
     asked: Questions,
-    compiling: Compiling,
-    downloads: usize,
+    means: Means,
     known: Mutex<Known>,
     permits: Arc<Semaphore>,
 }
@@ -90,16 +89,14 @@ struct Meant<'a> {
 }
 
 impl Dynamic {
-    pub(crate) fn new(asked: &Questions, settings: &Settings) -> Result<Self, Error> {
-        let compiling = settings.compiling.clone();
-        let compiling = compiling.ok_or_else(|| Error::Definition {
+    pub(crate) fn new(asked: &Questions, means: Option<&Means>) -> Result<Self, Error> {
+        let means = means.ok_or_else(|| Error::Definition {
             problem: "nothing says how meta-channels are to be compiled".to_owned(),
         })?;
-        sweep(&compiling.state.join(FOLDER), asked.most);
+        sweep(&means.compiling.state.join(FOLDER), asked.most);
         Ok(Self {
             asked: asked.clone(),
-            compiling,
-            downloads: settings.limits.downloads,
+            means: means.clone(),
             known: Mutex::default(),
             permits: Arc::new(Semaphore::new(COMPILING)),
         })
@@ -214,12 +211,7 @@ impl Dynamic {
         let base = self.asked.blacklists.clone().unwrap_or_default();
         let definition = Definition::Question(Box::new(definition), base);
         let question = Arc::new(Question {
-            compiled: Arc::new(Compiled::of(
-                (&name, title),
-                definition,
-                &self.compiling,
-                self.downloads,
-            )),
+            compiled: Arc::new(Compiled::of((&name, title), definition, &self.means)),
             state: watch::Sender::new(State::New),
             used: AtomicU64::new(now),
         });
@@ -266,7 +258,7 @@ impl Dynamic {
 
     /// Begins to compile where that is due.
     fn begin(&self, question: &Arc<Question>, log: &Arc<Log>) {
-        let refresh = self.compiling.refresh;
+        let refresh = self.means.compiling.refresh;
         let is_due = question.state.send_if_modified(|state| match state {
             State::New => {
                 *state = State::Compiling;

@@ -1,6 +1,6 @@
 //! Channels over HTTP: what lies in folders is served as files, with what clients and caches need to ask no
 //! more than they must; meta-channels are compiled into folders (`compiled`, `dynamic`), and their packages come from elsewhere
-//! when they are asked for (`packages`). [`run`] binds, answers and stops; what a request goes through is in `exchange`:
+//! when they are asked for (`packages`), and go when there is no room for them (`fetched`). [`run`] binds, answers and stops; what a request goes through is in `exchange`:
 //! limits → address → access → the channel's own answer. Asynchronous inside only.
 
 mod access;
@@ -14,6 +14,7 @@ mod digests;
 mod dynamic;
 mod error;
 mod exchange;
+mod fetched;
 mod file;
 mod folder;
 mod hot;

@@ -6,11 +6,10 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use channel::meta::place;
 use fetch::{Client, Event, Wanted};
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RANGE,
@@ -21,8 +20,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::body::{Body, PIECE};
+use crate::compiled::Means;
 use crate::content;
 use crate::error::chain;
+use crate::fetched::Fetched;
 use crate::file::Asked;
 use crate::reply::{self, Reply};
 
@@ -32,6 +33,9 @@ const HELD: u64 = 1 << 10;
 /// How long a failure is the answer to everybody.
 const FAILED: Duration = Duration::from_secs(5);
 
+/// How often a package is fetched that is gone before it has its place.
+const ATTEMPTS: usize = 3;
+
 /// How many pieces wait for a slow client.
 const WAITING: usize = 2;
 
@@ -39,7 +43,9 @@ const WAITING: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Packages {
     client: Arc<Client>,
-    root: PathBuf,
+    fetched: Arc<Fetched>,
+    /// The channel's folder, below that of all.
+    name: String,
     permits: Arc<Semaphore>,
     running: Arc<Mutex<HashMap<String, watch::Receiver<State>>>>,
 }
@@ -63,27 +69,40 @@ struct Growing {
 }
 
 impl Packages {
-    pub(crate) fn new(client: Arc<Client>, root: PathBuf, downloads: usize) -> Self {
+    /// Those of the channel of this name.
+    pub(crate) fn new(means: &Means, name: &str) -> Self {
         Self {
-            client,
-            root,
-            permits: Arc::new(Semaphore::new(downloads.max(1))),
+            client: Arc::clone(&means.compiling.client),
+            fetched: Arc::clone(&means.fetched),
+            name: name.to_owned(),
+            permits: Arc::new(Semaphore::new(means.downloads.max(1))),
             running: Arc::default(),
         }
     }
 
-    /// Answers with a package that the folder does not have; nothing, if it has it now.
+    /// Somebody is answered with a package that the folder has.
+    pub(crate) fn used(&self, subdir: &str, file: &str) {
+        self.fetched.used(&self.place(subdir, file));
+    }
+
+    fn place(&self, subdir: &str, file: &str) -> String {
+        format!("{}/{subdir}/{file}", self.name)
+    }
+
+    /// Answers with a package that the folder does not have; nothing, if it has it now. One that is to be `kept` never
+    /// goes for want of room.
     pub(crate) async fn get(
         &self,
         (subdir, file): (&str, &str),
         wanted: Wanted,
+        is_kept: bool,
         asked: Asked<'_>,
     ) -> Option<Reply> {
         let size = wanted.size;
         if let Some(size) = size.filter(|_| !asked.is_get) {
             return Some(head(file, size, Body::nothing()));
         }
-        let mut states = self.fetch(subdir, file, wanted);
+        let mut states = self.fetch(subdir, file, wanted, is_kept);
         // Who wants a part of it is answered from the whole, and so is who does not know the length. A small one is
         // whole in a moment, and then what is wrong with it can be said.
         let is_small = size.is_none_or(|size| size <= PIECE as u64);
@@ -114,8 +133,14 @@ impl Packages {
     }
 
     /// What is told of a download, which begins if nobody has begun it.
-    fn fetch(&self, subdir: &str, file: &str, wanted: Wanted) -> watch::Receiver<State> {
-        let path = format!("{subdir}/{file}");
+    fn fetch(
+        &self,
+        subdir: &str,
+        file: &str,
+        wanted: Wanted,
+        is_kept: bool,
+    ) -> watch::Receiver<State> {
+        let path = self.place(subdir, file);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(states) = running.get(&path) {
             return states.clone();
@@ -123,15 +148,21 @@ impl Packages {
         let (sender, states) = watch::channel(State::Waiting);
         running.insert(path.clone(), states.clone());
         let (client, permits) = (Arc::clone(&self.client), Arc::clone(&self.permits));
-        let (to, all) = (self.root.join(&path), Arc::clone(&self.running));
-        let root = self.root.clone();
+        let (fetched, all) = (Arc::clone(&self.fetched), Arc::clone(&self.running));
+        let place = path.clone();
         tokio::spawn(async move {
             let _permit = permits.acquire().await;
             let sender = Arc::new(sender);
             let told = Arc::clone(&sender);
-            let fetched =
-                spawn_blocking(move || download(&client, &wanted, &root, &to, &told)).await;
-            let state = match fetched {
+            let download = spawn_blocking(move || {
+                let to = Place {
+                    fetched: &fetched,
+                    path: &place,
+                    is_kept,
+                };
+                download(&client, &wanted, &to, &told)
+            });
+            let state = match download.await {
                 Ok(Ok(())) => State::Done,
                 Ok(Err((status, reason))) => State::Failed(status, reason.into()),
                 Err(_) => State::Failed(StatusCode::INTERNAL_SERVER_ERROR, "it failed".into()),
@@ -149,14 +180,22 @@ impl Packages {
     }
 }
 
+/// Where a package goes to.
+struct Place<'a> {
+    fetched: &'a Fetched,
+    /// `CHANNEL/SUBDIR/FILE`
+    path: &'a str,
+    is_kept: bool,
+}
+
 /// Fetches a package into the folder.
 fn download(
     client: &Client,
     wanted: &Wanted,
-    root: &Path,
-    to: &Path,
+    to: &Place<'_>,
     told: &watch::Sender<State>,
 ) -> Result<(), (StatusCode, String)> {
+    let was_cached = AtomicBool::new(false);
     let report = |event: Event<'_>| match event {
         Event::PackageStarted { resumed, .. } => {
             let file = client
@@ -177,28 +216,37 @@ fn download(
                 growing.position = position;
             }
         }),
+        Event::PackageDone { cached, .. } => was_cached.store(cached, Relaxed),
         _ => {}
     };
-    let fetched = client.packages(std::slice::from_ref(wanted), &report);
-    let fetched = fetched.map_err(|error| {
+    let refused = |error: fetch::Error| {
         let what = if error.is_integrity() {
             "what comes from there is not the package that the index means"
         } else {
             "the package cannot be had from where it comes from"
         };
-        (
-            StatusCode::BAD_GATEWAY,
-            format!("{what}: {}", chain(&error)),
-        )
-    })?;
-    let failed = |error: io::Error| (StatusCode::INSUFFICIENT_STORAGE, error.to_string());
-    if let Some(folder) = to.parent() {
-        fs_err::create_dir_all(folder).map_err(failed)?;
+        let reason = format!("{what}: {}", chain(&error));
+        (StatusCode::BAD_GATEWAY, reason)
+    };
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let fetched = client.packages(std::slice::from_ref(wanted), &report);
+        let fetched = fetched.map_err(refused)?;
+        let put = fetched.iter().try_for_each(|package| {
+            if to.is_kept {
+                to.fetched.keep(package, to.path)
+            } else {
+                to.fetched.put(package, was_cached.load(Relaxed), to.path)
+            }
+        });
+        match put {
+            Ok(()) => return Ok(()),
+            // It was in the store, and had to make room.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => {}
+            Err(error) => return Err((StatusCode::INSUFFICIENT_STORAGE, error.to_string())),
+        }
     }
-    for package in fetched {
-        place(&package.path, to, root).map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// Sends a file that grows.

@@ -134,6 +134,8 @@ pub struct Limits {
     pub flat: Duration,
     /// Packages that are fetched from elsewhere at a time.
     pub downloads: usize,
+    /// How many bytes of packages stay that were fetched because somebody asked for them; all, if it is not said.
+    pub fetched: Option<u64>,
 }
 
 impl Default for Settings {
@@ -166,6 +168,7 @@ impl Default for Limits {
             upload: 4 << 30,
             flat: Duration::from_secs(20),
             downloads: 16,
+            fetched: None,
         }
     }
 }

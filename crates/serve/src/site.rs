@@ -8,7 +8,7 @@ use std::sync::Arc;
 use channel::Location;
 
 use crate::bucket::Objects;
-use crate::compiled::Compiled;
+use crate::compiled::{Compiled, Means};
 use crate::dynamic::Dynamic;
 use crate::error::Error;
 use crate::folder::Folder;
@@ -48,6 +48,7 @@ impl Site {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
         let mut names = BTreeSet::new();
         let mut channels = Vec::new();
+        let means = Means::open(settings)?;
         for (number, Named { name, origin }) in settings.channels.iter().enumerate() {
             let wrong = |problem| Error::Name {
                 name: name.clone(),
@@ -63,10 +64,10 @@ impl Site {
                 Origin::Folder(folder) => Source::Folder(existing(folder)?),
                 Origin::Bucket { bucket, prefix } => Source::Bucket(Objects::open(bucket, prefix)?),
                 Origin::Definition(path) => {
-                    Source::Compiled(Arc::new(Compiled::new(name, path, settings)?))
+                    Source::Compiled(Arc::new(Compiled::new(name, path, means.as_ref())?))
                 }
                 Origin::Questions(asked) => {
-                    Source::Dynamic(Arc::new(Dynamic::new(asked, settings)?))
+                    Source::Dynamic(Arc::new(Dynamic::new(asked, means.as_ref())?))
                 }
             };
             channels.push(Channel {
@@ -74,6 +75,9 @@ impl Site {
                 number,
                 source,
             });
+        }
+        if let Some(means) = means {
+            means.fetched.sweep();
         }
         Ok(Self { channels })
     }

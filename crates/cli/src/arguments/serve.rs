@@ -115,6 +115,10 @@ pub(crate) struct Serve {
     /// wait that are put into a bucket [default: TMPDIR].
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// How much stays of the packages that were fetched because somebody asked for them, like 20G; those go first that
+    /// were not asked for longest [default: all stay].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_fetched: Option<u64>,
     /// How often the channels of definitions are asked whether they changed; 0 for never.
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub(crate) refresh: Duration,
