@@ -205,6 +205,14 @@ fn what_is_no_package_of_this_name_never_is_an_object() {
             .send("PUT", &format!("/demo/{sound}"), headers, b"123456789")
             .is(401);
     }
+    let reader = token(&writable.place, &["--name", "reader", "--channel", "demo"]);
+    server.signal("HUP");
+    server.says("read tokens");
+    let auth = format!("Authorization: Bearer {reader}");
+    server
+        .send("PUT", &format!("/demo/{sound}"), &[&auth], &small)
+        .is(403);
+    assert!(bucket.list("demo/").is_empty());
     writable.put("a-1-0.conda", &big).is(201);
 }
 

@@ -160,10 +160,16 @@ fn what_is_there_for_another_reason_stays() {
     let forge = upstream(&place);
     define(&place, "full", &forge, "full");
     define(&place, "mine", &forge, "on-demand");
+    // One is there on demand first, and in the full mirror then.
+    let server = serve(&place, &["mine.toml"]);
+    get(&place, &server, "mine", "c");
+    drop(server);
+    drop(serve(&place, &["mine.toml", "full.toml"]));
     let arguments = ["mine.toml", "full.toml", "--max-fetched", "1"];
     let server = serve(&place, &arguments);
     let mine = place.join("state/mine/noarch");
     fs::create_dir_all(&mine).expect("a folder");
+    assert_eq!(there(&place, "mine"), "");
     fs::copy(
         place.join("forge/noarch/a-1-0.conda"),
         mine.join("a-1-0.conda"),
