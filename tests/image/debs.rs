@@ -436,6 +436,56 @@ fn packages_that_cannot_be_had() {
 }
 
 #[test]
+fn a_locale_whose_files_lie_elsewhere() {
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    let mut debs = system();
+    debs.push(
+        Deb::new("libc-bin 2.36-1", "Essential: yes\nPriority: required")
+            .file("usr/lib/locale/C.utf8/LC_CTYPE", "of C"),
+    );
+    // Debian's links lead to other locales, Ubuntu's to the C library's own one, too.
+    let locales = Deb::new("locales-all 2.36-2", "")
+        .file("usr/lib/locale/aa_DJ.utf8/LC_COLLATE", "of aa")
+        .put(
+            "usr/lib/locale/en_US.utf8/LC_COLLATE",
+            Put::Link("../aa_DJ.utf8/LC_COLLATE"),
+        )
+        .put(
+            "usr/lib/locale/en_US.utf8/LC_CTYPE",
+            Put::Link("../C.utf8/LC_CTYPE"),
+        )
+        .file("usr/lib/locale/en_US.utf8/LC_TIME", "own")
+        .put(
+            "usr/lib/locale/de_DE.utf8/LC_CTYPE",
+            Put::Link("../C.utf8/LC_NAME"),
+        );
+    debs.push(locales);
+    mirror.publish(&debs);
+    let keys = |locale: &str| format!("{}\nlocale = \"{locale}\"", mirror.base(""));
+    definition(&place, &keys("en_US.UTF-8"));
+    bake_intel(&place, "image", &[]).succeeds();
+    if let Some(root) = unpack(&place, "image:example:1.0", "bundle") {
+        let folder = root.join("usr/lib/locale/en_US.utf8");
+        for (name, text) in [
+            ("LC_COLLATE", "of aa"),
+            ("LC_CTYPE", "of C"),
+            ("LC_TIME", "own"),
+        ] {
+            assert_eq!(fs::read_to_string(folder.join(name)).expect(name), text);
+        }
+        assert!(!root.join("usr/lib/locale/aa_DJ.utf8").exists());
+    }
+    for missing in ["de_DE.UTF-8", "fr_FR.UTF-8"] {
+        definition(&place, &keys(missing));
+        let expected = format!("there is no compiled locale `{missing}` in locales-all_2.36-2");
+        bake_intel(&place, "other", &[]).exits(2).says(&[&expected]);
+    }
+}
+
+#[test]
 fn hostile_packages() {
     let place = Place::new();
     let Some(mirror) = mirror(&place) else {

@@ -189,6 +189,23 @@ fn tar(entries: &[(&str, EntryType, &str, &str, u32, u64)]) -> Vec<u8> {
     stream
 }
 
+/// A keyring as gpg itself keeps it: a trust packet follows each of the others (RFC 9580, sections 4.2.2 and 5.10).
+fn with_trust(mut keyring: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let [tag, length, rest @ ..] = keyring {
+        let (header, length) = match (tag & 3, rest) {
+            (0, _) => (2, usize::from(*length)),
+            (1, [low, ..]) => (3, usize::from(u16::from_be_bytes([*length, *low]))),
+            _ => panic!("a packet of another form"),
+        };
+        let (packet, others) = keyring.split_at(header + length);
+        all.extend_from_slice(packet);
+        all.extend_from_slice(&[0xb0, 2, 0, 3]);
+        keyring = others;
+    }
+    all
+}
+
 impl<'p> Mirror<'p> {
     /// An archive with a key, which lies in `key.gpg`.
     pub(super) fn new(place: &'p Place) -> Option<Mirror<'p>> {
@@ -225,6 +242,9 @@ impl<'p> Mirror<'p> {
         let mut export = self.gpg(home);
         export.args(["--export", "--output", file]);
         run(&mut export).succeeds();
+        let keyring = self.place.join(file);
+        let bytes = fs::read(&keyring).expect("a keyring");
+        fs::write(keyring, with_trust(&bytes)).expect("written");
         // Its agent would stay.
         let mut stop = self.place.command("gpgconf");
         stop.arg("--homedir").arg(self.place.join(home));

@@ -103,15 +103,14 @@ fn date(fields: &Paragraph, field: &'static str) -> Result<Option<u64>, ReleaseE
     let zone = ["UTC", "GMT", "+0000", "Z"]
         .iter()
         .find_map(|zone| value.strip_suffix(zone));
-    // One digit for the day is allowed, too.
+    // One digit for the day or the hour will do, too: Ubuntu's have a space instead of the other.
+    let padded = |word: &str| match word.split(':').next() {
+        Some(number) if number.len() == 1 => format!("0{word}"),
+        _ => word.to_owned(),
+    };
     let text = zone.map(|text| {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        match *words {
-            [weekday, day, ref rest @ ..] if day.len() == 1 => {
-                format!("{weekday} 0{day} {} GMT", rest.join(" "))
-            }
-            _ => format!("{} GMT", words.join(" ")),
-        }
+        let words: Vec<String> = text.split_whitespace().map(padded).collect();
+        format!("{} GMT", words.join(" "))
     });
     let instant = text.and_then(|text| httpdate::parse_http_date(&text).ok());
     let seconds = instant.and_then(|instant| instant.duration_since(UNIX_EPOCH).ok());
@@ -147,6 +146,19 @@ mod tests {
             (3, &*"ab".repeat(32))
         );
         assert_eq!(release.file("../x"), None);
+    }
+
+    #[test]
+    fn dates_as_archives_write_them() {
+        for (text, expected) in [
+            ("Sat, 11 Jul 2026 10:16:37 UTC", 1_783_764_997),
+            ("Sat, 11 Jul 2026  1:16:37 UTC", 1_783_732_597),
+            ("Sat, 1 Aug 2026 01:16:37 +0000", 1_785_546_997),
+        ] {
+            let text = format!("Date: {text}\nSHA256:\n {} 3 x\n", "a".repeat(64));
+            let release = Release::parse(&text).unwrap();
+            assert_eq!(release.date, Some(expected), "{text}");
+        }
     }
 
     #[test]

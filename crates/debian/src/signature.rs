@@ -1,12 +1,15 @@
 //! Who signed a release: `OpenPGP` signatures in the text (`InRelease`) or beside it (`Release.gpg`), by a key of
 //! the keyring. The only place that names `pgp`.
 
+use std::io::{BufRead, BufReader};
+
+use pgp::armor::Dearmor;
 use pgp::composed::{
     CleartextSignedMessage, Deserializable as _, DetachedSignature, SignedPublicKey,
     SignedPublicSubKey,
 };
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::{Signature, SignatureType};
+use pgp::packet::{Packet, PacketParser, Signature, SignatureType};
 use pgp::types::{KeyDetails, VerifyingKey};
 
 /// The keys that are trusted.
@@ -52,16 +55,13 @@ pub struct Signer {
 impl Keyring {
     /// Reads keys, with or without ASCII armour. Keys of kinds that are not understood are passed over.
     pub fn parse(bytes: &[u8]) -> Result<Keyring, SignatureError> {
-        let none = |_| SignatureError::NoKeys;
         let armoured = bytes
             .trim_ascii_start()
             .starts_with(b"-----BEGIN PGP PUBLIC KEY");
-        let keys: Vec<SignedPublicKey> = if armoured {
-            let (keys, _) = SignedPublicKey::from_armor_many(bytes).map_err(none)?;
-            keys.filter_map(Result::ok).collect()
+        let keys = if armoured {
+            keys(BufReader::new(Dearmor::new(bytes)))
         } else {
-            let keys = SignedPublicKey::from_bytes_many(bytes).map_err(none)?;
-            keys.filter_map(Result::ok).collect()
+            keys(bytes)
         };
         if keys.is_empty() {
             return Err(SignatureError::NoKeys);
@@ -128,6 +128,20 @@ impl Keyring {
         }
         Err(bad.unwrap_or(SignatureError::Unknown { issuers }))
     }
+}
+
+/// All keys that are understood. gpg notes in its own keyrings, Ubuntu's among them, what it thinks of a name between the
+/// name and the signature on it (RFC 9580, section 5.10, trust packets).
+fn keys(reader: impl BufRead) -> Vec<SignedPublicKey> {
+    let packets = PacketParser::new(reader).filter(|packet| {
+        let aside = matches!(
+            packet,
+            Err(_) | Ok(Packet::Trust(_) | Packet::Marker(_) | Packet::Padding(_))
+        );
+        !aside
+    });
+    let keys = SignedPublicKey::from_packets(packets.peekable());
+    keys.filter_map(Result::ok).collect()
 }
 
 fn unsigned(error: &pgp::errors::Error) -> SignatureError {

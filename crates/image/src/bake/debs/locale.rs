@@ -83,7 +83,7 @@ pub(super) fn write(
     let opened = fs::File::open(file).map_err(|source| unusable(deb::DebError::Read { source }))?;
     // What is shared between locales is a link to the first that has it, which may be another one: such files are
     // read in a second pass.
-    let mut elsewhere: Vec<(String, String)> = Vec::new();
+    let mut elsewhere: Vec<Elsewhere> = Vec::new();
     let mut found = false;
     let mut failure = None;
     let mut put = |writer: &mut Writer<'_>, path: &str, size, content: &mut dyn io::Read| {
@@ -99,11 +99,19 @@ pub(super) fn write(
         match &entry.kind {
             Kind::File(size) => put(writer, &entry.path, *size, entry.content),
             Kind::HardLink(target) => {
-                elsewhere.push((target.clone(), entry.path.clone()));
+                elsewhere.push(Elsewhere {
+                    place: target.clone(),
+                    path: entry.path.clone(),
+                    link: None,
+                });
                 Ok(())
             }
             Kind::Link(target) => {
-                elsewhere.push((joined(&entry.path, target), entry.path.clone()));
+                elsewhere.push(Elsewhere {
+                    place: joined(&entry.path, target),
+                    path: entry.path.clone(),
+                    link: Some(target.clone()),
+                });
                 Ok(())
             }
             // Folders come with the files.
@@ -118,14 +126,14 @@ pub(super) fn write(
             let Kind::File(size) = entry.kind else {
                 return Ok(());
             };
-            let here = |(target, _): &(String, String)| *target == entry.path;
+            let here = |one: &Elsewhere| one.place == entry.path;
             if !elsewhere.iter().any(here) {
                 return Ok(());
             }
             let mut bytes = Vec::new();
             entry.content.read_to_end(&mut bytes)?;
-            for (_, path) in elsewhere.iter().filter(|one| here(one)) {
-                put(writer, path, size, &mut bytes.as_slice())?;
+            for one in elsewhere.iter().filter(|one| here(one)) {
+                put(writer, &one.path, size, &mut bytes.as_slice())?;
             }
             elsewhere.retain(|one| !here(one));
             Ok(())
@@ -134,6 +142,17 @@ pub(super) fn write(
     first
         .and(second)
         .map_err(|error| writer.failed(&package.title(), error, failure))?;
+    // Ubuntu's lead to the C library's own `C.utf8`, too, which is in another package.
+    for one in std::mem::take(&mut elsewhere) {
+        match &one.link {
+            Some(link) if writer.is_there(&one.place) => {
+                let meta = writer.meta(0o777);
+                let written = writer.entry(&one.path, meta, What::Link(link), &mut io::empty());
+                written.map_err(|fault| writer.ours(fault))?;
+            }
+            _ => elsewhere.push(one),
+        }
+    }
     if !found || !elsewhere.is_empty() {
         return Err(DebsError::NoLocale {
             locale: (*locale).to_owned(),
@@ -143,6 +162,16 @@ pub(super) fn write(
     }
     writer.text("etc/default/locale", 0o644, &format!("LANG={locale}\n"))?;
     Ok(())
+}
+
+/// A file of a locale that lies elsewhere.
+struct Elsewhere {
+    /// Where it lies.
+    place: String,
+    /// Where it is looked for.
+    path: String,
+    /// What a symbolic link there says.
+    link: Option<String>,
 }
 
 /// Where a link at a path leads.
