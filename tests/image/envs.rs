@@ -186,8 +186,8 @@ fn it_moves_no_package_and_is_the_same_for_everybody() {
     let mut diff = place.archiconda();
     let said = run(diff.args(["image", "diff", "one", "other", "--json"])).succeeds();
     let difference = &said.json()["differences"][0];
-    assert_eq!(difference["added"], json!(["other-2.0-0"]));
-    assert_eq!(difference["removed"], json!(["other-2.0-0"]));
+    assert_eq!(difference["added"], json!(["other-2.0-0 (y)"]));
+    assert_eq!(difference["removed"], json!(["other-2.0-0 (x)"]));
 }
 
 #[test]

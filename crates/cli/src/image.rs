@@ -287,12 +287,8 @@ fn table(image: &Inspected) -> String {
             megabytes(layer.other)
         );
         for package in &layer.packages {
-            let env = package.prefix.rsplit_once("/envs/");
-            let mark = match env {
-                _ if package.prefetched => "  (prefetched)".to_owned(),
-                Some((_, env)) => format!("  ({env})"),
-                None => String::new(),
-            };
+            let mark = package.mark();
+            let mark = mark.map_or(String::new(), |mark| format!("  ({mark})"));
             let _ = writeln!(
                 text,
                 "  {:8.1} MB  {}{mark}",

@@ -69,6 +69,17 @@ pub struct InspectedPackage {
     pub size: u64,
 }
 
+impl InspectedPackage {
+    /// Where it is if not in the base environment: the name of another one, or `prefetched`.
+    pub fn mark(&self) -> Option<&str> {
+        if self.prefetched {
+            return Some("prefetched");
+        }
+        let (_, env) = self.prefix.rsplit_once("/envs/")?;
+        Some(env)
+    }
+}
+
 /// How an image for one platform differs from another one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Difference {
@@ -198,7 +209,7 @@ fn difference(old: &Inspected, new: &Inspected) -> Difference {
     difference
 }
 
-/// The packages by name and place.
+/// The packages by name and place. What is not in the base environment has a mark of where it is.
 fn packages(image: &Inspected) -> BTreeMap<(String, String), String> {
     let all = image.layers.iter().flat_map(|layer| &layer.packages);
     all.map(|package| {
@@ -208,7 +219,11 @@ fn packages(image: &Inspected) -> BTreeMap<(String, String), String> {
         } else {
             &package.prefix
         };
-        ((name.to_owned(), place.to_owned()), package.name.clone())
+        let shown = match package.mark() {
+            Some(mark) => format!("{} ({mark})", package.name),
+            None => package.name.clone(),
+        };
+        ((name.to_owned(), place.to_owned()), shown)
     })
     .collect()
 }
