@@ -1,6 +1,7 @@
 //! Scripts of packages, which need the target: run while the image is baked, in a real arm64 userland, or left for the
 //! first start of a container.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -57,6 +58,11 @@ fn define(place: &Place, keys: &str) {
          specs = [\"scripted\"]\nplatforms = [\"linux-aarch64\"]\n\
          post_install = \"post.sh\"\nscript_env_variables = { GREETING = \"it's here\" }\n",
     );
+}
+
+fn variables(command: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    let variables = command.get_envs();
+    variables.filter_map(|(name, value)| Some((name, value?)))
 }
 
 fn lines(path: impl AsRef<Path>) -> Vec<String> {
@@ -133,6 +139,23 @@ fn under_emulation_they_change_the_image_and_nothing_else() {
         assert_eq!(meta(own), meta(given), "{path}");
     }
 
+    // An ordinary user makes the same.
+    if rustix::process::geteuid().is_root() {
+        let baking = bake(&place, "ordinary", &["--no-cache"]);
+        let own = place.join("archiconda");
+        fs::copy(baking.get_program(), &own).expect("a copy");
+        let give = |whom: &str| run(place.command("chown").args(["-R", whom, "."])).succeeds();
+        give("65534:65534");
+        let mut ordinary = place.command("setpriv");
+        ordinary.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        ordinary.arg(own).args(baking.get_args());
+        ordinary.envs(variables(&baking));
+        ordinary.env("SOURCE_DATE_EPOCH", "1700000000");
+        let ordinary = run(&mut ordinary).succeeds().json();
+        assert_eq!(ordinary["digest"], said["digest"]);
+        give("0:0");
+    }
+
     // One that fails is told with what it said, and leaves no image.
     let script = "#!/bin/bash\necho no such luck; exit 3\n";
     prepare(&place, &root, script);
@@ -146,8 +169,9 @@ fn under_emulation_they_change_the_image_and_nothing_else() {
     assert!(!place.join("failed").exists());
 
     // Where the kernel does not know who runs foreign programs, nothing is fetched.
-    let mut masked = Command::new("unshare");
     let mask = "mount -t tmpfs none /proc/sys/fs/binfmt_misc && exec \"$@\"";
+    let baking = bake(&place, "masked", &[]);
+    let mut masked = place.command("unshare");
     masked.args([
         "--user",
         "--map-root-user",
@@ -157,13 +181,8 @@ fn under_emulation_they_change_the_image_and_nothing_else() {
         mask,
         "sh",
     ]);
-    let bake = bake(&place, "masked", &[]);
-    masked.arg(bake.get_program()).args(bake.get_args());
-    masked.env_clear().current_dir(place.path());
-    masked.envs(
-        bake.get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    masked.arg(baking.get_program()).args(baking.get_args());
+    masked.envs(variables(&baking));
     run(&mut masked).exits(1).says(&[
         "`link_scripts = \"emulate\"`: this machine does not run programs for linux-aarch64",
         "qemu-user-static",

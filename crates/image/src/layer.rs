@@ -43,7 +43,7 @@ pub(crate) struct Packer {
 
 /// What compresses.
 enum Encoder {
-    Gzip(GzipMembers<Blob>),
+    Gzip(Box<GzipMembers<Blob>>),
     Zstd(Box<zstd::stream::write::Encoder<'static, Blob>>),
 }
 
@@ -51,7 +51,7 @@ impl Packer {
     /// Begins a layer in a blob.
     pub(crate) fn new(blob: Blob, compression: LayerCompression) -> io::Result<Packer> {
         let encoder = match compression {
-            LayerCompression::Gzip => Encoder::Gzip(GzipMembers::new(blob)),
+            LayerCompression::Gzip => Encoder::Gzip(Box::new(GzipMembers::new(blob))),
             LayerCompression::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(blob, ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;

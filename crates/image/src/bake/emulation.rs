@@ -142,15 +142,14 @@ impl<'a> Pythons<'a> {
     /// The Python of an environment. `plan` says where it is in the prefix.
     pub(super) fn of(&self, environment: &Environment, plan: &Plan) -> io::Result<OwnPython> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let userland = match made.get(&environment.name) {
-            Some(userland) => Arc::clone(userland),
-            None => {
-                let userland = unpacked(self.staging, self.ground)?;
-                lay_python(&userland, environment)?;
-                let userland = Arc::new(userland);
-                made.insert(environment.name.clone(), Arc::clone(&userland));
-                userland
-            }
+        let userland = if let Some(userland) = made.get(&environment.name) {
+            Arc::clone(userland)
+        } else {
+            let userland = unpacked(self.staging, self.ground)?;
+            lay_python(&userland, environment)?;
+            let userland = Arc::new(userland);
+            made.insert(environment.name.clone(), Arc::clone(&userland));
+            userland
         };
         let program = format!("{}/{}", environment.prefix, plan.executable);
         Ok(OwnPython { userland, program })

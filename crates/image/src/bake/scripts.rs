@@ -191,7 +191,7 @@ impl Job<'_> {
                 }
                 What::Distribution(text) => {
                     let path = format!("{TEXTS}/{name}");
-                    let task = self.of_distribution(script, &format!("{folder}/{path}"), text);
+                    let task = of_distribution(script, &format!("{folder}/{path}"), text);
                     files.push(TaskFile {
                         path,
                         executable: true,
@@ -207,29 +207,6 @@ impl Job<'_> {
             });
         }
         files
-    }
-
-    fn of_distribution(&self, script: &Script<'_>, path: &str, text: &str) -> String {
-        let plan = &script.environment.prepared.planned.plan;
-        let prefix = &script.environment.prefix;
-        let mut lines = begin(script);
-        let own = [
-            ("PREFIX", prefix.as_str()),
-            ("INSTALLER_NAME", &plan.name),
-            ("INSTALLER_VER", &plan.version),
-            ("INSTALLER_PLAT", &plan.platform),
-            ("INSTALLER_TYPE", "SH"),
-            ("INSTALLER_PATH", ""),
-            ("INSTALLER_UNATTENDED", "1"),
-            ("FORCE", "0"),
-        ];
-        let environment = plan.scripts.environment.iter();
-        let environment = environment.map(|(name, value)| (name.as_str(), value.as_str()));
-        lines.extend(environment.chain(own).map(export));
-        lines.push(enter(prefix));
-        let shell = if text.starts_with("#!") { "" } else { "sh " };
-        lines.push(format!("{shell}{}", quote(path)));
-        together(&lines)
     }
 }
 
@@ -257,6 +234,30 @@ impl Script<'_> {
     fn name(&self) -> String {
         format!("the {} of {}", self.kind, self.whose)
     }
+}
+
+/// A task for a script of the distribution: what constructor sets for it (its header.sh).
+fn of_distribution(script: &Script<'_>, path: &str, text: &str) -> String {
+    let plan = &script.environment.prepared.planned.plan;
+    let prefix = &script.environment.prefix;
+    let mut lines = begin(script);
+    let own = [
+        ("PREFIX", prefix.as_str()),
+        ("INSTALLER_NAME", &plan.name),
+        ("INSTALLER_VER", &plan.version),
+        ("INSTALLER_PLAT", &plan.platform),
+        ("INSTALLER_TYPE", "SH"),
+        ("INSTALLER_PATH", ""),
+        ("INSTALLER_UNATTENDED", "1"),
+        ("FORCE", "0"),
+    ];
+    let environment = plan.scripts.environment.iter();
+    let environment = environment.map(|(name, value)| (name.as_str(), value.as_str()));
+    lines.extend(environment.chain(own).map(export));
+    lines.push(enter(prefix));
+    let shell = if text.starts_with("#!") { "" } else { "sh " };
+    lines.push(format!("{shell}{}", quote(path)));
+    together(&lines)
 }
 
 /// A task for a package's script: what conda sets for it (`run_script` in conda/core/link.py), and bash where it is.

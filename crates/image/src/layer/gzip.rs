@@ -139,7 +139,9 @@ mod tests {
 
     #[test]
     fn bytes_do_not_follow_from_threads_or_pieces() {
-        let data: Vec<u8> = (0..MEMBER * 3).map(|i| (i / 1000 % 256) as u8).collect();
+        let data: Vec<u8> = (0..MEMBER * 3)
+            .map(|i| u8::try_from(i / 1000 % 256).unwrap())
+            .collect();
         let expected = packed(&data, data.len());
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);

@@ -32,15 +32,18 @@ shift 2
 umask 022
 hostname localhost 2>/dev/null || :
 setpriv=$(command -v setpriv) && chroot=$(command -v chroot) || exit 125
-mount --bind "$root" "$root" || exit 125
+mount -n --bind "$root" "$root" || exit 125
 for device in null zero full random urandom; do
-    mount --bind "/dev/$device" "$root/dev/$device" || exit 125
+    mount -n --bind "/dev/$device" "$root/dev/$device" || exit 125
 done
-mount -t proc proc "$root/proc" 2>/dev/null || :
-cd "$root" && mount --move "$root" / || exit 125
+mount -n -t proc proc "$root/proc" 2>/dev/null || :
+cd "$root" && mount -n --move "$root" / || exit 125
 export PATH="$wanted"
 exec "$setpriv" --bounding-set=-sys_admin "$chroot" . "$@"
 "#;
+
+/// How `unshare` begins what it says of itself.
+const REFUSED: &str = "unshare: ";
 
 /// Where the programs of util-linux are, whatever `PATH` says.
 const TOOLS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -64,7 +67,12 @@ impl Answer {
         let Answer {
             status, complaint, ..
         } = self;
-        Err(io::Error::other(format!("{status}\n{complaint}")))
+        let problem = if complaint.starts_with(REFUSED) {
+            "user namespaces are not allowed here".to_owned()
+        } else {
+            status.to_string()
+        };
+        Err(io::Error::other(format!("{problem}\n{complaint}")))
     }
 }
 
@@ -202,7 +210,7 @@ fn header(platform: Subdir) -> Option<[u8; 20]> {
     Some(header)
 }
 
-/// An entry of binfmt_misc (`Documentation/admin-guide/binfmt-misc.rst` of the kernel).
+/// An entry of `binfmt_misc` (`Documentation/admin-guide/binfmt-misc.rst` of the kernel).
 #[derive(Debug, PartialEq, Eq)]
 struct Handler {
     enabled: bool,
