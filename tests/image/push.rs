@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use archive::digest::Sha256;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::registry::{Fault, Registry};
 use super::{channel, definition, program};
@@ -121,6 +121,26 @@ fn a_registry_gets_the_image_once() {
     assert_eq!(again["pushed"][0]["sent"], 0);
     assert_eq!(again["pushed"][0]["present"], *sent);
     assert_eq!(again["digest"], first["digest"]);
+    // What is in it is told of a registry as of a folder.
+    let named = format!("docker://{name}");
+    let inspect = |image: &str| -> Value {
+        let mut command = place.archiconda();
+        let mut said = right(command.args(["image", "inspect", image, "--json"]));
+        let images = said["images"].as_array_mut().expect("images");
+        assert_eq!(images.len(), 2, "one for each platform");
+        for image in images {
+            image["tag"] = json!(null);
+        }
+        said
+    };
+    assert_eq!(inspect(&named), inspect("image"));
+    let mut diff = place.archiconda();
+    let said = right(diff.args(["image", "diff", "image", &named, "--json"]));
+    assert_eq!(said["differences"][0]["layers_new"], 0);
+    let mut absent = place.archiconda();
+    absent.env("REGISTRY_AUTH_FILE", place.join("auth.json"));
+    absent.args(["image", "inspect", &format!("{named}-none")]);
+    discreet(run(&mut absent).exits(1)).says(&["1.0-none", "not there"]);
     // A registry without TLS is spoken to on this machine, and elsewhere only if asked.
     let Some(skopeo) = program("skopeo") else {
         return;

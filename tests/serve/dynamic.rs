@@ -223,3 +223,22 @@ fn questions_follow_upstream_and_are_bounded() {
             == 200
     );
 }
+
+#[test]
+fn a_channel_is_there_whole_and_in_part() {
+    let place = Place::new();
+    let forge = forge(&place);
+    let whole = format!("forge={}", place.join("forge").display());
+    let server = serve(&place, &[format!("forge={}", forge.url())], &[&whole]);
+    for (path, count) in [
+        ("/forge/linux-64/repodata.json", 4),
+        ("/forge/lib/linux-64/repodata.json", 2),
+        ("/forge/linux-64/repodata.json", 4),
+    ] {
+        assert_eq!(files(&follow(&server, path)).len(), count, "{path}");
+    }
+    let asked = server.get("/forge/html/nothing");
+    assert_eq!(asked.status, 404);
+    let package = server.get("/forge/linux-64/lib-1.0-0.conda");
+    assert_eq!(package.status, 200);
+}

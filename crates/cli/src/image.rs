@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
-use crate::arguments::image::{Bake, Diff, Image, Inspect};
+use crate::arguments::image::{Bake, Diff, Image, Inspect, Reach};
 use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
 use crate::network;
 use crate::progress::{Progress, megabytes};
-use ::image::inspect::{Difference, Inspected};
+use ::image::inspect::{Difference, Inspected, Network};
 use ::image::{Baked, BakedImage, BakedLayer, Event, LayerKind, Options};
 
 /// Packages that a line of the table names; the others are counted.
@@ -89,7 +89,7 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
 }
 
 fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
-    let images = ::image::inspect::inspect(&arguments.image)?;
+    let images = inspected(&[&arguments.image], &arguments.reach)?.concat();
     say(&if arguments.json {
         format!("{:#}\n", json!({ "images": images }))
     } else {
@@ -97,10 +97,28 @@ fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
     })
 }
 
+/// What is in images.
+fn inspected(images: &[&PathBuf], reach: &Reach) -> Result<Vec<Vec<Inspected>>, Failure> {
+    let (client, _) = network::client(&reach.network)?;
+    let progress = Progress::new(false);
+    let network = Network {
+        client: &client,
+        plain_http: reach.plain_http,
+        report: &|event| progress.fetch(&event),
+    };
+    let images = images.iter();
+    let images = images.map(|image| ::image::inspect::inspect(image, &network));
+    let images = images.collect::<Result<_, _>>();
+    progress.finish();
+    Ok(images?)
+}
+
 fn diff(arguments: &Diff) -> Result<Exit, Failure> {
-    let old = ::image::inspect::inspect(&arguments.old)?;
-    let new = ::image::inspect::inspect(&arguments.new)?;
-    let differences = ::image::inspect::diff(&old, &new);
+    let images = inspected(&[&arguments.old, &arguments.new], &arguments.reach)?;
+    let [old, new] = images.as_slice() else {
+        return Ok(Exit::Failed);
+    };
+    let differences = ::image::inspect::diff(old, new);
     if differences.is_empty() {
         let error = anyhow!(
             "`{}` and `{}` have no platform in common",

@@ -20,7 +20,7 @@ pub(crate) const INPUTS: &str = "org.archiconda.layer.inputs";
 
 pub use error::Error;
 pub(crate) use layer::{Entry, EntryKind, Packing, Passed, packing, pass};
-pub(crate) use pull::{pull, pull_layers};
+pub(crate) use pull::{pull, pull_layers, top};
 pub(crate) use store::Store;
 
 /// A document longer than this is none.

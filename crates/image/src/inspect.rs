@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use fetch::registry::Reference;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -117,13 +118,31 @@ impl Difference {
     }
 }
 
-/// Reads all images at a place, every layer with its digests.
-pub fn inspect(path: &Path) -> Result<Vec<Inspected>, Error> {
+/// How images in registries are reached.
+pub struct Network<'a> {
+    /// Who fetches.
+    pub client: &'a fetch::Client,
+    /// Whether registries elsewhere than on loopback may be spoken to without TLS.
+    pub plain_http: bool,
+    /// Who is told what comes.
+    pub report: &'a (dyn Fn(fetch::Event<'_>) + Sync),
+}
+
+/// What names in registries begin with.
+const REGISTRY: &str = "docker://";
+
+/// Reads all images at a place, a path or `docker://NAME` in a registry: every layer, with its digests.
+pub fn inspect(path: &Path, network: &Network<'_>) -> Result<Vec<Inspected>, Error> {
     let cannot = |source| Error::Image {
         path: PathBuf::from(path),
         source,
     };
-    let source = Source::open(path, Form::Any).map_err(cannot)?;
+    let named = path.to_str().and_then(|path| path.strip_prefix(REGISTRY));
+    let source = match named {
+        None => Source::open(path, Form::Any),
+        Some(name) => pulled(name, network),
+    };
+    let source = source.map_err(cannot)?;
     let mut seen = BTreeSet::new();
     let mut images = Vec::new();
     for image in source.images() {
@@ -155,6 +174,19 @@ pub fn inspect(path: &Path) -> Result<Vec<Inspected>, Error> {
         });
     }
     Ok(images)
+}
+
+/// All images that a name in a registry stands for, with their layers.
+fn pulled(name: &str, network: &Network<'_>) -> Result<Source, base::Error> {
+    let reference = Reference::pinned(name)?;
+    let registry = network.client.registry(&reference, network.plain_http)?;
+    let top = base::top(&registry, &reference)?;
+    let mut source = base::pull(&registry, top, None, name, network.report)?;
+    let manifests: Vec<_> = source.images().iter().map(|one| one.manifest).collect();
+    for manifest in manifests {
+        base::pull_layers(&registry, &mut source, manifest, network.report)?;
+    }
+    Ok(source)
 }
 
 /// How `new` differs from `old`, for each platform that both have.

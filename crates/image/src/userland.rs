@@ -8,11 +8,11 @@ mod unpack;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use rustix::io::Errno;
 use tempfile::TempDir;
 
 pub(crate) use sandbox::{Answer, Call, can_run, run};
@@ -72,26 +72,25 @@ impl Userland {
 
     /// Where a folder lies, which is made if it is not there. Links on the way lead where they lead in the image.
     pub(crate) fn folder(&self, path: &str) -> io::Result<PathBuf> {
+        match self.existing(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_empty() => {}
+            found => return found,
+        }
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        match fs::create_dir(self.folder(above)?.join(name)) {
+            // Another thread wants it, too; or it is a link that leads nowhere, which is found out now.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => self.existing(path),
+        }
+    }
+
+    /// Where a folder lies that is there, as a path without links.
+    fn existing(&self, path: &str) -> io::Result<PathBuf> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let path = if path.is_empty() { "." } else { path };
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        match openat2(&self.handle, path, flags, Mode::empty(), inside) {
-            Ok(found) => {
-                use std::os::fd::AsRawFd as _;
-                // Free of links, so that it may be named as a path.
-                fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
-            }
-            Err(Errno::NOENT) if path != "." => {
-                let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-                let place = self.folder(above)?.join(name);
-                match fs::create_dir(&place) {
-                    // Another thread wants it, too.
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                    _ => Ok(place),
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
+        let found = openat2(&self.handle, path, flags, Mode::empty(), inside)?;
+        fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
     }
 
     /// Takes it away, and says if that fails.

@@ -115,16 +115,28 @@ impl Site {
             let same =
                 |channel: &&Channel| channel.name.split('/').eq(name.iter().map(String::as_str));
             if let Some(channel) = self.channels.iter().find(same) {
-                return Some((channel, rest));
+                // It may be asked for whole, and for a part of it.
+                let part = self.dynamic().filter(|_| is_in_question(rest));
+                return Some(part.map_or((channel, rest), |dynamic| (dynamic, parts)));
             }
         }
-        let is_dynamic = |channel: &&Channel| matches!(channel.source, Source::Dynamic(_));
         match self.channels.as_slice() {
             [only] => Some((only, parts)),
             // Its addresses begin with the names of the channels that are asked for.
-            channels => Some((channels.iter().find(is_dynamic)?, parts)),
+            _ => Some((self.dynamic()?, parts)),
         }
     }
+
+    fn dynamic(&self) -> Option<&Channel> {
+        let mut channels = self.channels.iter();
+        channels.find(|channel| matches!(channel.source, Source::Dynamic(_)))
+    }
+}
+
+/// Whether what follows a channel's name are constraints and a file of a platform. Of its own, a platform's come at once.
+fn is_in_question(rest: &[String]) -> bool {
+    let is_subdir = |name: &String| channel::SUBDIRS.contains(&name.as_str());
+    matches!(rest, [first, second, _, ..] if !is_subdir(first) && is_subdir(second))
 }
 
 fn existing(path: &Path) -> Result<Folder, Error> {

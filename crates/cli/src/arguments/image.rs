@@ -27,6 +27,8 @@ Examples:
   archiconda image inspect archiconda3.tar
       its layers, with the packages in each; every digest is checked on the way
   archiconda image inspect image --json
+  archiconda image inspect docker://registry.example.org/team/my:1.0
+      in a registry; its layers come into the cache folder
 
 Exit codes: 0 done, 1 failed, 2 no image there, 4 damaged or wrong bytes.";
 
@@ -34,6 +36,7 @@ const DIFF_EXAMPLES: &str = "\
 Examples:
   archiconda image diff old.tar new.tar
       which packages came, went and changed, and how much a client that has the old image fetches
+  archiconda image diff docker://registry.example.org/team/my:1.0 my.tar
 
 Exit codes: 0 done, 1 failed, 2 no image there, 4 damaged or wrong bytes.";
 
@@ -122,11 +125,23 @@ fn annotation(text: &str) -> Result<(String, String), String> {
 /// Options of `archiconda image inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// The image: an OCI layout, as a folder or a tar file, or what docker save writes.
+    /// The image: an OCI layout, as a folder or a tar file, what docker save writes, or docker://NAME in a registry.
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How images in registries are reached.
+#[derive(Debug, Args)]
+pub(crate) struct Reach {
+    /// Speak to registries without TLS, elsewhere than on this machine, too.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    #[command(flatten)]
+    pub(crate) network: Network,
 }
 
 /// Options of `archiconda image diff`.
@@ -136,6 +151,8 @@ pub(crate) struct Diff {
     pub(crate) old: PathBuf,
     /// The image after.
     pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,

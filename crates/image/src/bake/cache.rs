@@ -19,7 +19,7 @@ use crate::base::{self, Entry, EntryKind, Form, Packing, Source};
 use crate::error::Error;
 use crate::event::{Event, Warning};
 use crate::layer::Packed;
-use crate::oci::{self, Digest};
+use crate::oci;
 use crate::output::Staging;
 
 pub(super) use shelf::{Found, Kept, Shelf};
@@ -202,15 +202,9 @@ fn open<'a>(job: &'a Job<'a>, name: &'a str) -> Result<Images<'a>, Error> {
             .client
             .registry(&reference, recipe.options.plain_http);
         let registry = registry.map_err(|source| cannot(source.into()))?;
-        let top = if let Some(sha256) = reference.sha256() {
-            Digest(Sha256(sha256))
-        } else {
-            let tagged = registry.tagged();
-            let tagged = tagged.map_err(|source| cannot(source.into()))?;
-            Digest(Sha256(tagged.sha256))
-        };
+        let top = base::top(&registry, &reference).map_err(cannot)?;
         let report = |event: fetch::Event<'_>| (recipe.report)(Event::Fetch(event));
-        let pulled = base::pull(&registry, top, &job.engine, name, &report);
+        let pulled = base::pull(&registry, top, Some(&job.engine), name, &report);
         (pulled.map_err(cannot)?, Some(registry))
     };
     // Several names of one image, or several images: all that fit will do.

@@ -30,6 +30,16 @@ use crate::userland::{self, Call, OURS, Userland};
 /// How long scripts may run in all: under emulation all takes ten times as long.
 const TO_RUN: Duration = Duration::from_hours(1);
 
+/// Sets the variables that come before `--`, and becomes what comes after it.
+const WITH_VARIABLES: &str = r#"
+while [ "$1" != -- ]; do
+    export "$1"
+    shift
+done
+shift
+exec "$@"
+"#;
+
 impl Job<'_> {
     /// Programs of the target must run here where the definition wants it. Said before anything is fetched.
     pub(super) fn check_emulation(&self) -> Result<(), Error> {
@@ -73,12 +83,19 @@ impl Job<'_> {
             write_below(&ours, file).map_err(cannot)?;
         }
         let before = userland.snapshot().map_err(cannot)?;
-        let mut environment = config::variables(base, &self.target);
-        environment.push(("SOURCE_DATE_EPOCH".to_owned(), created.to_string()));
+        let mut variables = config::variables(base, &self.target);
+        variables.push(("SOURCE_DATE_EPOCH".to_owned(), created.to_string()));
+        let variables = variables.iter().filter(|(name, _)| is_name(name));
+        let variables: Vec<String> = variables
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let runner = format!("/{OURS}/{RUNNER}");
+        let mut words = vec!["/bin/sh", "-c", WITH_VARIABLES, "sh"];
+        words.extend(variables.iter().map(String::as_str));
+        words.extend(["--", &runner]);
         let call = Call {
-            words: &[&runner],
-            environment: &environment,
+            words: &words,
+            environment: &[],
             input: "",
             limit: TO_RUN,
         };
@@ -99,6 +116,14 @@ impl Job<'_> {
         let packed = packer.finish(staging)?;
         Ok(changed.then_some(packed))
     }
+}
+
+/// Whether a shell can set a variable of this name.
+fn is_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    let is_letter = |letter: char| letter.is_ascii_alphabetic() || letter == '_';
+    letters.next().is_some_and(is_letter)
+        && letters.all(|letter| is_letter(letter) || letter.is_ascii_digit())
 }
 
 fn write_below(folder: &Path, file: &TaskFile) -> io::Result<()> {
@@ -173,10 +198,9 @@ impl Python for OwnPython {
         let mut words = vec![self.program.as_str()];
         words.extend(python::CLEAN);
         words.extend(["-Wi", "-c", &program, prefix, &root]);
-        let variables = python::VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let call = Call {
             words: &words,
-            environment: &variables,
+            environment: &python::VARIABLES,
             input: &python::listed(modules),
             limit: TO_RUN,
         };

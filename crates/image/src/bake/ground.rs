@@ -83,7 +83,7 @@ impl Job<'_> {
             .registry(&reference, recipe.options.plain_http)
             .map_err(|source| cannot(source.into()))?;
         let mut source =
-            base::pull(&registry, pin, &self.engine, &name, &report).map_err(cannot)?;
+            base::pull(&registry, pin, Some(&self.engine), &name, &report).map_err(cannot)?;
         let manifest = source.image(&self.engine, None).map_err(cannot)?.manifest;
         if self.staging.is_some() {
             base::pull_layers(&registry, &mut source, manifest, &report).map_err(cannot)?;

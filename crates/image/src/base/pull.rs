@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use fetch::registry::{Blob, Registry};
+use archive::digest::Sha256;
+use fetch::registry::{Blob, Reference, Registry};
 use serde_json::Value;
 
 use super::{DEEPEST, Error, LONGEST_DOCUMENT, MOST_IMAGES, Source, Store, image, parse};
@@ -17,12 +18,20 @@ enum Document {
     Index(Index),
 }
 
-/// The image for `platform` among those that the manifest or index `top` stands for. Its layers are not
-/// there yet.
+/// What a name stands for now: the digest of a manifest or an index.
+pub(crate) fn top(registry: &Registry<'_>, reference: &Reference) -> Result<Digest, Error> {
+    match reference.sha256() {
+        Some(sha256) => Ok(Digest(Sha256(sha256))),
+        None => Ok(Digest(Sha256(registry.tagged()?.sha256))),
+    }
+}
+
+/// The image for `platform`, or those for all, among those that the manifest or index `top` stands for. Its layers are
+/// not there yet.
 pub(crate) fn pull(
     registry: &Registry<'_>,
     top: Digest,
-    platform: &Platform,
+    platform: Option<&Platform>,
     reference: &str,
     report: Report<'_>,
 ) -> Result<Source, Error> {
@@ -36,7 +45,7 @@ pub(crate) fn pull(
         others: BTreeSet::new(),
     };
     search.descend(top, 0)?;
-    if search.found.is_empty() {
+    if let (Some(platform), true) = (platform, search.found.is_empty()) {
         return Err(Error::Platform {
             wanted: platform.to_string(),
             found: search.others.into_iter().collect(),
@@ -82,7 +91,7 @@ pub(crate) fn pull_layers(
 
 struct Search<'a> {
     registry: &'a Registry<'a>,
-    platform: &'a Platform,
+    platform: Option<&'a Platform>,
     reference: &'a str,
     report: Report<'a>,
     files: HashMap<String, std::path::PathBuf>,
@@ -112,7 +121,9 @@ impl Search<'_> {
                     match &descriptor.platform {
                         // Statements of who built an image lie beside it, as an image for no machine.
                         Some(platform) if platform.architecture == "unknown" => {}
-                        Some(platform) if !platform.fits(self.platform) => {
+                        Some(platform)
+                            if self.platform.is_some_and(|wanted| !platform.fits(wanted)) =>
+                        {
                             self.others.insert(platform.to_string());
                         }
                         _ => self.descend(descriptor.digest, depth + 1)?,

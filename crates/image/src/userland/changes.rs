@@ -1,6 +1,7 @@
 //! What programs changed in a userland, as entries of a layer: what is new or other, and whiteouts for what is gone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -26,7 +27,7 @@ struct State {
 
 impl State {
     /// A folder is what it is whatever is in it.
-    fn of(data: &std::fs::Metadata) -> State {
+    fn of(data: &Metadata) -> State {
         let is_folder = data.is_dir();
         State {
             inode: data.ino(),
@@ -131,7 +132,7 @@ impl Userland {
         &self,
         path: &str,
         meta: Meta,
-        data: &std::fs::Metadata,
+        data: &Metadata,
         inodes: &mut HashMap<u64, String>,
         archive: &mut Archive<W>,
     ) -> io::Result<()> {
@@ -161,13 +162,7 @@ impl Userland {
 
     /// What an entry is besides its content. Who had it keeps it, and rights that nobody changed are those that it has
     /// in the image.
-    fn meta(
-        &self,
-        path: &str,
-        data: &std::fs::Metadata,
-        earlier: Option<&State>,
-        latest: u64,
-    ) -> Meta {
+    fn meta(&self, path: &str, data: &Metadata, earlier: Option<&State>, latest: u64) -> Meta {
         let special = earlier.and_then(|_| self.special.get(path));
         let untouched = earlier.is_some_and(|earlier| earlier.mode == data.mode());
         let mode = special.filter(|_| untouched).map(|special| special.mode);

@@ -3,6 +3,7 @@
 //! namespaces of its own (`unshare`, `mount` and `setpriv` of util-linux), which nobody needs rights for.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -23,12 +24,11 @@ const LONGEST_ANSWER: u64 = 64 << 20;
 const SHOWN: u64 = 4096;
 
 /// Becomes the program. The folder `$1` comes to lie over the root of the file systems, so that nothing is above it, and
-/// the program, whose `PATH` is `$2`, has no rights over what is mounted: it cannot uncover what lies below. Where no
-/// `/proc` may be mounted, as in some containers, there is none.
+/// the program has no rights over what is mounted: it cannot uncover what lies below. Where no `/proc` may be mounted, as
+/// in some containers, there is none.
 const ENTER: &str = r#"
 root=$1
-wanted=$2
-shift 2
+shift
 umask 022
 hostname localhost 2>/dev/null || :
 setpriv=$(command -v setpriv) && chroot=$(command -v chroot) || exit 125
@@ -38,7 +38,6 @@ for device in null zero full random urandom; do
 done
 mount -n -t proc proc "$root/proc" 2>/dev/null || :
 cd "$root" && mount -n --move "$root" / || exit 125
-export PATH="$wanted"
 exec "$setpriv" --bounding-set=-sys_admin "$chroot" . "$@"
 "#;
 
@@ -46,7 +45,7 @@ exec "$setpriv" --bounding-set=-sys_admin "$chroot" . "$@"
 const REFUSED: &str = "unshare: ";
 
 /// Where the programs of util-linux are, whatever `PATH` says.
-const TOOLS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+const TOOLS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// What a program said, and how it ended.
 #[derive(Debug)]
@@ -81,7 +80,8 @@ impl Answer {
 pub(crate) struct Call<'a> {
     /// The program, by its path in the image, and its arguments.
     pub(crate) words: &'a [&'a str],
-    pub(crate) environment: &'a [(String, String)],
+    /// Variables. Programs of this machine see them, too, so they must not be an image's.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
     pub(crate) input: &'a str,
     pub(crate) limit: Duration,
 }
@@ -114,21 +114,22 @@ impl Userland {
 
 /// Runs a program in a userland with devices. An error says why it could not be begun, or that its time was over.
 pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<Answer> {
-    let mut tools = std::env::var_os("PATH").unwrap_or_default();
-    tools.push(":");
-    tools.push(TOOLS);
-    let path = call.environment.iter().find(|(name, _)| name == "PATH");
-    let path = path.map_or("", |(_, path)| path);
-    let mut command = Command::new("unshare");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // What lies where somebody happens to be is not looked at: that comes to be the image.
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let tools = std::env::join_paths(folders.chain(TOOLS.map(PathBuf::from)));
+    let tools = tools.map_err(io::Error::other)?;
+    // It ends with who waits for it.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", "unshare"])
         .args(["--user", "--map-root-user", "--mount", "--pid", "--net"])
         .args(["--ipc", "--uts", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", ENTER, "sh"])
         .arg(userland.root())
-        .arg(path)
         .args(call.words)
         .env_clear()
-        .envs(call.environment.iter().map(|(name, value)| (name, value)))
+        .envs(call.environment.iter().copied())
         .env("PATH", tools)
         .current_dir("/");
     let mut input = tempfile::tempfile()?;
@@ -141,7 +142,7 @@ pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<Answer> {
         .stdout(output.try_clone()?)
         .stderr(complaint.try_clone()?);
     let mut child = command.spawn().map_err(|error| {
-        io::Error::new(error.kind(), format!("`unshare` (of util-linux): {error}"))
+        io::Error::new(error.kind(), format!("`setpriv` (of util-linux): {error}"))
     })?;
     let status = wait(&mut child, call.limit)?;
     let status = status.ok_or_else(|| {

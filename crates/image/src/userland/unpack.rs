@@ -324,6 +324,15 @@ mod tests {
             layer(&[("x", 0o777, Link(target)), ("x/.wh.secret", 0, File(""))]),
             layer(&[("x", 0o777, Link(target)), ("y", 0, Same("x/secret"))]),
             layer(&[("../outside/new", 0o644, File("bad"))]),
+            layer(&[
+                ("x", 0o777, Link(target)),
+                ("x/a/b/new", 0o644, File("bad")),
+            ]),
+            layer(&[
+                ("x", 0o777, Link(target)),
+                ("x", 0o755, Folder),
+                ("x/new", 0o644, File("in")),
+            ]),
         ] {
             let mut userland = Userland::new(scratch.path()).unwrap();
             let _ = userland.unpack(&entries[..]);
