@@ -101,11 +101,14 @@ enum Tables {
     Given(Store, Rows),
 }
 
-/// What is known of packages, in memory: by table, then by key.
-#[derive(Default)]
-struct Rows {
-    files: BTreeMap<String, Vec<u8>>,
-    packages: BTreeMap<String, Vec<u8>>,
+/// What is known of packages, in memory: by key.
+type Rows = BTreeMap<String, Row>;
+
+/// One package.
+struct Row {
+    known: Known,
+    /// As the cache would keep it.
+    package: Vec<u8>,
 }
 
 /// Takes file name, record and `run_exports` of a package.
@@ -122,7 +125,8 @@ pub(crate) struct Batch<'a> {
 enum Kind<'a> {
     File(Box<file::Batch<'a>>),
     Database(&'a Database, Changes),
-    Given(Box<file::Batch<'a>>, &'a mut Rows),
+    /// What is given stays as it is.
+    Given(Box<file::Batch<'a>>),
 }
 
 impl Cache {
@@ -136,7 +140,7 @@ impl Cache {
     /// The same for a run that is given what there is to know of packages: of the file only the notes count.
     pub(crate) fn open_given(folder: &Path) -> Result<Self, Error> {
         let store = Store::open(folder.join(FILE))?;
-        Self::check(Tables::Given(store, Rows::default()))
+        Self::check(Tables::Given(store, Rows::new()))
     }
 
     /// Opens the cache of a channel in a database.
@@ -194,22 +198,16 @@ impl Cache {
     /// Takes what a package tells, for this run.
     pub(crate) fn give(&mut self, subdir: &str, known: &Known, scanned: &Scanned) {
         if let Tables::Given(_, rows) = &mut self.tables {
-            let (known, value) = rows_of(known, scanned);
+            let (known, package) = rows_of(known, scanned);
             let key = format!("{subdir}/{}", scanned.file);
-            rows.files
-                .insert(key.clone(), codec::encode_known(&scanned.file, &known));
-            rows.packages.insert(key, value);
+            rows.insert(key, Row { known, package });
         }
     }
 
     /// What is known of the files of a platform, sorted by name.
     pub(crate) fn files(&self, subdir: &str) -> Result<Vec<(String, Known)>, Error> {
-        let mut files = Vec::new();
-        self.range(Table::Files, subdir, &mut |name, value| {
-            files.push((name.to_owned(), codec::known(name, value)?));
-            Some(())
-        })?;
-        Ok(files)
+        let (start, end) = below(subdir);
+        self.files_between(&start, &end)
     }
 
     /// The same of the files whose names begin so.
@@ -221,10 +219,22 @@ impl Cache {
         let start = format!("{subdir}/{begin}");
         // Nothing in UTF-8 comes after it.
         let end = format!("{start}\u{10ffff}");
+        self.files_between(&start, &end)
+    }
+
+    fn files_between(&self, start: &str, end: &str) -> Result<Vec<(String, Known)>, Error> {
+        let name = |key: &str| Some(key.rsplit_once('/')?.1.to_owned());
+        if let Tables::Given(_, rows) = &self.tables {
+            let rows = rows.range::<str, _>((Bound::Included(start), Bound::Excluded(end)));
+            return Ok(rows
+                .filter_map(|(key, row)| Some((name(key)?, row.known)))
+                .collect());
+        }
         let mut files = Vec::new();
-        self.between(Table::Files, (&start, &end), &mut |key, value| {
-            let (_, name) = key.rsplit_once('/')?;
-            files.push((name.to_owned(), codec::known(name, value)?));
+        self.between(Table::Files, (start, end), &mut |key, value| {
+            let name = name(key)?;
+            let known = codec::known(&name, value)?;
+            files.push((name, known));
             Some(())
         })?;
         Ok(files)
@@ -237,7 +247,11 @@ impl Cache {
 
     /// What is known of one file.
     pub(crate) fn file(&self, subdir: &str, name: &str) -> Result<Option<Known>, Error> {
-        match self.get(Table::Files, &format!("{subdir}/{name}"))? {
+        let key = format!("{subdir}/{name}");
+        if let Tables::Given(_, rows) = &self.tables {
+            return Ok(rows.get(&key).map(|row| row.known));
+        }
+        match self.get(Table::Files, &key)? {
             None => Ok(None),
             Some(value) => codec::known(name, &value).map(Some).ok_or(Error::Damaged),
         }
@@ -284,7 +298,7 @@ impl Cache {
                 .collect(),
             Tables::Given(_, rows) => parts
                 .par_iter()
-                .map(|bounds| part(&|take| range(&rows.packages, *bounds, take)))
+                .map(|bounds| part(&|take| packages(rows, *bounds, take)))
                 .collect(),
             // There is one connection.
             Tables::Database(database) => parts
@@ -344,7 +358,7 @@ impl Cache {
         let kind = match &mut self.tables {
             Tables::File(store) => Kind::File(Box::new(store.batch()?)),
             Tables::Database(database) => Kind::Database(database, Changes::new()),
-            Tables::Given(store, rows) => Kind::Given(Box::new(store.batch()?), rows),
+            Tables::Given(store, _) => Kind::Given(Box::new(store.batch()?)),
         };
         let mut batch = Batch {
             kind,
@@ -361,10 +375,10 @@ impl Cache {
         match &self.tables {
             Tables::File(store) => store.get(table, key),
             Tables::Database(database) => Ok(database.get(table, key)?),
-            Tables::Given(store, rows) => match rows.of(table) {
-                None => store.get(table, key),
-                Some(rows) => Ok(rows.get(key).cloned()),
-            },
+            Tables::Given(_, rows) if table == Table::Packages => {
+                Ok(rows.get(key).map(|row| row.package.clone()))
+            }
+            Tables::Given(store, _) => store.get(table, key),
         }
     }
 
@@ -376,8 +390,7 @@ impl Cache {
         prefix: &str,
         visit: &mut dyn FnMut(&str, &[u8]) -> Option<()>,
     ) -> Result<(), Error> {
-        // `0` comes after the slash.
-        let (start, end) = (format!("{prefix}/"), format!("{prefix}0"));
+        let (start, end) = below(prefix);
         self.between(table, (&start, &end), &mut |key, value| {
             visit(key.strip_prefix(start.as_str()).unwrap_or_default(), value)
         })
@@ -393,10 +406,8 @@ impl Cache {
         match &self.tables {
             Tables::File(store) => store.range(table, bounds, &mut take),
             Tables::Database(database) => database.range(table, bounds, &mut take),
-            Tables::Given(store, rows) => match rows.of(table) {
-                None => store.range(table, bounds, &mut take),
-                Some(rows) => range(rows, bounds, &mut take),
-            },
+            Tables::Given(_, rows) if table == Table::Packages => packages(rows, bounds, &mut take),
+            Tables::Given(store, _) => store.range(table, bounds, &mut take),
         }
     }
 }
@@ -454,7 +465,7 @@ impl Batch<'_> {
         self.count()?;
         *self.is_changed = true;
         match self.kind {
-            Kind::File(batch) | Kind::Given(batch, _) => batch.commit(),
+            Kind::File(batch) | Kind::Given(batch) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.write(&changes)?),
         }
     }
@@ -464,7 +475,7 @@ impl Batch<'_> {
         self.count()?;
         *self.is_changed = true;
         match self.kind {
-            Kind::File(batch) | Kind::Given(batch, _) => batch.commit(),
+            Kind::File(batch) | Kind::Given(batch) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.finish(keys, &changes)?),
         }
     }
@@ -490,13 +501,7 @@ impl Batch<'_> {
     }
 
     fn set(&mut self, table: Table, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
-        if let Kind::Given(_, rows) = &mut self.kind
-            && let Some(rows) = rows.of_mut(table)
-        {
-            match value {
-                Some(value) => rows.insert(key, value),
-                None => rows.remove(&key),
-            };
+        if matches!(self.kind, Kind::Given(_)) && table != Table::Notes {
             return Ok(());
         }
         if table == Table::Files
@@ -506,30 +511,11 @@ impl Batch<'_> {
             self.touched.insert(subdir.to_owned());
         }
         match &mut self.kind {
-            Kind::File(batch) | Kind::Given(batch, _) => batch.set(table, &key, value.as_deref()),
+            Kind::File(batch) | Kind::Given(batch) => batch.set(table, &key, value.as_deref()),
             Kind::Database(_, changes) => {
                 changes.insert((table, key), value);
                 Ok(())
             }
-        }
-    }
-}
-
-impl Rows {
-    /// A table's rows, if they are in memory.
-    fn of(&self, table: Table) -> Option<&BTreeMap<String, Vec<u8>>> {
-        match table {
-            Table::Files => Some(&self.files),
-            Table::Packages => Some(&self.packages),
-            Table::Notes => None,
-        }
-    }
-
-    fn of_mut(&mut self, table: Table) -> Option<&mut BTreeMap<String, Vec<u8>>> {
-        match table {
-            Table::Files => Some(&mut self.files),
-            Table::Packages => Some(&mut self.packages),
-            Table::Notes => None,
         }
     }
 }
@@ -544,14 +530,20 @@ fn rows_of(known: &Known, scanned: &Scanned) -> (Known, Vec<u8>) {
     (known, value)
 }
 
-fn range(
-    rows: &BTreeMap<String, Vec<u8>>,
+/// The bounds of what lies below `prefix/`.
+fn below(prefix: &str) -> (String, String) {
+    // `0` comes after the slash.
+    (format!("{prefix}/"), format!("{prefix}0"))
+}
+
+fn packages(
+    rows: &Rows,
     (start, end): (&str, &str),
     take: &mut Take<'_, Error>,
 ) -> Result<(), Error> {
     let bounds = (Bound::Included(start), Bound::Excluded(end));
     rows.range::<str, _>(bounds)
-        .try_for_each(|(key, value)| take(key, value))
+        .try_for_each(|(key, row)| take(key, &row.package))
 }
 
 /// The note that a platform's generation is.

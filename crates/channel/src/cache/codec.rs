@@ -9,6 +9,12 @@ use crate::output::shards;
 use crate::scan::{Stat, Wanted};
 use crate::scanned::{PostInstall, Scanned};
 
+/// The length of a checksum in bytes.
+const SUM: usize = 4;
+
+/// What a package takes besides its texts: checksum, kind, digests, size, time, lengths and flags, in bytes.
+const FIXED: usize = SUM + 1 + 16 + 32 + 8 + 8 + 5 * 8 + 1;
+
 /// What is kept of a file.
 pub(super) enum Row {
     Package(Box<Scanned>),
@@ -17,7 +23,8 @@ pub(super) enum Row {
 
 /// `value` with its checksum.
 pub(super) fn seal(key: &str, value: &[u8]) -> Vec<u8> {
-    let mut sealed = checksum(key, value).to_vec();
+    let mut sealed = Vec::with_capacity(SUM + value.len());
+    sealed.extend_from_slice(&checksum(key, value));
     sealed.extend_from_slice(value);
     sealed
 }
@@ -99,7 +106,13 @@ pub(super) fn encode_reason(name: &str, reason: &str) -> Vec<u8> {
 }
 
 pub(super) fn encode_package(scanned: &Scanned) -> Vec<u8> {
-    let mut value = vec![1];
+    let texts = [&scanned.run_exports, &scanned.about, &scanned.recipe];
+    let texts = texts.iter().filter_map(|text| text.as_ref());
+    let length = texts.map(String::len).sum::<usize>() + scanned.record.len();
+    // The checksum comes first, and is known last.
+    let mut value = Vec::with_capacity(length + scanned.icon.as_ref().map_or(0, Vec::len) + FIXED);
+    value.extend_from_slice(&[0; SUM]);
+    value.push(1);
     value.extend_from_slice(&scanned.md5.0);
     value.extend_from_slice(&scanned.sha256.0);
     value.extend_from_slice(&scanned.size.to_le_bytes());
@@ -128,7 +141,11 @@ pub(super) fn encode_package(scanned: &Scanned) -> Vec<u8> {
     put(&mut value, scanned.about.as_deref().map(str::as_bytes));
     put(&mut value, scanned.recipe.as_deref().map(str::as_bytes));
     put(&mut value, scanned.icon.as_deref());
-    seal(&scanned.file, &value)
+    let sum = checksum(&scanned.file, value.get(SUM..).unwrap_or_default());
+    if let Some(place) = value.first_chunk_mut() {
+        *place = sum;
+    }
+    value
 }
 
 /// What is kept of the file `name`.
