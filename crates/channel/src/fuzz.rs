@@ -6,6 +6,7 @@ use std::io::{self, Cursor};
 use archive::package::{self, Kind, Options, Package};
 
 use crate::json::Json;
+use crate::output::compress::Packer;
 use crate::output::patch::Instructions;
 use crate::output::repodata::fields;
 use crate::output::shards;
@@ -112,11 +113,11 @@ pub fn patch_instructions(bytes: &[u8]) {
         assert_eq!(parsed, sharded.as_ref().map(without), "{file}");
         assert_eq!(plain.is_none(), instructions.removes(file));
         let _ = instructions.run_exports(file, "{}");
-        entries.push((kind, file, sharded));
+        entries.push((kind, file, sharded.map(shards::Record::Changed)));
     }
     entries.sort_unstable_by_key(|(_, file, _)| *file);
     for v3 in [false, true] {
-        shards::shard(&entries, v3).expect("a shard");
+        shards::shard(&entries, v3, &mut Packer::default()).expect("a shard");
     }
 }
 

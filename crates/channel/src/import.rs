@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use archive::digest::{Md5, Sha256};
 use archive::package::Kind;
 
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::output::date;
+use crate::output::repodata::fields;
 use crate::scan::{LEFT_OUT, Wanted};
 use crate::scanned::{PostInstall, Scanned};
 
@@ -25,6 +26,12 @@ pub(crate) use source::find;
 
 /// What records may stand in, the best first: hotfixes are to be applied anew.
 pub(crate) const REPODATA: [&str; 2] = ["repodata_from_packages.json", "repodata.json"];
+
+/// What a package imposes on others has a place of its own.
+const RUN_EXPORTS: &str = "run_exports";
+
+/// When a package came into an index (CEP 47).
+const INDEXED: &str = "indexed_timestamp";
 
 /// How many packages are handed on at a time.
 const CHUNK: usize = 8192;
@@ -110,7 +117,7 @@ impl Foreign {
     /// A package whose record is to stay as it is, but for what it imposes on others, which has its own
     /// place. `run_exports` counts where the record does not tell.
     pub(crate) fn verbatim(file: &str, record: &str, run_exports: Option<String>) -> Option<Self> {
-        let record = Record::verbatim(Json::parse(record.as_bytes()).ok()?)?;
+        let record = Record::verbatim(record)?;
         let run_exports = record.run_exports.clone().or(run_exports);
         let mut foreign = record.finish(file, run_exports)?;
         foreign.wanted.run_exports = true;
@@ -120,20 +127,58 @@ impl Foreign {
 
 /// What of a record comes from the indexer that wrote it, and not from the package.
 struct Record {
-    map: std::collections::BTreeMap<String, Json>,
+    /// The rest, in the dialect.
+    text: String,
+    told: Told,
     run_exports: Option<String>,
     indexed_ms: Option<i64>,
 }
 
+/// What a record tells of the package's bytes.
+#[derive(Default)]
+struct Told {
+    md5: Option<Md5>,
+    sha256: Option<Sha256>,
+    size: Option<u64>,
+    /// As the record has it: old ones have seconds.
+    timestamp: Option<i64>,
+}
+
+impl Told {
+    /// Takes a member in.
+    fn add(&mut self, key: &str, value: &str) {
+        let digits = || value.strip_prefix('"')?.strip_suffix('"');
+        match key {
+            "md5" => self.md5 = digits().and_then(|digits| digits.parse().ok()),
+            "sha256" => self.sha256 = digits().and_then(|digits| digits.parse().ok()),
+            "size" => self.size = value.parse().ok(),
+            "timestamp" => self.timestamp = value.parse().ok(),
+            _ => {}
+        }
+    }
+}
+
 impl Record {
     /// Takes a record apart that is to stay as it is; `None` where it is no object.
-    fn verbatim(record: Json) -> Option<Self> {
-        let Json::Map(mut map) = record else {
-            return None;
+    fn verbatim(record: &str) -> Option<Self> {
+        let (mut told, mut run_exports) = (Told::default(), None);
+        let spelled = json::respelled(record, &mut |key, value| match key {
+            RUN_EXPORTS => run_exports = Some(value.to_owned()),
+            _ => told.add(key, value),
+        });
+        let Some(text) = spelled else {
+            return Self::of(Json::parse(record.as_bytes()).ok()?, &[]);
         };
-        let run_exports = map.remove("run_exports").map(|value| text(&value));
+        if !text.starts_with('{') {
+            return None;
+        }
+        let text = match run_exports {
+            None => text,
+            Some(_) => fields::with(&text, RUN_EXPORTS, None),
+        };
         Some(Self {
-            map,
+            text,
+            told,
             run_exports,
             indexed_ms: None,
         })
@@ -141,21 +186,39 @@ impl Record {
 
     /// Takes the record of an indexer apart; `None` where it is no object.
     fn new(record: Json) -> Option<Self> {
+        let indexed_ms = match &record {
+            Json::Map(map) => match map.get(INDEXED) {
+                Some(Json::Integer(digits)) => digits.parse().ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let left_out: Vec<_> = LEFT_OUT.into_iter().chain([INDEXED]).collect();
+        Some(Self {
+            indexed_ms,
+            ..Self::of(record, &left_out)?
+        })
+    }
+
+    /// Takes a record apart without some of its members.
+    fn of(record: Json, left_out: &[&str]) -> Option<Self> {
         let Json::Map(mut map) = record else {
             return None;
         };
-        for key in LEFT_OUT {
-            map.remove(key);
+        for key in left_out {
+            map.remove(*key);
         }
-        let run_exports = map.remove("run_exports").map(|value| text(&value));
-        let indexed_ms = match map.remove("indexed_timestamp") {
-            Some(Json::Integer(digits)) => digits.parse().ok(),
-            _ => None,
-        };
+        let run_exports = map.remove(RUN_EXPORTS).map(|value| text(&value));
+        let text = text(&Json::Map(map));
+        let mut told = Told::default();
+        for (key, value) in fields::fields(&text).map_while(Result::ok) {
+            told.add(&key, value);
+        }
         Some(Self {
-            map,
+            text,
+            told,
             run_exports,
-            indexed_ms,
+            indexed_ms: None,
         })
     }
 
@@ -165,12 +228,12 @@ impl Record {
         if file.contains(['/', '\0']) || file.starts_with('.') {
             return None;
         }
-        let (md5, sha256) = (self.digest("md5"), self.digest("sha256"));
-        let size = match self.map.get("size") {
-            Some(Json::Integer(digits)) => digits.parse().ok(),
-            _ => None,
-        };
-        let mtime_ns = self.built_ns();
+        let Told {
+            md5,
+            sha256,
+            size,
+            timestamp,
+        } = self.told;
         let run_exports = run_exports.or(self.run_exports);
         Some(Foreign {
             wanted: Wanted {
@@ -183,11 +246,12 @@ impl Record {
             scanned: Scanned {
                 file: file.to_owned(),
                 kind,
-                md5: Md5(md5.unwrap_or_default()),
-                sha256: Sha256(sha256.unwrap_or_default()),
+                md5: md5.unwrap_or(Md5([0; 16])),
+                sha256: sha256.unwrap_or(Sha256([0; 32])),
                 size: size.unwrap_or(0),
-                mtime_ns,
-                record: text(&Json::Map(self.map)),
+                // When it was built.
+                mtime_ns: date::milliseconds(timestamp.unwrap_or(0)).saturating_mul(1_000_000),
+                record: self.text,
                 // An empty one is what a package without one comes to.
                 run_exports: run_exports.filter(|text| text != "{}"),
                 about: None,
@@ -196,30 +260,6 @@ impl Record {
                 icon: None,
             },
         })
-    }
-
-    fn digest<const LENGTH: usize>(&self, key: &str) -> Option<[u8; LENGTH]> {
-        let Some(Json::Text(digits)) = self.map.get(key) else {
-            return None;
-        };
-        let mut bytes = [0; LENGTH];
-        if digits.len() != 2 * LENGTH || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).ok()?;
-            *byte = u8::from_str_radix(pair, 16).ok()?;
-        }
-        Some(bytes)
-    }
-
-    /// When the package was built, in nanoseconds since 1970: old records have seconds.
-    fn built_ns(&self) -> i64 {
-        let time: i64 = match self.map.get("timestamp") {
-            Some(Json::Integer(digits)) => digits.parse().unwrap_or(0),
-            _ => 0,
-        };
-        date::milliseconds(time).saturating_mul(1_000_000)
     }
 }
 

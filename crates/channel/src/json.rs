@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 mod parse;
+mod respell;
 #[cfg(test)]
 mod tests;
 
@@ -78,6 +79,13 @@ impl Json {
             }
         }
     }
+}
+
+/// The text of a value in the dialect, as [`Json::parse`] and [`Json::write`] make it, where that can be had without a
+/// tree: where keys are sorted, strings plain and numbers whole. `member` takes key and value of each member of an object.
+pub(crate) fn respelled(text: &str, member: &mut dyn FnMut(&str, &str)) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    respell::respell(text, &mut out, member).then_some(out)
 }
 
 /// Appends a string in quotes, with all but printable ASCII escaped.

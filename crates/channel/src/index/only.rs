@@ -219,5 +219,5 @@ pub(super) fn name(
     }
     let scanned = cache.package(place, file)?;
     let scanned = scanned.ok_or(cache::Error::Damaged)?;
-    Ok(Some(shards::name(file, &scanned.record)))
+    Ok(Some(shards::name(file, &scanned.record).into_owned()))
 }

@@ -168,7 +168,7 @@ fn packages(
                 .map_err(unreadable)
                 .map_err(|source| Error::making(&folder.place().path(""), source))?;
             if let Some(record) = record {
-                let name = shards::name(one.file, &record);
+                let name = shards::name(one.file, &record).into_owned();
                 let row = (platform.name.as_str(), one.file, record);
                 files.entry(name).or_default().push(row);
             }

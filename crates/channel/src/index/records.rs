@@ -99,9 +99,28 @@ impl Records {
 
     /// One package.
     pub(super) fn get(&self, file: &str) -> Option<Record<'_>> {
+        self.at(self.find(file)?)
+    }
+
+    /// One package after another, sorted by file name for the most part.
+    pub(super) fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            records: self,
+            next: None,
+        }
+    }
+
+    /// The place of a package: its part and the row in it.
+    fn find(&self, file: &str) -> Option<(usize, usize)> {
         let begins_before = |part: &Part| part.iter().next().is_none_or(|one| one.file <= file);
         let after = self.parts.partition_point(begins_before);
-        self.parts.get(after.checked_sub(1)?)?.get(file)
+        let part = after.checked_sub(1)?;
+        Some((part, self.parts.get(part)?.find(file)?))
+    }
+
+    fn at(&self, (part, row): (usize, usize)) -> Option<Record<'_>> {
+        let part = self.parts.get(part)?;
+        part.rows.get(row).map(|row| part.at(row))
     }
 
     /// So many as were built last: when, in seconds since 1970, and the file name, sorted by file name.
@@ -137,6 +156,26 @@ impl Records {
         self.iter()
             .filter(|one| one.kind == kind)
             .try_for_each(|one| take(one.file, one.record))
+    }
+}
+
+/// Packages looked up one after the other: where one was, the next one is looked for behind it first.
+pub(super) struct Lookup<'a> {
+    records: &'a Records,
+    next: Option<(usize, usize)>,
+}
+
+impl<'a> Lookup<'a> {
+    /// One package.
+    pub(super) fn get(&mut self, file: &str) -> Option<Record<'a>> {
+        let records = self.records;
+        let behind = self.next.filter(|next| {
+            let found = records.at(*next);
+            found.is_some_and(|found| found.file == file)
+        });
+        let (part, row) = behind.or_else(|| records.find(file))?;
+        self.next = Some((part, row + 1));
+        records.at((part, row))
     }
 }
 
@@ -185,10 +224,9 @@ impl Part {
         self.rows.iter().map(|row| self.at(row))
     }
 
-    fn get(&self, file: &str) -> Option<Record<'_>> {
+    fn find(&self, file: &str) -> Option<usize> {
         let search = |row: &Row| self.at(row).file.cmp(file);
-        let found = self.rows.binary_search_by(search).ok()?;
-        self.rows.get(found).map(|row| self.at(row))
+        self.rows.binary_search_by(search).ok()
     }
 
     fn at(&self, row: &Row) -> Record<'_> {

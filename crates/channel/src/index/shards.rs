@@ -14,6 +14,7 @@ use super::update::{Platform, Scope};
 use super::{Context, Event};
 use crate::Error;
 use crate::cache::{self, Cache, Known, State};
+use crate::output::compress::Packer;
 use crate::output::date::Day;
 use crate::output::patch::Instructions;
 use crate::output::repodata::Head;
@@ -268,18 +269,26 @@ pub(super) fn make(
     let made: Vec<(Sha256, bool)> = names
         .par_iter()
         .zip(kept)
-        .map(|(one, kept)| {
+        .map_init(Packer::default, |packer, (one, kept)| {
             if let Some(shard) = kept {
                 return Ok((shard, false));
             }
             let mut entries = Vec::new();
+            let mut records = records.lookup();
             for (file, kind) in &one.files {
                 // What is known of a file and what it tells are kept together.
                 let one = records.get(file).ok_or(cache::Error::Damaged)?;
-                let record = instructions.shard_record(file, one.record, Some(one.run_exports));
-                entries.push((*kind, *file, record.map_err(unreadable).map_err(failed)?));
+                let record = if instructions.leaves(file) {
+                    Some(shards::Record::Unchanged(one.record, one.run_exports))
+                } else {
+                    let changed =
+                        instructions.shard_record(file, one.record, Some(one.run_exports));
+                    let changed = changed.map_err(unreadable).map_err(failed)?;
+                    changed.map(shards::Record::Changed)
+                };
+                entries.push((*kind, *file, record));
             }
-            let shard = shards::shard(&entries, head.v3.is_some()).map_err(failed)?;
+            let shard = shards::shard(&entries, head.v3.is_some(), packer).map_err(failed)?;
             if shard.decompressed > shards::LARGE {
                 (context.report)(Event::LargeShard {
                     subdir: head.subdir,
@@ -404,11 +413,11 @@ impl Source<'_> {
         let name = match self {
             Self::Loaded(records) => {
                 let one = records.get(file);
-                one.map(|one| shards::name(file, one.record))
+                one.map(|one| shards::name(file, one.record).into_owned())
             }
             Self::Cache(cache) => {
                 let scanned = cache.package(&platform.place, file)?;
-                scanned.map(|scanned| shards::name(file, &scanned.record))
+                scanned.map(|scanned| shards::name(file, &scanned.record).into_owned())
             }
         };
         Ok(name.ok_or(cache::Error::Damaged)?)

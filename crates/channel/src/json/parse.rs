@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{Error, Json};
 
 /// Clients built on serde stop at 128 levels, and a record lies two levels deep in the repodata.
-const DEPTH_LIMIT: usize = 100;
+pub(super) const DEPTH_LIMIT: usize = 100;
 
 /// Python refuses longer integers.
-const DIGITS_LIMIT: usize = 4300;
+pub(super) const DIGITS_LIMIT: usize = 4300;
 
 pub(super) fn parse(text: &[u8]) -> Result<Json, Error> {
     // Python's reader of bytes passes over a byte order mark.

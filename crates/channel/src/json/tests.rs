@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Json;
+use super::{Json, respelled};
 
 fn rewritten(text: &str) -> String {
     let mut out = String::new();
@@ -137,6 +137,118 @@ proptest! {
             let mut out = String::new();
             value.write(&mut out);
             prop_assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{}", out);
+        }
+    }
+}
+
+/// What comes of a text without a tree: the result and the members.
+fn respelled_with_members(text: &str) -> Option<(String, Vec<(String, String)>)> {
+    let mut members = Vec::new();
+    let spelled = respelled(text, &mut |key, value| {
+        members.push((key.to_owned(), value.to_owned()));
+    })?;
+    Some((spelled, members))
+}
+
+#[test]
+fn what_needs_no_tree() {
+    for (text, expected) in [
+        ("{}", "{}"),
+        (
+            " {\"a\" : [ 1 , -2,\n0 ] , \"b\":{ }}\r\n",
+            r#"{"a":[1,-2,0],"b":{}}"#,
+        ),
+        (r#"["",null,true,false,[]]"#, r#"["",null,true,false,[]]"#),
+        ("12", "12"),
+    ] {
+        let (spelled, _) = respelled_with_members(text).expect(text);
+        assert_eq!(spelled, expected);
+        assert_eq!(rewritten(text), expected);
+    }
+    let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
+    let long = "1".repeat(5000);
+    for text in [
+        // These need one.
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"["\u0061"]"#,
+        "[\"é\"]",
+        "[\"\u{7f}\"]",
+        "[1.0]",
+        "[1e2]",
+        "[-0]",
+        "\u{feff}{}",
+        // These are no JSON, or not such as is taken.
+        "",
+        "{",
+        "[1,]",
+        "{\"a\"}",
+        "{\"a\":1,}",
+        "[01]",
+        "[-]",
+        "[nul]",
+        "[1 2]",
+        "{} x",
+        "[\"a\nb\"]",
+        "[\"a]",
+        &deep,
+        &long,
+    ] {
+        assert_eq!(respelled(text, &mut |_, _| {}), None, "{text}");
+    }
+}
+
+fn plain() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::Value;
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ -~é\n]{0,8}".prop_map(Value::from),
+        any::<f32>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 30, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map("[ -~]{0,4}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever is written without a tree is what is written with one, and the members are those of the tree.
+    #[test]
+    fn with_and_without_a_tree(value in plain(), is_pretty in any::<bool>(), cut in any::<prop::sample::Index>()) {
+        let text = if is_pretty {
+            serde_json::to_string_pretty(&value).unwrap()
+        } else {
+            value.to_string()
+        };
+        if let Some((spelled, members)) = respelled_with_members(&text) {
+            prop_assert_eq!(&spelled, &rewritten(&text));
+            let mut expected = Vec::new();
+            if let Json::Map(map) = Json::parse(text.as_bytes()).unwrap() {
+                for (key, value) in map {
+                    let mut text = String::new();
+                    value.write(&mut text);
+                    expected.push((key, text));
+                }
+            }
+            prop_assert_eq!(members, expected);
+        }
+        if let Some(part) = text.get(..cut.index(text.len() + 1))
+            && let Some((spelled, _)) = respelled_with_members(part)
+        {
+            prop_assert_eq!(spelled, rewritten(part));
+        }
+    }
+
+    /// Any text has an answer, and the same one.
+    #[test]
+    fn texts_of_no_sense(text in "[a01{}\\[\\]\",:\\\\ .eE\\-]{0,30}") {
+        if let Some((spelled, _)) = respelled_with_members(&text) {
+            prop_assert_eq!(spelled, rewritten(&text));
         }
     }
 }

@@ -34,6 +34,29 @@ pub(crate) fn zst(bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
     zst_with(bytes, level, 1)
 }
 
+/// Compresses many small texts one after the other, each to the bytes that [`zst`] makes of it: to make a context of
+/// Zstandard takes as long as to use it.
+#[derive(Default)]
+pub(crate) struct Packer {
+    context: Option<zstd::bulk::Compressor<'static>>,
+}
+
+impl Packer {
+    /// Compresses one at a level.
+    pub(crate) fn zst(&mut self, bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
+        if bytes.len() as u64 >= PARALLEL {
+            return zst(bytes, level);
+        }
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => none.insert(zstd::bulk::Compressor::default()),
+        };
+        context.set_compression_level(level)?;
+        context.window_log(WINDOW.ilog2())?;
+        context.compress(bytes)
+    }
+}
+
 /// The same bytes whatever the number of threads.
 pub(crate) fn zst_with(bytes: &[u8], level: i32, threads: u32) -> io::Result<Vec<u8>> {
     let packed = Vec::with_capacity(bytes.len() / 10);

@@ -2,19 +2,22 @@
 //! name, and an index of them. Same records, same bytes, so that a shard's digest says whether it
 //! changed. The files mean what conda-index's mean; where they lie is the caller's business.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use archive::digest::Sha256;
 use archive::package::Kind;
 
-use super::compress;
+use super::compress::{self, Packer};
+use super::patch::Instructions;
 use super::repodata::{Head, Revision, fields};
 use crate::json::Json;
 
 mod msgpack;
 #[cfg(test)]
 mod tests;
+mod text;
 
 /// The index's file name.
 pub(crate) const INDEX: &str = "repodata_shards.msgpack.zst";
@@ -39,9 +42,17 @@ pub(crate) struct Shard {
     pub(crate) decompressed: usize,
 }
 
-/// A record as the instructions leave it ([`super::patch::Instructions::shard_record`]); `None` where
-/// they take it out.
-pub(crate) type Entry<'a> = (Kind, &'a str, Option<BTreeMap<String, Json>>);
+/// A package and its record as the instructions leave it; `None` where they take it out.
+pub(crate) type Entry<'a> = (Kind, &'a str, Option<Record<'a>>);
+
+/// A record with `run_exports`.
+#[derive(Debug, Clone)]
+pub(crate) enum Record<'a> {
+    /// As they changed it ([`super::patch::Instructions::shard_record`]).
+    Changed(BTreeMap<String, Json>),
+    /// As the package has it: the text in the dialect, and that of `run_exports`.
+    Unchanged(&'a str, &'a str),
+}
 
 /// The name of a shard's file.
 pub(crate) fn file_name(sha256: &Sha256) -> String {
@@ -50,17 +61,17 @@ pub(crate) fn file_name(sha256: &Sha256) -> String {
 
 /// The name whose shard a record in the dialect belongs to: its `name` before any patch, or else the one
 /// in the file name.
-pub(crate) fn name(file: &str, record: &str) -> String {
+pub(crate) fn name<'a>(file: &'a str, record: &'a str) -> Cow<'a, str> {
+    let by_file = || archive::package::split_file_name(file).map(|(name, _, _)| name.into());
     fields::field_of_sorted(record, "name")
         .and_then(fields::string)
-        .map(std::borrow::Cow::into_owned)
-        .or_else(|| archive::package::split_file_name(file).map(|(name, _, _)| name.to_owned()))
-        .unwrap_or_else(|| file.to_owned())
+        .or_else(by_file)
+        .unwrap_or(Cow::Borrowed(file))
 }
 
 /// The shard of one name. `entries` must be sorted by file name; with `v3` the records stand below
 /// that key, as conda-index's `--repodata-next` has them.
-pub(crate) fn shard(entries: &[Entry<'_>], v3: bool) -> std::io::Result<Shard> {
+pub(crate) fn shard(entries: &[Entry<'_>], v3: bool, packer: &mut Packer) -> io::Result<Shard> {
     let mut plain = Vec::new();
     let mut removed: Vec<_> = entries
         .iter()
@@ -74,7 +85,7 @@ pub(crate) fn shard(entries: &[Entry<'_>], v3: bool) -> std::io::Result<Shard> {
     );
     for (key, kind) in [("packages", Kind::TarBz2), ("packages.conda", Kind::Conda)] {
         msgpack::string(key, &mut plain);
-        section(entries, (!v3).then_some(kind), false, &mut plain);
+        section(entries, (!v3).then_some(kind), false, &mut plain)?;
     }
     if v3 {
         msgpack::string("v3", &mut plain);
@@ -85,7 +96,7 @@ pub(crate) fn shard(entries: &[Entry<'_>], v3: bool) -> std::io::Result<Shard> {
             ("whl", None),
         ] {
             msgpack::string(key, &mut plain);
-            section(entries, kind, true, &mut plain);
+            section(entries, kind, true, &mut plain)?;
         }
     }
     if !removed.is_empty() {
@@ -95,7 +106,7 @@ pub(crate) fn shard(entries: &[Entry<'_>], v3: bool) -> std::io::Result<Shard> {
             msgpack::string(file, &mut plain);
         }
     }
-    let bytes = compress::zst(&plain, LEVEL)?;
+    let bytes = packer.zst(&plain, LEVEL)?;
     Ok(Shard {
         sha256: Sha256::of(&bytes),
         bytes,
@@ -109,7 +120,7 @@ pub(crate) fn index(
     head: &Head<'_>,
     created_at: &str,
     shards: &[(&str, Sha256)],
-) -> std::io::Result<Vec<u8>> {
+) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
     msgpack::map_header(3, &mut plain);
     msgpack::string("version", &mut plain);
@@ -163,7 +174,12 @@ pub(crate) fn created_at(index: &[u8]) -> Option<String> {
     String::from_utf8(text.to_vec()).ok()
 }
 
-fn section(entries: &[Entry<'_>], wanted: Option<Kind>, stems: bool, out: &mut Vec<u8>) {
+fn section(
+    entries: &[Entry<'_>],
+    wanted: Option<Kind>,
+    stems: bool,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let records = || {
         entries
             .iter()
@@ -179,32 +195,51 @@ fn section(entries: &[Entry<'_>], wanted: Option<Kind>, stems: bool, out: &mut V
             file
         };
         msgpack::string(key, out);
-        msgpack::map_header(record.len(), out);
-        for (key, value) in record {
-            msgpack::string(key, out);
-            match (&**key, value) {
-                ("md5" | "sha256", Json::Text(digits)) => digest(digits, out),
-                _ => msgpack::value(value, out),
+        match record {
+            Record::Changed(members) => changed(members, out),
+            Record::Unchanged(record, run_exports) => {
+                let start = out.len();
+                if text::record(record, run_exports, out).is_none() {
+                    out.truncate(start);
+                    changed(&members(record, run_exports)?, out);
+                }
             }
+        }
+    }
+    Ok(())
+}
+
+fn changed(members: &BTreeMap<String, Json>, out: &mut Vec<u8>) {
+    msgpack::map_header(members.len(), out);
+    for (key, value) in members {
+        msgpack::string(key, out);
+        match (&**key, value) {
+            ("md5" | "sha256", Json::Text(digits)) => digest(digits, out),
+            _ => msgpack::value(value, out),
         }
     }
 }
 
+/// The members of a record that stays as it is.
+fn members(record: &str, run_exports: &str) -> io::Result<BTreeMap<String, Json>> {
+    let record = Instructions::default().shard_record("", record, Some(run_exports));
+    let record = record.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(record.unwrap_or_default())
+}
+
 /// A digest as bytes. What is none, because a patch made it so, stays what it is.
 fn digest(digits: &str, out: &mut Vec<u8>) {
-    let bytes: Option<Vec<u8>> = digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).ok()?;
-            let sound = pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
-            sound.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
-        })
-        .collect();
-    match bytes {
-        Some(bytes) if !bytes.is_empty() => msgpack::binary(&bytes, out),
-        _ => msgpack::string(digits, out),
+    let is_sound = !digits.is_empty()
+        && digits.len().is_multiple_of(2)
+        && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_sound {
+        return msgpack::string(digits, out);
     }
+    // Letters have a bit that digits have not, and begin with 1.
+    let value = |digit: u8| (digit & 15) + 9 * (digit >> 6);
+    msgpack::binary_header(digits.len() / 2, out);
+    let pairs = digits.as_bytes().chunks(2);
+    out.extend(pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | value(*digit))));
 }
 
 fn revisions(revision: Revision) -> Json {

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use super::{DEFAULT_LEVEL, bz2_copy, zst, zst_copy, zst_with};
+use super::{DEFAULT_LEVEL, PARALLEL, Packer, bz2_copy, zst, zst_copy, zst_with};
 
 /// A little like repodata, and longer than a window.
 fn text(length: usize) -> Vec<u8> {
@@ -19,6 +19,34 @@ fn text(length: usize) -> Vec<u8> {
         text.extend_from_slice(record.as_bytes());
     }
     text
+}
+
+#[test]
+fn one_context_for_many_gives_the_same_bytes() {
+    let mut packer = Packer::default();
+    let text = text(5 << 20);
+    let parallel = usize::try_from(PARALLEL).unwrap();
+    for level in [3, DEFAULT_LEVEL, 3] {
+        for length in [
+            0,
+            1,
+            700,
+            20_000,
+            400_000,
+            127,
+            parallel - 1,
+            parallel,
+            20_000,
+        ] {
+            let part = &text[..length];
+            let packed = packer.zst(part, level).unwrap();
+            assert_eq!(
+                packed,
+                zst(part, level).unwrap(),
+                "{length} bytes, level {level}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -52,8 +52,12 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 pub(super) fn binary(bytes: &[u8], out: &mut Vec<u8>) {
-    header(bytes.len(), 0, 0, [Some(0xc4), Some(0xc5), Some(0xc6)], out);
+    binary_header(bytes.len(), out);
     out.extend_from_slice(bytes);
+}
+
+pub(super) fn binary_header(length: usize, out: &mut Vec<u8>) {
+    header(length, 0, 0, [Some(0xc4), Some(0xc5), Some(0xc6)], out);
 }
 
 pub(super) fn unsigned(number: u64, out: &mut Vec<u8>) {
@@ -69,7 +73,7 @@ pub(super) fn unsigned(number: u64, out: &mut Vec<u8>) {
     out.extend(bytes.iter().skip(bytes.len() - length));
 }
 
-fn integer(digits: &str, out: &mut Vec<u8>) {
+pub(super) fn integer(digits: &str, out: &mut Vec<u8>) {
     match (digits.parse(), digits.parse()) {
         (Ok(number), _) => unsigned(number, out),
         (_, Ok(number)) => negative(number, out),

@@ -9,12 +9,18 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
-use super::{Entry, Shard, created_at, file_name, index, msgpack, name, shard};
+use super::{
+    Entry, Record, Shard, changed, created_at, file_name, index, members, msgpack, name, shard,
+    text,
+};
 use crate::json::Json;
+use crate::output::compress::Packer;
 use crate::output::oracle;
 use crate::output::patch::Instructions;
 use crate::output::repodata::{Head, Revision};
 use crate::output::samples::{self, Records};
+
+const EXPORTS: &str = r#"{"weak":["w"]}"#;
 
 /// The shards of records after a patch, by name.
 fn shards(records: &Records, patch: &Instructions) -> BTreeMap<String, Shard> {
@@ -24,14 +30,21 @@ fn shards(records: &Records, patch: &Instructions) -> BTreeMap<String, Shard> {
             Kind::from_file_name(file).unwrap(),
             &**file,
             patch
-                .shard_record(file, record, Some(r#"{"weak":["w"]}"#))
-                .unwrap(),
+                .shard_record(file, record, Some(EXPORTS))
+                .unwrap()
+                .map(Record::Changed),
         );
-        names.entry(name(file, record)).or_default().push(entry);
+        let name = name(file, record).into_owned();
+        names.entry(name).or_default().push(entry);
     }
     names
         .into_iter()
-        .map(|(name, entries)| (name, shard(&entries, false).unwrap()))
+        .map(|(name, entries)| {
+            (
+                name,
+                shard(&entries, false, &mut Packer::default()).unwrap(),
+            )
+        })
         .collect()
 }
 
@@ -109,7 +122,65 @@ fn plain_value(packed: Packed) -> Value {
     }
 }
 
+/// A record in both ways: written while it is read, if that can be, and of a tree.
+fn both_ways(record: &str, run_exports: &str) -> (Option<Vec<u8>>, Vec<u8>) {
+    let (mut read, mut tree) = (Vec::new(), Vec::new());
+    let is_read = text::record(record, run_exports, &mut read).is_some();
+    changed(&members(record, run_exports).unwrap(), &mut tree);
+    (is_read.then_some(read), tree)
+}
+
+#[test]
+fn records_are_the_same_without_a_tree() {
+    let many: Vec<_> = (0..70_000).collect();
+    let some: Vec<_> = (0..20).collect();
+    let digest = "ab".repeat(32);
+    for record in [
+        "{}".to_owned(),
+        format!(r#"{{"depends":{some:?},"md5":"0A","sha256":"{digest}","size":70000}}"#).replace(' ', ""),
+        format!(r#"{{"a":{many:?},"z":{{"b":[],"c":{{}}}}}}"#).replace(' ', ""),
+        r#"{"license":"\u00e9\\\"","md5":"abc","n":null,"run_exports":{"strong":["x"]},"sha256":7,"t":[true,false]}"#.to_owned(),
+        r#"{"a":-1,"b":123456789012345678901234567890,"sha256":"","z":-70000}"#.to_owned(),
+    ] {
+        let (read, tree) = both_ways(&record, EXPORTS);
+        assert_eq!(read.as_ref(), Some(&tree), "{record}");
+    }
+    for odd in [
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1.5}"#,
+        r#"{"a": 1}"#,
+    ] {
+        assert_eq!(both_ways(odd, EXPORTS).0, None, "{odd}");
+        assert_eq!(both_ways("{}", odd).0, None, "{odd}");
+        let of = |record| {
+            let entry = (Kind::Conda, "a-1-0.conda", Some(record));
+            shard(&[entry], false, &mut Packer::default()).unwrap()
+        };
+        let members = members(odd, EXPORTS).unwrap();
+        assert_eq!(
+            of(Record::Unchanged(odd, EXPORTS)),
+            of(Record::Changed(members))
+        );
+    }
+    let broken = (
+        Kind::Conda,
+        "a-1-0.conda",
+        Some(Record::Unchanged("{", "{}")),
+    );
+    assert!(shard(&[broken], false, &mut Packer::default()).is_err());
+}
+
 proptest! {
+    #[test]
+    fn any_record_is_the_same_without_a_tree(extra in prop::collection::btree_map("[a-z_]{1,12}", samples::value(), 0..6)) {
+        let record = samples::record("a-1-0.conda", &extra);
+        let (read, tree) = both_ways(&record, EXPORTS);
+        if let Some(read) = read {
+            prop_assert_eq!(read, tree);
+        }
+    }
+
     #[test]
     fn the_union_of_the_shards_is_the_repodata(records in samples::records(), patch in samples::instructions()) {
         let patch = Instructions::parse(patch.as_bytes()).unwrap();
@@ -252,9 +323,9 @@ fn a_shard_has_the_form_of_the_standard() {
     let entry = (
         Kind::Conda,
         "a-1-0.conda",
-        none.shard_record("a-1-0.conda", &record, None).unwrap(),
+        Some(Record::Unchanged(&record, "{}")),
     );
-    let v3 = read(&shard(&[entry], true).unwrap());
+    let v3 = read(&shard(&[entry], true, &mut Packer::default()).unwrap());
     assert_eq!(v3["packages.conda"], serde_json::json!({}));
     assert_eq!(
         v3["v3"]["conda"]["a-1-0"]["run_exports"],
@@ -320,7 +391,7 @@ fn an_index_is_the_same_until_something_changes() {
 
 #[test]
 fn errors_of_compression_are_the_only_ones() {
-    let result: io::Result<Shard> = shard(&[], false);
+    let result: io::Result<Shard> = shard(&[], false, &mut Packer::default());
     assert_eq!(
         read(&result.unwrap()),
         serde_json::json!({"packages": {}, "packages.conda": {}})
