@@ -21,6 +21,7 @@ use rules::Rules;
 use spec_table::SpecId;
 use upstream::{Loader, Source, Upstream};
 
+mod by_id;
 mod candidate;
 mod closure;
 mod error;
@@ -324,7 +325,7 @@ fn compile<'t>(
         for root in &roots {
             let spec = pool.specs.get(*root);
             let slot = pool.known_slot(&spec.name).unwrap_or_default();
-            let is_there = |id: Id| closure.kept().contains_key(&id);
+            let is_there = |id: Id| closure.kept().contains(id);
             if !spec.is_virtual()
                 && pool
                     .select(spec, slot, Keep::default(), &is_there)
@@ -373,7 +374,7 @@ fn prove(
             }
             one.closure.add_solutions(proof::places(&one.pool, &needed));
         }
-        let part = proof::part(&one.pool, one.closure.kept().keys().copied());
+        let part = proof::part(&one.pool, one.closure.kept().ids());
         for specs in questions {
             let (whole, part) =
                 rayon::join(|| sides.on_whole(&specs), || sides.on_part(&part, &specs));

@@ -1,7 +1,9 @@
 //! The packages of one platform that could be selected, name by name, read when they are first asked for.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use archive::package::Kind;
 use conda::{MatchSpec, Matches as _, RepoDataRecord, Subdir, Version};
@@ -19,7 +21,8 @@ pub(super) struct Candidate<'t> {
     /// Which listing it is in, and which row of it.
     pub(super) listing: usize,
     pub(super) row: u32,
-    pub(super) version: Version,
+    /// Most versions are those of many packages.
+    pub(super) version: Arc<Version>,
     pub(super) build: Cow<'t, str>,
     pub(super) build_number: u64,
     pub(super) license: Option<Cow<'t, str>>,
@@ -42,6 +45,10 @@ pub(super) struct Slot<'t> {
     versions: Vec<usize>,
 }
 
+/// Versions that were come across, by their text. Some are none.
+#[derive(Debug, Default)]
+struct Versions(HashMap<Box<str>, Option<Arc<Version>>>);
+
 /// A package among all: its name's slot and its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Id {
@@ -57,6 +64,7 @@ pub(super) struct Pool<'t> {
     strict: bool,
     follows_run_exports: bool,
     pub(super) specs: Specs,
+    versions: Versions,
     slots: Vec<Slot<'t>>,
     by_name: HashMap<Box<str>, u32>,
 }
@@ -83,6 +91,7 @@ impl<'t> Pool<'t> {
             strict: priority == Priority::Strict,
             follows_run_exports,
             specs: Specs::default(),
+            versions: Versions::default(),
             slots: Vec::new(),
             by_name: HashMap::new(),
         }
@@ -179,20 +188,19 @@ impl<'t> Pool<'t> {
             for number in listings {
                 let listing = &upstream.listings[*number];
                 let rows = listing.names.of(name);
-                let conda: HashSet<&str> = rows
-                    .iter()
-                    .filter_map(|row| {
-                        listing
-                            .text
-                            .file(*row)
-                            .strip_suffix(Kind::Conda.extension())
-                    })
-                    .collect();
+                let stems = |kind: Kind| {
+                    let files = rows.iter().map(|row| listing.text.file(*row));
+                    files.filter_map(move |file| file.strip_suffix(kind.extension()))
+                };
+                let conda: HashSet<&str> = match stems(Kind::TarBz2).next() {
+                    Some(_) => stems(Kind::Conda).collect(),
+                    None => HashSet::new(),
+                };
                 for row in rows {
                     let Some(fields) = Fields::read(listing.text.record(*row)) else {
                         continue;
                     };
-                    let Ok(version) = fields.version.parse::<Version>() else {
+                    let Some(version) = self.versions.meaning(&fields.version) else {
                         continue;
                     };
                     found = true;
@@ -246,9 +254,11 @@ impl<'t> Pool<'t> {
     /// Whether a package is what a spec means.
     pub(super) fn fits(&self, spec: &MatchSpec, candidate: &Candidate<'_>) -> bool {
         let version = spec.version.as_ref();
-        if version.is_some_and(|version| !version.matches(&candidate.version)) {
-            return false;
-        }
+        version.is_none_or(|version| version.matches(&candidate.version))
+            && self.fits_but_for_version(spec, candidate)
+    }
+
+    fn fits_but_for_version(&self, spec: &MatchSpec, candidate: &Candidate<'_>) -> bool {
         let build = spec.build.as_ref();
         if build.is_some_and(|build| !build.matches(&candidate.build)) {
             return false;
@@ -320,7 +330,7 @@ impl<'t> Pool<'t> {
                 let fits = || {
                     spec.meaning
                         .as_ref()
-                        .is_none_or(|spec| self.fits(spec, candidate))
+                        .is_none_or(|spec| self.fits_but_for_version(spec, candidate))
                 };
                 if candidate.cut.is_some() || !is_alive(id) || !fits() {
                     continue;
@@ -344,21 +354,38 @@ impl<'t> Pool<'t> {
     }
 }
 
+impl Versions {
+    /// What a version means.
+    fn meaning(&mut self, text: &str) -> Option<Arc<Version>> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let version = text.parse().ok().map(Arc::new);
+        self.0.insert(text.into(), version.clone());
+        version
+    }
+}
+
 impl<'t> Slot<'t> {
     fn new(mut candidates: Vec<Candidate<'t>>) -> Self {
         // As solvers prefer them: not weighed down, newest, built last.
         candidates.sort_by(|one, other| {
-            other
-                .version
-                .cmp(&one.version)
-                .then_with(|| one.is_tracked.cmp(&other.is_tracked))
-                .then_with(|| other.build_number.cmp(&one.build_number))
-                .then_with(|| other.time_ms.cmp(&one.time_ms))
-                .then_with(|| one.build.cmp(&other.build))
-                .then_with(|| (one.listing, one.row).cmp(&(other.listing, other.row)))
+            let is_same = Arc::ptr_eq(&one.version, &other.version);
+            let by_version = || other.version.cmp(&one.version);
+            (if is_same {
+                Ordering::Equal
+            } else {
+                by_version()
+            })
+            .then_with(|| one.is_tracked.cmp(&other.is_tracked))
+            .then_with(|| other.build_number.cmp(&one.build_number))
+            .then_with(|| other.time_ms.cmp(&one.time_ms))
+            .then_with(|| one.build.cmp(&other.build))
+            .then_with(|| (one.listing, one.row).cmp(&(other.listing, other.row)))
         });
         let mut versions = Vec::new();
         for (place, candidate) in candidates.iter().enumerate() {
+            // Which compares pointers first.
             if place == 0 || candidates[place - 1].version != candidate.version {
                 versions.push(place);
             }

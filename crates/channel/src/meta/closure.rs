@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use spec::Keep;
 
+use super::by_id::ById;
 use super::candidate::{Id, Pool};
 use super::rules::Rules;
 use super::spec_table::SpecId;
@@ -30,9 +31,9 @@ pub(super) enum Reason {
 /// What stays.
 #[derive(Debug, Default)]
 pub(super) struct Closure {
-    kept: HashMap<Id, Reason>,
+    kept: ById<Reason>,
     /// What cannot be installed, and the dependency that nothing satisfies.
-    dead: HashMap<Id, SpecId>,
+    dead: ById<SpecId>,
 }
 
 impl Closure {
@@ -57,24 +58,24 @@ impl Closure {
     }
 
     /// What stays and why.
-    pub(super) fn kept(&self) -> &HashMap<Id, Reason> {
+    pub(super) fn kept(&self) -> &ById<Reason> {
         &self.kept
     }
 
     /// The dependency that nothing satisfies, of a package that cannot be installed.
     pub(super) fn dead_end(&self, id: Id) -> Option<SpecId> {
-        self.dead.get(&id).copied()
+        self.dead.get(id).copied()
     }
 
     /// Whether a package may stay at all.
     pub(super) fn is_alive(&self, id: Id) -> bool {
-        !self.dead.contains_key(&id)
+        !self.dead.contains(id)
     }
 
     /// Adds packages of solutions.
     pub(super) fn add_solutions(&mut self, ids: Vec<Id>) {
         for id in ids {
-            self.kept.entry(id).or_insert(Reason::Solution);
+            self.kept.add(id, Reason::Solution);
         }
     }
 
@@ -100,11 +101,8 @@ impl Closure {
                 let slot = pool.slot(&name, rules);
                 let is_alive = |id: Id| self.is_alive(id);
                 for found in pool.select(pool.specs.get(id), slot, keep, &is_alive) {
-                    if self.kept.contains_key(&found) {
-                        continue;
-                    }
-                    self.kept.insert(found, Reason::Selected(asker, id));
-                    if follows {
+                    let is_new = self.kept.add(found, Reason::Selected(asker, id));
+                    if is_new && follows {
                         let candidate = pool.get(found);
                         let asked = candidate.depends.iter().chain(&candidate.besides);
                         let asked = asked.filter(|spec| !seen.contains(spec));
@@ -123,13 +121,13 @@ impl Closure {
         let mut satisfies: HashMap<Id, Vec<SpecId>> = HashMap::new();
         let mut users: HashMap<SpecId, Vec<Id>> = HashMap::new();
         let mut due: Vec<(Id, SpecId)> = Vec::new();
-        for id in self.kept.keys() {
-            for spec in &pool.get(*id).depends {
+        for id in self.kept.ids() {
+            for spec in &pool.get(id).depends {
                 let wanted = pool.specs.get(*spec);
                 if wanted.is_virtual() || wanted.is_conditional() {
                     continue;
                 }
-                users.entry(*spec).or_default().push(*id);
+                users.entry(*spec).or_default().push(id);
                 left.entry(*spec).or_insert_with(|| {
                     let Some(slot) = pool.known_slot(&wanted.name) else {
                         return 0;
@@ -148,10 +146,9 @@ impl Closure {
             }
         }
         while let Some((id, spec)) = due.pop() {
-            if self.dead.contains_key(&id) {
+            if !self.dead.add(id, spec) {
                 continue;
             }
-            self.dead.insert(id, spec);
             for spec in satisfies.get(&id).into_iter().flatten() {
                 if let Some(count) = left.get_mut(spec) {
                     *count -= 1;

@@ -43,8 +43,7 @@ impl Plan {
             for (listing, row) in rows {
                 let listing = &upstream.listings[*listing];
                 let (file, record) = (listing.text.file(*row), listing.text.record(*row));
-                let promise = Promise::of(record);
-                let size = promise.size;
+                let size = Promise::size(record);
                 plan.packages += 1;
                 plan.bytes += size.unwrap_or(0);
                 if mirror != Mirror::Full {
@@ -62,7 +61,7 @@ impl Plan {
                 }
                 plan.missing += 1;
                 plan.missing_bytes += size.unwrap_or(0);
-                let wanted = promise.wanted(file, url);
+                let wanted = Promise::of(record).wanted(file, url);
                 plan.wanted.push((path, wanted));
             }
         }

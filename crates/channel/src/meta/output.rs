@@ -28,8 +28,8 @@ pub(super) fn kept(compiled: &[Compiled<'_>], upstream: &Upstream, report: Repor
     kept.insert(Subdir::NoArch.to_string(), Vec::new());
     for one in compiled {
         kept.entry(one.platform.to_string()).or_default();
-        for id in one.closure.kept().keys() {
-            let candidate = one.pool.get(*id);
+        for id in one.closure.kept().ids() {
+            let candidate = one.pool.get(id);
             let rows = kept
                 .entry(one.pool.subdir(candidate).to_owned())
                 .or_default();
@@ -38,7 +38,9 @@ pub(super) fn kept(compiled: &[Compiled<'_>], upstream: &Upstream, report: Repor
     }
     for (subdir, rows) in &mut kept {
         let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
-        rows.sort_unstable_by(|one, other| file(one).cmp(file(other)).then(one.cmp(other)));
+        // Rows of a listing are nearly in order, which a sort that finds runs makes use of.
+        rows.sort_unstable();
+        rows.sort_by(|one, other| file(one).cmp(file(other)));
         rows.dedup();
         rows.dedup_by(|one, other| {
             let is_same = file(one) == file(other);
@@ -205,7 +207,11 @@ fn names<'a>(
     rows: impl Iterator<Item = &'a (usize, u32)>,
     upstream: &'a Upstream,
 ) -> HashSet<&'a str> {
-    rows.map(|(listing, row)| upstream.listings[*listing].text.file(*row))
-        .filter_map(|file| archive::package::split_file_name(file).map(|(name, _, _)| name))
-        .collect()
+    let files = rows.map(|(listing, row)| upstream.listings[*listing].text.file(*row));
+    let names = files.filter_map(|file| archive::package::split_file_name(file));
+    let mut last = "";
+    // Most follow another of their name.
+    let new = names
+        .filter_map(|(name, _, _)| (name != std::mem::replace(&mut last, name)).then_some(name));
+    new.collect()
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use archive::digest::Sha256;
 use spec::MetaChannel;
 
+use super::candidate::Id;
 use super::closure::{Asker, Reason};
 use super::upstream::Upstream;
 use super::{Compiled, Error, Options, Subfolder, write_file};
@@ -113,27 +114,33 @@ fn names(compiled: &Compiled<'_>) -> Vec<Named> {
     let name = |id| {
         let file = pool.file(pool.get(id));
         let name = archive::package::split_file_name(file).map(|(name, _, _)| name);
-        name.unwrap_or(file).to_owned()
+        name.unwrap_or(file)
     };
-    let mut names = BTreeMap::new();
-    for id in compiled.closure.kept().keys() {
-        let (count, best) = names.entry(name(*id)).or_insert((0, *id));
-        *count += 1;
-        *best = (*best).min(*id);
+    let mut names: BTreeMap<&str, (usize, Id)> = BTreeMap::new();
+    let mut ids = compiled.closure.kept().ids().peekable();
+    while let Some(first) = ids.next() {
+        let found = name(first);
+        // Nearly all of a slot have the same name.
+        let mut count = 1;
+        while ids.next_if(|id| name(*id) == found).is_some() {
+            count += 1;
+        }
+        let (packages, _) = names.entry(found).or_insert((0, first));
+        *packages += count;
     }
-    let told = |(found, (count, best)): (String, (usize, _))| {
-        let (asker, spec) = match compiled.closure.kept().get(&best) {
+    let told = |(found, (count, best)): (&str, (usize, Id))| {
+        let (asker, spec) = match compiled.closure.kept().get(best) {
             Some(Reason::Selected(asker, spec)) => {
                 let asker = match asker {
                     Asker::Root => None,
-                    Asker::Package(by) => Some(name(*by)),
+                    Asker::Package(by) => Some(name(*by).to_owned()),
                 };
                 (asker, pool.specs.get(*spec).text.to_string())
             }
-            Some(Reason::Solution) | None => (None, found.clone()),
+            Some(Reason::Solution) | None => (None, found.to_owned()),
         };
         Named {
-            name: found,
+            name: found.to_owned(),
             packages: count,
             asker,
             spec,

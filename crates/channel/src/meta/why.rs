@@ -95,7 +95,7 @@ impl Compiled<'_> {
 
     /// The specs of what stays, and of the definition, that are about a name.
     fn asked(&self, name: &str) -> BTreeSet<SpecId> {
-        let kept = self.closure.kept().keys().map(|kept| self.pool.get(*kept));
+        let kept = self.closure.kept().ids().map(|kept| self.pool.get(kept));
         let asked = kept.flat_map(|kept| kept.depends.iter().chain(&kept.besides));
         asked
             .chain(&self.roots)
@@ -117,7 +117,7 @@ impl Compiled<'_> {
         let mut way = Vec::new();
         let mut at = id;
         loop {
-            match self.closure.kept().get(&at)? {
+            match self.closure.kept().get(at)? {
                 Reason::Solution => {
                     way.push(("the solver".to_owned(), "a solution needs it".to_owned()));
                     break;
