@@ -373,12 +373,11 @@ impl Cache {
 
     fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, Error> {
         match &self.tables {
-            Tables::File(store) => store.get(table, key),
             Tables::Database(database) => Ok(database.get(table, key)?),
             Tables::Given(_, rows) if table == Table::Packages => {
                 Ok(rows.get(key).map(|row| row.package.clone()))
             }
-            Tables::Given(store, _) => store.get(table, key),
+            Tables::File(store) | Tables::Given(store, _) => store.get(table, key),
         }
     }
 
@@ -404,10 +403,9 @@ impl Cache {
     ) -> Result<(), Error> {
         let mut take = |key: &str, value: &[u8]| visit(key, value).ok_or(Error::Damaged);
         match &self.tables {
-            Tables::File(store) => store.range(table, bounds, &mut take),
             Tables::Database(database) => database.range(table, bounds, &mut take),
             Tables::Given(_, rows) if table == Table::Packages => packages(rows, bounds, &mut take),
-            Tables::Given(store, _) => store.range(table, bounds, &mut take),
+            Tables::File(store) | Tables::Given(store, _) => store.range(table, bounds, &mut take),
         }
     }
 }

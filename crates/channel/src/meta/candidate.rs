@@ -328,9 +328,15 @@ impl<'t> Pool<'t> {
                     place: u32::try_from(place).unwrap_or(u32::MAX),
                 };
                 let fits = || {
-                    spec.meaning
-                        .as_ref()
-                        .is_none_or(|spec| self.fits_but_for_version(spec, candidate))
+                    // One that is as new may be written otherwise (`1`, `1.0`): it is asked again.
+                    let is_same = Arc::ptr_eq(version, &candidate.version);
+                    spec.meaning.as_ref().is_none_or(|spec| {
+                        if is_same {
+                            self.fits_but_for_version(spec, candidate)
+                        } else {
+                            self.fits(spec, candidate)
+                        }
+                    })
                 };
                 if candidate.cut.is_some() || !is_alive(id) || !fits() {
                     continue;
@@ -354,6 +360,15 @@ impl<'t> Pool<'t> {
     }
 }
 
+/// Most are compared with one of the same text.
+fn by_version(one: &Arc<Version>, other: &Arc<Version>) -> Ordering {
+    if Arc::ptr_eq(one, other) {
+        Ordering::Equal
+    } else {
+        one.cmp(other)
+    }
+}
+
 impl Versions {
     /// What a version means.
     fn meaning(&mut self, text: &str) -> Option<Arc<Version>> {
@@ -370,23 +385,17 @@ impl<'t> Slot<'t> {
     fn new(mut candidates: Vec<Candidate<'t>>) -> Self {
         // As solvers prefer them: not weighed down, newest, built last.
         candidates.sort_by(|one, other| {
-            let is_same = Arc::ptr_eq(&one.version, &other.version);
-            let by_version = || other.version.cmp(&one.version);
-            (if is_same {
-                Ordering::Equal
-            } else {
-                by_version()
-            })
-            .then_with(|| one.is_tracked.cmp(&other.is_tracked))
-            .then_with(|| other.build_number.cmp(&one.build_number))
-            .then_with(|| other.time_ms.cmp(&one.time_ms))
-            .then_with(|| one.build.cmp(&other.build))
-            .then_with(|| (one.listing, one.row).cmp(&(other.listing, other.row)))
+            by_version(&other.version, &one.version)
+                .then_with(|| one.is_tracked.cmp(&other.is_tracked))
+                .then_with(|| other.build_number.cmp(&one.build_number))
+                .then_with(|| other.time_ms.cmp(&one.time_ms))
+                .then_with(|| one.build.cmp(&other.build))
+                .then_with(|| (one.listing, one.row).cmp(&(other.listing, other.row)))
         });
         let mut versions = Vec::new();
         for (place, candidate) in candidates.iter().enumerate() {
-            // Which compares pointers first.
-            if place == 0 || candidates[place - 1].version != candidate.version {
+            let before = place.checked_sub(1).map(|before| &candidates[before]);
+            if before.is_none_or(|before| by_version(&before.version, &candidate.version).is_ne()) {
                 versions.push(place);
             }
         }
