@@ -140,7 +140,7 @@ fn a_registry_gets_the_image_once() {
     let mut absent = place.archiconda();
     absent.env("REGISTRY_AUTH_FILE", place.join("auth.json"));
     absent.args(["image", "inspect", &format!("{named}-none")]);
-    discreet(run(&mut absent).exits(1)).says(&["1.0-none", "not there"]);
+    discreet(run(&mut absent).exits(1)).says(&["has no `1.0-none` in `team/example`"]);
     // A registry without TLS is spoken to on this machine, and elsewhere only if asked.
     let Some(skopeo) = program("skopeo") else {
         return;

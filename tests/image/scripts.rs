@@ -60,6 +60,14 @@ fn define(place: &Place, keys: &str) {
     );
 }
 
+/// Whether programs may have namespaces of their own here.
+fn namespaces(place: &Place) -> Option<()> {
+    let mut command = place.command("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "true"]);
+    let allowed = command.status().is_ok_and(|status| status.success());
+    requirements::require("user namespaces", allowed.then_some(()))
+}
+
 fn variables(command: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     let variables = command.get_envs();
     variables.filter_map(|(name, value)| Some((name, value?)))
@@ -81,10 +89,10 @@ const NAMES: [&str; 2] = [
 
 #[test]
 fn under_emulation_they_change_the_image_and_nothing_else() {
-    let Some(root) = requirements::userland_arm64() else {
+    let place = Place::new();
+    let (Some(root), Some(())) = (requirements::userland_arm64(), namespaces(&place)) else {
         return;
     };
-    let place = Place::new();
     let host = place.path().display().to_string();
     prepare(&place, &root, &SCRIPT.replace("HOST", &host));
     define(&place, "link_scripts = \"emulate\"");
@@ -191,10 +199,10 @@ fn under_emulation_they_change_the_image_and_nothing_else() {
 
 #[test]
 fn a_container_runs_them_when_it_starts_first() {
-    let Some(root) = requirements::userland_arm64() else {
+    let place = Place::new();
+    let (Some(root), Some(())) = (requirements::userland_arm64(), namespaces(&place)) else {
         return;
     };
-    let place = Place::new();
     prepare(&place, &root, &SCRIPT.replace("HOST", "/opt/conda/host"));
     define(
         &place,
