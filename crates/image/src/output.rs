@@ -250,9 +250,11 @@ impl Staging {
             header.set_path(place).map_err(write)?;
             header.set_cksum();
             tar.append(&header, io::empty()).map_err(write)?;
-            // In long pieces, which the builder would not take.
+            // The kernel copies, where it can without passing all bytes through here.
             let sink = tar.get_mut();
-            let copied = io::copy(&mut file.take(length), sink).map_err(write)?;
+            sink.flush().map_err(write)?;
+            let mut to = sink.get_ref().file();
+            let copied = io::copy(&mut file.file().take(length), &mut to).map_err(write)?;
             if copied != length {
                 return Err(read(io::ErrorKind::UnexpectedEof.into()));
             }

@@ -46,6 +46,14 @@ impl Draft {
         Draft::new(path.parent().unwrap_or(Path::new("")))
     }
 
+    /// The file itself, for who has the kernel copy into it.
+    pub fn file(&self) -> &std::fs::File {
+        match self {
+            Draft::Nameless(file) => file.file(),
+            Draft::Named(file) => file.as_file(),
+        }
+    }
+
     /// Puts the finished file at `path`, in the folder it was begun in, with the permission bits
     /// `mode`. What is for a user is on the disk before it has a name; what is only cached need
     /// not be.
