@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+mod cursor;
 mod parse;
 mod respell;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use cursor::Cursor;
 
 /// Text that is not JSON, or not such as every client reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

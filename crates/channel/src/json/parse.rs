@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Error, Json};
+use super::{Cursor, Error, Json};
 
 /// Clients built on serde stop at 128 levels, and a record lies two levels deep in the repodata.
 pub(super) const DEPTH_LIMIT: usize = 100;
@@ -23,8 +23,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Json, Error> {
         problem: "the text is not UTF-8",
     })?;
     let mut parser = Parser {
-        text,
-        position: 0,
+        at: Cursor::new(text),
         depth: 0,
     };
     let value = parser.value().and_then(|value| match parser.peek() {
@@ -38,8 +37,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Json, Error> {
 }
 
 struct Parser<'a> {
-    text: &'a str,
-    position: usize,
+    at: Cursor<'a>,
     depth: usize,
 }
 
@@ -66,7 +64,7 @@ impl<'a> Parser<'a> {
         if self.depth > DEPTH_LIMIT {
             return Err(self.error("too many levels"));
         }
-        self.position += 1;
+        self.at.position += 1;
         let value = read(self)?;
         self.depth -= 1;
         Ok(value)
@@ -113,7 +111,7 @@ impl<'a> Parser<'a> {
     }
 
     fn string(&mut self) -> Result<String, Error> {
-        self.position += 1;
+        self.at.position += 1;
         let mut string = String::new();
         loop {
             let rest = self.rest();
@@ -122,10 +120,10 @@ impl<'a> Parser<'a> {
                 .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
                 .ok_or_else(|| self.error("a string without its end"))?;
             string.push_str(rest.get(..plain).unwrap_or_default());
-            self.position += plain;
-            match self.byte() {
+            self.at.position += plain;
+            match self.at.byte() {
                 Some(b'"') => {
-                    self.position += 1;
+                    self.at.position += 1;
                     return Ok(string);
                 }
                 Some(b'\\') => string.push(self.escape()?),
@@ -135,8 +133,8 @@ impl<'a> Parser<'a> {
     }
 
     fn escape(&mut self) -> Result<char, Error> {
-        self.position += 1;
-        let character = match self.byte() {
+        self.at.position += 1;
+        let character = match self.at.byte() {
             Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
             Some(b'b') => '\u{8}',
             Some(b'f') => '\u{c}',
@@ -144,11 +142,11 @@ impl<'a> Parser<'a> {
             Some(b'r') => '\r',
             Some(b't') => '\t',
             Some(b'u') => {
-                self.position += 1;
+                self.at.position += 1;
                 let first = self.hex()?;
                 let mut units = vec![first];
                 if (0xd800..0xdc00).contains(&first) && self.rest().starts_with("\\u") {
-                    self.position += 2;
+                    self.at.position += 2;
                     units.push(self.hex()?);
                 }
                 let mut decoded = char::decode_utf16(units);
@@ -159,7 +157,7 @@ impl<'a> Parser<'a> {
             }
             _ => return Err(self.error("an unknown escape in a string")),
         };
-        self.position += 1;
+        self.at.position += 1;
         Ok(character)
     }
 
@@ -170,35 +168,39 @@ impl<'a> Parser<'a> {
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
         let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
         let unit = unit.ok_or_else(|| self.error("no four hexadecimal digits after \\u"))?;
-        self.position += 4;
+        self.at.position += 4;
         Ok(unit)
     }
 
     fn number(&mut self) -> Result<Json, Error> {
-        let start = self.position;
-        let negative = self.take(b'-');
+        let start = self.at.position;
+        let negative = self.at.take(b'-');
         let integer = self.digits();
         if integer == 0
             || (integer > 1
-                && self.text.as_bytes().get(start + usize::from(negative)) == Some(&b'0'))
+                && self.at.text.as_bytes().get(start + usize::from(negative)) == Some(&b'0'))
         {
             return Err(self.error("no JSON number"));
         }
         let mut is_float = false;
-        if self.take(b'.') {
+        if self.at.take(b'.') {
             is_float = true;
             if self.digits() == 0 {
                 return Err(self.error("no digits after the point"));
             }
         }
-        if self.take(b'e') || self.take(b'E') {
+        if self.at.take(b'e') || self.at.take(b'E') {
             is_float = true;
-            let _ = self.take(b'+') || self.take(b'-');
+            let _ = self.at.take(b'+') || self.at.take(b'-');
             if self.digits() == 0 {
                 return Err(self.error("no digits in the exponent"));
             }
         }
-        let digits = self.text.get(start..self.position).unwrap_or_default();
+        let digits = self
+            .at
+            .text
+            .get(start..self.at.position)
+            .unwrap_or_default();
         if is_float {
             return match digits.parse::<f64>() {
                 Ok(number) if number.is_finite() => Ok(Json::Float(number)),
@@ -215,7 +217,7 @@ impl<'a> Parser<'a> {
 
     fn digits(&mut self) -> usize {
         let count = self.rest().bytes().take_while(u8::is_ascii_digit).count();
-        self.position += count;
+        self.at.position += count;
         count
     }
 
@@ -223,39 +225,29 @@ impl<'a> Parser<'a> {
         if !self.rest().starts_with(word) {
             return Err(self.error("no JSON value"));
         }
-        self.position += word.len();
+        self.at.position += word.len();
         Ok(value)
     }
 
     /// The next byte that is no white space, which is passed over.
     fn peek(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.position += 1;
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.at.byte() {
+            self.at.position += 1;
         }
-        self.byte()
+        self.at.byte()
     }
 
     fn next_is(&mut self, byte: u8) -> bool {
-        self.peek() == Some(byte) && self.take(byte)
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.byte() == Some(byte);
-        self.position += usize::from(found);
-        found
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.position).copied()
+        self.peek() == Some(byte) && self.at.take(byte)
     }
 
     fn rest(&self) -> &'a str {
-        self.text.get(self.position..).unwrap_or_default()
+        self.at.text.get(self.at.position..).unwrap_or_default()
     }
 
     fn error(&self, problem: &'static str) -> Error {
         Error {
-            position: self.position,
+            position: self.at.position,
             problem,
         }
     }

@@ -1,6 +1,7 @@
 //! JSON text into the dialect without a tree of it, where it is in the dialect already but for white space: as what
 //! indexers write is.
 
+use super::Cursor;
 use super::parse::{DEPTH_LIMIT, DIGITS_LIMIT};
 
 /// Takes the key of a member of the outermost object, and its value in the dialect.
@@ -9,8 +10,7 @@ pub(super) type Member<'a> = &'a mut dyn FnMut(&str, &str);
 /// Appends the text to `out`; whether that could be done. Where it could not, what was appended is no use.
 pub(super) fn respell(text: &str, out: &mut String, member: Member<'_>) -> bool {
     let mut speller = Speller {
-        text,
-        position: 0,
+        at: Cursor::new(text),
         copied: 0,
         out,
         member,
@@ -19,13 +19,12 @@ pub(super) fn respell(text: &str, out: &mut String, member: Member<'_>) -> bool 
     let is_whole = speller.value(0).is_some();
     speller.space();
     speller.copy();
-    is_whole && speller.position == text.len()
+    is_whole && speller.at.is_over()
 }
 
 /// A place in the text. What is before `copied` is in `out`, or is white space.
 struct Speller<'a, 'm> {
-    text: &'a str,
-    position: usize,
+    at: Cursor<'a>,
     copied: usize,
     out: &'a mut String,
     member: Member<'m>,
@@ -33,7 +32,7 @@ struct Speller<'a, 'm> {
 
 impl<'a> Speller<'a, '_> {
     fn value(&mut self, depth: usize) -> Option<()> {
-        match self.byte()? {
+        match self.at.byte()? {
             b'{' => self.map(depth + 1),
             b'[' => self.list(depth + 1),
             b'"' => self.string().map(drop),
@@ -49,9 +48,9 @@ impl<'a> Speller<'a, '_> {
         if depth > DEPTH_LIMIT {
             return None;
         }
-        self.position += 1;
+        self.at.position += 1;
         self.space();
-        if self.take(b'}') {
+        if self.at.take(b'}') {
             return Some(());
         }
         let mut last: Option<&str> = None;
@@ -63,7 +62,7 @@ impl<'a> Speller<'a, '_> {
             }
             last = Some(key);
             self.space();
-            if !self.take(b':') {
+            if !self.at.take(b':') {
                 return None;
             }
             self.space();
@@ -77,10 +76,10 @@ impl<'a> Speller<'a, '_> {
                 self.value(depth)?;
             }
             self.space();
-            if self.take(b'}') {
+            if self.at.take(b'}') {
                 return Some(());
             }
-            if !self.take(b',') {
+            if !self.at.take(b',') {
                 return None;
             }
             self.space();
@@ -91,18 +90,18 @@ impl<'a> Speller<'a, '_> {
         if depth > DEPTH_LIMIT {
             return None;
         }
-        self.position += 1;
+        self.at.position += 1;
         self.space();
-        if self.take(b']') {
+        if self.at.take(b']') {
             return Some(());
         }
         loop {
             self.value(depth)?;
             self.space();
-            if self.take(b']') {
+            if self.at.take(b']') {
                 return Some(());
             }
-            if !self.take(b',') {
+            if !self.at.take(b',') {
                 return None;
             }
             self.space();
@@ -111,62 +110,52 @@ impl<'a> Speller<'a, '_> {
 
     /// A string of printable ASCII without escapes.
     fn string(&mut self) -> Option<&'a str> {
-        if !self.take(b'"') {
+        if !self.at.take(b'"') {
             return None;
         }
-        let rest = self.text.get(self.position..)?;
+        let rest = self.at.text.get(self.at.position..)?;
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         let length = rest.bytes().position(|byte| !is_plain(byte))?;
-        self.position += length;
+        self.at.position += length;
         let string = rest.get(..length)?;
-        self.take(b'"').then_some(string)
+        self.at.take(b'"').then_some(string)
     }
 
     fn integer(&mut self) -> Option<()> {
-        let is_negative = self.take(b'-');
-        let rest = self.text.as_bytes().get(self.position..)?;
+        let is_negative = self.at.take(b'-');
+        let rest = self.at.text.as_bytes().get(self.at.position..)?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let is_zero = rest.first() == Some(&b'0');
         let is_odd = is_zero && (digits > 1 || is_negative);
         if digits == 0 || digits > DIGITS_LIMIT || is_odd {
             return None;
         }
-        self.position += digits;
-        (!matches!(self.byte(), Some(b'.' | b'e' | b'E'))).then_some(())
+        self.at.position += digits;
+        (!matches!(self.at.byte(), Some(b'.' | b'e' | b'E'))).then_some(())
     }
 
     fn word(&mut self, word: &str) -> Option<()> {
-        let is_there = self.text.get(self.position..)?.starts_with(word);
-        self.position += word.len();
+        let is_there = self.at.text.get(self.at.position..)?.starts_with(word);
+        self.at.position += word.len();
         is_there.then_some(())
     }
 
     /// Passes over white space.
     fn space(&mut self) {
         let is_space = |byte: Option<u8>| matches!(byte, Some(b' ' | b'\t' | b'\n' | b'\r'));
-        if is_space(self.byte()) {
+        if is_space(self.at.byte()) {
             self.copy();
-            while is_space(self.byte()) {
-                self.position += 1;
+            while is_space(self.at.byte()) {
+                self.at.position += 1;
             }
-            self.copied = self.position;
+            self.copied = self.at.position;
         }
     }
 
     /// Copies what was read and is not in the result yet.
     fn copy(&mut self) {
-        let piece = self.text.get(self.copied..self.position);
+        let piece = self.at.text.get(self.copied..self.at.position);
         self.out.push_str(piece.unwrap_or_default());
-        self.copied = self.position;
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.byte() == Some(byte);
-        self.position += usize::from(found);
-        found
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.position).copied()
+        self.copied = self.at.position;
     }
 }

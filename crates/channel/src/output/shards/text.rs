@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::{digest, msgpack};
+use crate::json::Cursor;
 use crate::output::repodata::fields;
 
 /// As many levels as [`crate::json::Json::parse`] has room for.
@@ -23,7 +24,7 @@ pub(super) fn record(record: &str, run_exports: &str, out: &mut Vec<u8>) -> Opti
         msgpack::string(RUN_EXPORTS, out);
         let mut reader = Reader::new(text);
         reader.value(1, out)?;
-        reader.is_over().then_some(())
+        reader.at.is_over().then_some(())
     };
     let start = out.len();
     let mut count = 0;
@@ -42,7 +43,7 @@ pub(super) fn record(record: &str, run_exports: &str, out: &mut Vec<u8>) -> Opti
         }
         count += 1;
         msgpack::string(&key, out);
-        if matches!(&*key, "md5" | "sha256") && reader.byte() == Some(b'"') {
+        if matches!(&*key, "md5" | "sha256") && reader.at.byte() == Some(b'"') {
             digest(&reader.string()?, out);
         } else {
             reader.value(1, out)?;
@@ -50,7 +51,7 @@ pub(super) fn record(record: &str, run_exports: &str, out: &mut Vec<u8>) -> Opti
     }
     add(&mut count, out)?;
     head(start, out, |out| msgpack::map_header(count, out));
-    reader.is_over().then_some(())
+    reader.at.is_over().then_some(())
 }
 
 /// Puts a header before what was written since `start`: how much it is of is known only then.
@@ -63,10 +64,9 @@ fn head(start: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// A place in a text.
+/// What reads a text.
 struct Reader<'a> {
-    text: &'a str,
-    position: usize,
+    at: Cursor<'a>,
 }
 
 /// What is between brackets.
@@ -77,33 +77,31 @@ struct Items {
 
 impl Items {
     fn of(reader: &mut Reader<'_>, start: u8, end: u8) -> Option<Self> {
-        let is_first = reader.take(start);
+        let is_first = reader.at.take(start);
         is_first.then_some(Self { end, is_first })
     }
 
     /// Passes over what is between two items, or after the last one.
     fn has_next(&mut self, reader: &mut Reader<'_>) -> Option<bool> {
         let is_first = std::mem::take(&mut self.is_first);
-        if reader.take(self.end) {
+        if reader.at.take(self.end) {
             return Some(false);
         }
-        (is_first || reader.take(b',')).then_some(true)
+        (is_first || reader.at.take(b',')).then_some(true)
     }
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, position: 0 }
-    }
-
-    fn is_over(&self) -> bool {
-        self.position == self.text.len()
+        Self {
+            at: Cursor::new(text),
+        }
     }
 
     fn value(&mut self, depth: usize, out: &mut Vec<u8>) -> Option<()> {
         let start = out.len();
         let mut count = 0;
-        match self.byte()? {
+        match self.at.byte()? {
             _ if depth > DEPTH => return None,
             b'"' => msgpack::string(&self.string()?, out),
             b'[' => {
@@ -144,16 +142,16 @@ impl<'a> Reader<'a> {
         let key = self.string()?;
         let is_sorted = last.as_ref().is_none_or(|last| *last < key);
         *last = Some(key.clone());
-        (is_sorted && self.take(b':')).then_some(key)
+        (is_sorted && self.at.take(b':')).then_some(key)
     }
 
     fn string(&mut self) -> Option<Cow<'a, str>> {
-        let start = self.position;
-        if !self.take(b'"') {
+        let start = self.at.position;
+        if !self.at.take(b'"') {
             return None;
         }
-        let rest = |position: usize| self.text.as_bytes().get(position..);
-        let mut position = self.position;
+        let rest = |position: usize| self.at.text.as_bytes().get(position..);
+        let mut position = self.at.position;
         loop {
             position += memchr::memchr2(b'"', b'\\', rest(position)?)?;
             match rest(position)?.first()? {
@@ -161,26 +159,16 @@ impl<'a> Reader<'a> {
                 _ => position += 2,
             }
         }
-        self.position = position + 1;
-        fields::string(self.text.get(start..self.position)?)
+        self.at.position = position + 1;
+        fields::string(self.at.text.get(start..self.at.position)?)
     }
 
     /// What comes before a comma or a bracket.
     fn word(&mut self) -> Option<&'a str> {
-        let rest = self.text.get(self.position..)?;
+        let rest = self.at.text.get(self.at.position..)?;
         let is_end = |byte: u8| matches!(byte, b',' | b']' | b'}');
         let length = rest.bytes().position(is_end).unwrap_or(rest.len());
-        self.position += length;
+        self.at.position += length;
         rest.get(..length)
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.byte() == Some(byte);
-        self.position += usize::from(found);
-        found
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.position).copied()
     }
 }
