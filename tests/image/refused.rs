@@ -181,6 +181,17 @@ fn what_is_no_base_for_it() {
 }
 
 #[test]
+fn names_that_no_registry_has() {
+    let place = Place::new();
+    for name in ["docker://", "docker://Upper:1", "docker://a@sha256:00"] {
+        let mut inspect = place.archiconda();
+        run(inspect.args(["image", "inspect", name]))
+            .exits(2)
+            .says(&["cannot use the image"]);
+    }
+}
+
+#[test]
 fn what_only_the_target_could_run() {
     let place = Place::new();
     channel(&place);

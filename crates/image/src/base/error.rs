@@ -189,17 +189,18 @@ impl Error {
 
     /// Whether the user named something that is not there.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Error::Absent
-                | Error::NotAnImage
-                | Error::Compressed
-                | Error::Platform { .. }
-                | Error::NoReference { .. }
-                | Error::Ambiguous { .. }
-                | Error::NoFolder { .. }
-                | Error::Circle { .. }
-        )
+            | Error::NotAnImage
+            | Error::Compressed
+            | Error::Platform { .. }
+            | Error::NoReference { .. }
+            | Error::Ambiguous { .. }
+            | Error::NoFolder { .. }
+            | Error::Circle { .. } => true,
+            Error::Registry(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 
