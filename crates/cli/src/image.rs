@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
 use crate::network;
 use crate::progress::{Progress, megabytes};
-use ::image::inspect::{Difference, Inspected, Network};
+use ::image::inspect::{Difference, Inspected, Network, REGISTRY};
 use ::image::{Baked, BakedImage, BakedLayer, Event, LayerKind, Options};
 
 /// Packages that a line of the table names; the others are counted.
@@ -89,7 +89,7 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
 }
 
 fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
-    let images = inspected(&[&arguments.image], &arguments.reach)?.concat();
+    let images = inspected(&arguments.image, &arguments.reach)?;
     say(&if arguments.json {
         format!("{:#}\n", json!({ "images": images }))
     } else {
@@ -97,8 +97,12 @@ fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
     })
 }
 
-/// What is in images.
-fn inspected(images: &[&PathBuf], reach: &Reach) -> Result<Vec<Vec<Inspected>>, Failure> {
+/// What is in an image. Nobody is asked for one that lies here.
+fn inspected(image: &Path, reach: &Reach) -> Result<Vec<Inspected>, Failure> {
+    let named = image.to_str().and_then(|text| text.strip_prefix(REGISTRY));
+    let Some(name) = named else {
+        return Ok(::image::inspect::inspect(image)?);
+    };
     let (client, _) = network::client(&reach.network)?;
     let progress = Progress::new(false);
     let network = Network {
@@ -106,19 +110,15 @@ fn inspected(images: &[&PathBuf], reach: &Reach) -> Result<Vec<Vec<Inspected>>, 
         plain_http: reach.plain_http,
         report: &|event| progress.fetch(&event),
     };
-    let images = images.iter();
-    let images = images.map(|image| ::image::inspect::inspect(image, &network));
-    let images = images.collect::<Result<_, _>>();
+    let images = ::image::inspect::inspect_pulled(name, &network);
     progress.finish();
     Ok(images?)
 }
 
 fn diff(arguments: &Diff) -> Result<Exit, Failure> {
-    let images = inspected(&[&arguments.old, &arguments.new], &arguments.reach)?;
-    let [old, new] = images.as_slice() else {
-        return Ok(Exit::Failed);
-    };
-    let differences = ::image::inspect::diff(old, new);
+    let old = inspected(&arguments.old, &arguments.reach)?;
+    let new = inspected(&arguments.new, &arguments.reach)?;
+    let differences = ::image::inspect::diff(&old, &new);
     if differences.is_empty() {
         let error = anyhow!(
             "`{}` and `{}` have no platform in common",

@@ -2,7 +2,7 @@
 //! conda knows them by, the records in `conda-meta`, wherever the prefix lies and whoever made the image.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fetch::registry::Reference;
 use serde::Serialize;
@@ -129,20 +129,29 @@ pub struct Network<'a> {
 }
 
 /// What names in registries begin with.
-const REGISTRY: &str = "docker://";
+pub const REGISTRY: &str = "docker://";
 
-/// Reads all images at a place, a path or `docker://NAME` in a registry: every layer, with its digests.
-pub fn inspect(path: &Path, network: &Network<'_>) -> Result<Vec<Inspected>, Error> {
-    let cannot = |source| Error::Image {
-        path: PathBuf::from(path),
+/// Reads all images at a path: every layer, with its digests.
+pub fn inspect(path: &Path) -> Result<Vec<Inspected>, Error> {
+    let source = Source::open(path, Form::Any);
+    let images = source.and_then(|source| all(&source));
+    images.map_err(|source| Error::Image {
+        path: path.to_owned(),
         source,
-    };
-    let named = path.to_str().and_then(|path| path.strip_prefix(REGISTRY));
-    let source = match named {
-        None => Source::open(path, Form::Any),
-        Some(name) => pulled(name, network),
-    };
-    let source = source.map_err(cannot)?;
+    })
+}
+
+/// Reads all images that a name in a registry stands for, without [`REGISTRY`] before it.
+pub fn inspect_pulled(name: &str, network: &Network<'_>) -> Result<Vec<Inspected>, Error> {
+    let source = pulled(name, network);
+    let images = source.and_then(|source| all(&source));
+    images.map_err(|source| Error::Image {
+        path: format!("{REGISTRY}{name}").into(),
+        source,
+    })
+}
+
+fn all(source: &Source) -> Result<Vec<Inspected>, base::Error> {
     let mut seen = BTreeSet::new();
     let mut images = Vec::new();
     for image in source.images() {
@@ -153,9 +162,8 @@ pub fn inspect(path: &Path, network: &Network<'_>) -> Result<Vec<Inspected>, Err
         let layers: Vec<InspectedLayer> = image
             .layers
             .iter()
-            .map(|one| layer(&source, one))
-            .collect::<Result<_, _>>()
-            .map_err(cannot)?;
+            .map(|one| layer(source, one))
+            .collect::<Result<_, _>>()?;
         let config = match image.config.get("config") {
             Some(Value::Object(config)) => config.clone(),
             _ => Object::new(),

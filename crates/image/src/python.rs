@@ -1,23 +1,20 @@
 //! Pythons of this machine, which compile modules for the target: bytecode depends on the minor version alone, not on
 //! the CPU. They see nothing of the user's settings, and end when their time is over.
 
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use runtime::compile;
 
-use crate::process::wait;
+use crate::process::{Ended, run};
 
 /// How long a Python may take to say which one it is: the first start after long reads much from a disk.
 const TO_ANSWER: Duration = Duration::from_secs(30);
 
 /// How long it may take to compile the modules of a package; the largest take half a minute on a slow machine.
 const TO_COMPILE: Duration = Duration::from_mins(15);
-
-/// What an answer may have in bytes.
-const LONGEST_ANSWER: u64 = 64 << 20;
 
 /// What a Python is started with that sees nothing of the user's: no variables, no site. Isolated mode (`-I`) would
 /// ignore the seed, and the order of sets in bytecode depends on hashes.
@@ -106,8 +103,9 @@ impl Interpreter {
     fn ask(program: PathBuf, minor: &str) -> Option<Interpreter> {
         let mut command = clean(&program);
         command.args(["-c", WHO]);
-        let (status, answer) = run(&mut command, None, TO_ANSWER).ok()??;
-        let version = fitting(&answer, minor).filter(|_| status.success())?;
+        let ended = run(&mut command, "", TO_ANSWER).ok()?;
+        let answer = String::from_utf8(ended.output).ok()?;
+        let version = fitting(&answer, minor).filter(|_| ended.status.success())?;
         Some(Interpreter { program, version })
     }
 }
@@ -118,22 +116,16 @@ impl Python for Interpreter {
     }
 
     fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>> {
-        let list = listed(modules);
         let mut command = clean(&self.program);
         command
             .args(["-Wi", "-c", &compiling()])
             .arg(prefix)
             .arg(root);
-        let done = run(&mut command, Some(&list), TO_COMPILE)?;
-        let Some((status, answer)) = done else {
-            let minutes = TO_COMPILE.as_secs() / 60;
-            return Err(io::Error::other(format!(
-                "it was not done in {minutes} minutes"
-            )));
-        };
+        let Ended { status, output, .. } = run(&mut command, &listed(modules), TO_COMPILE)?;
         if !status.success() {
             return Err(io::Error::other(format!("it failed: {status}")));
         }
+        let answer = String::from_utf8(output).map_err(io::Error::other)?;
         Ok(answer.lines().map(str::to_owned).collect())
     }
 }
@@ -176,33 +168,8 @@ fn clean(program: &Path) -> Command {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .envs(VARIABLES)
         .current_dir("/")
-        .args(CLEAN)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
+        .args(CLEAN);
     command
-}
-
-/// Runs a program, and returns what it says; nothing if it was not done in time.
-fn run(
-    command: &mut Command,
-    input: Option<&str>,
-    limit: Duration,
-) -> io::Result<Option<(ExitStatus, String)>> {
-    if let Some(input) = input {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(input.as_bytes())?;
-        file.rewind()?;
-        command.stdin(file);
-    }
-    let mut output = tempfile::tempfile()?;
-    let mut child = command.stdout(output.try_clone()?).spawn()?;
-    let Some(status) = wait(&mut child, limit)? else {
-        return Ok(None);
-    };
-    output.rewind()?;
-    let mut text = String::new();
-    output.take(LONGEST_ANSWER).read_to_string(&mut text)?;
-    Ok(Some((status, text)))
 }
 
 #[cfg(test)]
@@ -237,21 +204,5 @@ mod tests {
         ] {
             assert_eq!(fitting(answer, minor).as_deref(), expected, "{answer}");
         }
-    }
-
-    #[test]
-    fn who_takes_too_long_is_ended() {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "echo begun; exec sleep 600"]);
-        assert!(
-            run(&mut command, None, Duration::from_millis(50))
-                .unwrap()
-                .is_none()
-        );
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "cat; exit 3"]);
-        let limit = Duration::from_mins(10);
-        let (status, said) = run(&mut command, Some("in"), limit).unwrap().unwrap();
-        assert_eq!((status.code(), said.as_str()), (Some(3), "in"));
     }
 }

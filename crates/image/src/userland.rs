@@ -15,7 +15,7 @@ use fs_err as fs;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use tempfile::TempDir;
 
-pub(crate) use sandbox::{Answer, Call, can_run, run};
+pub(crate) use sandbox::{Call, can_run, run};
 
 /// Folders that are the kernel's, or nobody's for long: what lies there is never an image's.
 const FLEETING: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];

@@ -99,8 +99,7 @@ impl Job<'_> {
             input: "",
             limit: TO_RUN,
         };
-        let answer = userland::run(&userland, &call);
-        answer.and_then(userland::Answer::ok).map_err(failed)?;
+        userland::run(&userland, &call).map_err(failed)?;
         let blob = staging.blob(&format!("{}-scripts", self.platform))?;
         let compression = self.recipe.definition.compression;
         let write = |blob| -> io::Result<(Packer, bool)> {
@@ -132,8 +131,7 @@ fn write_below(folder: &Path, file: &TaskFile) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(&path, &file.text)?;
-    let mode = if file.executable { 0o755 } else { 0o644 };
-    fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+    fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode()))
 }
 
 /// A userland of layers that are in the image.
@@ -204,7 +202,7 @@ impl Python for OwnPython {
             input: &python::listed(modules),
             limit: TO_RUN,
         };
-        let answer = userland::run(&self.userland, &call)?.ok()?;
+        let answer = userland::run(&self.userland, &call)?;
         Ok(answer.lines().map(str::to_owned).collect())
     }
 }

@@ -215,7 +215,7 @@ impl<'a> Job<'a> {
         };
         order.sort_by_key(|layer| std::cmp::Reverse(weight(layer)));
         let cache = Cache::open(self, staging);
-        let below: Vec<Descriptor> = ground.layers.iter().map(|(one, _)| one.clone()).collect();
+        let below = descriptors(&ground.layers);
         let pythons = Pythons::new(staging, &below);
         let writer = LayerWriter {
             job: self,
@@ -286,8 +286,7 @@ impl<'a> Job<'a> {
         });
         layers.push(described(LayerKind::Files, &last, Vec::new()));
         if emulated {
-            let all: Vec<Descriptor> = layers.iter().map(|(one, _)| one.clone()).collect();
-            let base = ground.config.as_ref();
+            let (all, base) = (descriptors(&layers), ground.config.as_ref());
             if let Some(changed) = self.run_scripts(staging, &all, base, &scripts, created)? {
                 steps.push(Step {
                     diff_id: changed.diff_id,
@@ -326,10 +325,7 @@ impl<'a> Job<'a> {
             schema_version: 2,
             media_type: Some(oci::MANIFEST.to_owned()),
             config: Descriptor::new(oci::CONFIG, (config_digest, config_size)),
-            layers: layers
-                .iter()
-                .map(|(descriptor, _)| descriptor.clone())
-                .collect(),
+            layers: descriptors(&layers),
             annotations: Some(annotations(
                 self.recipe,
                 &self.target,
@@ -457,6 +453,11 @@ pub(super) fn dist(record: &conda::RepoDataRecord) -> String {
     let package = &record.package_record;
     let name = package.name.as_normalized();
     format!("{name}-{}-{}", package.version, package.build)
+}
+
+fn descriptors(layers: &[(Descriptor, BakedLayer)]) -> Vec<Descriptor> {
+    let descriptors = layers.iter().map(|(descriptor, _)| descriptor);
+    descriptors.cloned().collect()
 }
 
 pub(super) fn described(

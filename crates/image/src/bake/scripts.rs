@@ -49,8 +49,15 @@ enum What<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TaskFile {
     pub(super) path: String,
-    pub(super) executable: bool,
+    executable: bool,
     pub(super) text: String,
+}
+
+impl TaskFile {
+    /// Its permission bits.
+    pub(super) fn mode(&self) -> u32 {
+        if self.executable { 0o755 } else { 0o644 }
+    }
 }
 
 /// What becomes of the scripts.

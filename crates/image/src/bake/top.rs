@@ -83,9 +83,13 @@ impl Shared<'_> {
         for file in self.left {
             let path = format!("{}/{}", self.job.left(), file.path);
             let place = self.place("prefix", &path).map_err(|f| f.named(cannot))?;
-            let meta = self.meta(if file.executable { 0o755 } else { 0o644 });
-            self.put(&mut archive, &place, meta, file.text.as_bytes())
-                .map_err(cannot)?;
+            self.put(
+                &mut archive,
+                &place,
+                self.meta(file.mode()),
+                file.text.as_bytes(),
+            )
+            .map_err(cannot)?;
         }
         let profile = profile(&self.job.target.prefix);
         self.text(&mut archive, PROFILE, &profile)

@@ -2,26 +2,22 @@
 //! emulation. A program sees the userland as its root, is root there and nowhere else, and has no network: it runs in
 //! namespaces of its own (`unshare`, `mount` and `setpriv` of util-linux), which nobody needs rights for.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::Duration;
 
 use conda::Subdir;
 use fs_err as fs;
 
 use super::Userland;
-use crate::process::wait;
+use crate::process::{self, Ended};
 
 /// Where the kernel lists who runs foreign programs.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// Devices that programs find; the same as in [`ENTER`].
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
-
-/// What of a program's output is kept, in bytes: its end tells what went wrong.
-const LONGEST_ANSWER: u64 = 64 << 20;
-const SHOWN: u64 = 4096;
 
 /// Becomes the program. The folder `$1` comes to lie over the root of the file systems, so that nothing is above it, and
 /// the program has no rights over what is mounted: it cannot uncover what lies below. Where no `/proc` may be mounted, as
@@ -46,34 +42,6 @@ const REFUSED: &str = "unshare: ";
 
 /// Where the programs of util-linux are, whatever `PATH` says.
 const TOOLS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-/// What a program said, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: ExitStatus,
-    /// Its standard output.
-    pub(crate) output: String,
-    /// The end of its standard error.
-    pub(crate) complaint: String,
-}
-
-impl Answer {
-    /// The output, if the program was content.
-    pub(crate) fn ok(self) -> io::Result<String> {
-        if self.status.success() {
-            return Ok(self.output);
-        }
-        let Answer {
-            status, complaint, ..
-        } = self;
-        let problem = if complaint.starts_with(REFUSED) {
-            "user namespaces are not allowed here".to_owned()
-        } else {
-            status.to_string()
-        };
-        Err(io::Error::other(format!("{problem}\n{complaint}")))
-    }
-}
 
 /// What is run.
 #[derive(Debug)]
@@ -112,8 +80,9 @@ impl Userland {
     }
 }
 
-/// Runs a program in a userland with devices. An error says why it could not be begun, or that its time was over.
-pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<Answer> {
+/// Runs a program in a userland with devices, and returns what it says. Whatever went wrong is an error, with the
+/// program's own words.
+pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // What lies where somebody happens to be is not looked at: that comes to be the image.
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
@@ -132,35 +101,28 @@ pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<Answer> {
         .envs(call.environment.iter().copied())
         .env("PATH", tools)
         .current_dir("/");
-    let mut input = tempfile::tempfile()?;
-    io::Write::write_all(&mut input, call.input.as_bytes())?;
-    input.rewind()?;
-    let mut output = tempfile::tempfile()?;
-    let mut complaint = tempfile::tempfile()?;
-    command
-        .stdin(input)
-        .stdout(output.try_clone()?)
-        .stderr(complaint.try_clone()?);
-    let mut child = command.spawn().map_err(|error| {
-        io::Error::new(error.kind(), format!("`setpriv` (of util-linux): {error}"))
-    })?;
-    let status = wait(&mut child, call.limit)?;
-    let status = status.ok_or_else(|| {
-        let minutes = call.limit.as_secs() / 60;
-        io::Error::other(format!("it was not done in {minutes} minutes"))
-    })?;
-    output.rewind()?;
-    let mut text = Vec::new();
-    output.take(LONGEST_ANSWER).read_to_end(&mut text)?;
-    let length = complaint.seek(SeekFrom::End(0))?;
-    complaint.seek(SeekFrom::Start(length.saturating_sub(SHOWN)))?;
-    let mut end = Vec::new();
-    complaint.take(SHOWN).read_to_end(&mut end)?;
-    Ok(Answer {
+    let ended = process::run(&mut command, call.input, call.limit);
+    let Ended {
         status,
-        output: String::from_utf8_lossy(&text).into_owned(),
-        complaint: String::from_utf8_lossy(&end).trim().to_owned(),
-    })
+        output,
+        complaint,
+    } = ended.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::new(error.kind(), format!("`setpriv` (of util-linux): {error}"))
+        }
+        _ => error,
+    })?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&output).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&complaint);
+    let complaint = complaint.trim();
+    let problem = if complaint.starts_with(REFUSED) {
+        "user namespaces are not allowed here".to_owned()
+    } else {
+        status.to_string()
+    };
+    Err(io::Error::other(format!("{problem}\n{complaint}")))
 }
 
 /// Whether programs for a platform run on this machine. If not, what is missing.
