@@ -30,3 +30,4 @@ pub use error::Error;
 pub use event::Event;
 pub use install::{Installed, Options, install};
 pub use place::{PrefixState, prefix_state, recover};
+pub use process::MISLEADING;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What leads programs of the prefix to other libraries or settings (constructor's header.sh).
-const MISLEADING: [&str; 7] = [
+pub const MISLEADING: [&str; 7] = [
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "LD_AUDIT",

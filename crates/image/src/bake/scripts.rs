@@ -4,6 +4,7 @@
 //! one after the other, and takes each away when it is done.
 
 use installer::header::quote;
+use runtime::MISLEADING;
 use runtime::plan::Scripts;
 use serde_json::Value;
 use spec::{LinkScripts, User};
@@ -21,9 +22,6 @@ pub(super) const RUNNER: &str = "first-run";
 /// Folders beside that: tasks that are still to be done, and texts that they need.
 const PENDING: &str = "pending";
 const TEXTS: &str = "scripts";
-
-/// What leads programs of the prefix to other libraries or settings (constructor's header.sh).
-const MISLEADING: &str = "LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT CONDARC MAMBARC PYTHON_SYSCONFIGDATA_NAME _CONDA_PYTHON_SYSCONFIGDATA_NAME";
 
 /// A script that the target has to run.
 struct Script<'a> {
@@ -306,7 +304,7 @@ fn of_package(
 fn begin(script: &Script<'_>) -> Vec<String> {
     vec![
         format!("# {}", script.name()),
-        format!("unset {MISLEADING}"),
+        format!("unset {}", MISLEADING.join(" ")),
     ]
 }
 
