@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::package::{Package, write_to};
 use crate::support::requirements;
 use crate::support::run::{Place, run};
-use crate::support::server::{Fault, Server};
+use crate::support::server::{Access, Fault, Server};
 use crate::support::tree;
 
 /// Solves, and prints what.
@@ -531,6 +531,96 @@ fn bad_channels_and_definitions_are_named() {
         "{names:?}"
     );
     assert_eq!(names.len(), 6, "{names:?}");
+}
+
+#[test]
+fn what_channels_say_wrong_is_refused() {
+    let place = Place::new();
+    let folder = place.join("odd/linux-64");
+    fs::create_dir_all(&folder).expect("a folder");
+    let spec = definition(&place, &["./odd".to_owned()], "");
+    let server = Server::start(&place.join("odd"));
+    let remote = place.write(
+        "remote.toml",
+        fs::read_to_string(&spec)
+            .expect("text")
+            .replace("./odd", &server.url()),
+    );
+    let record = r#"{"name":"app","version":"1","build":"0","build_number":0,"depends":[]}"#;
+    for (spec, listing, code, words) in [
+        (
+            &spec,
+            "{\"packages\":{\"app-1-0.conda\":{".to_owned(),
+            4,
+            "repodata.json cannot be read",
+        ),
+        (
+            &spec,
+            "{\"info\":{\"subdir\":\"noarch\"}}".to_owned(),
+            4,
+            "it is of noarch",
+        ),
+        (
+            &remote,
+            format!(
+                r#"{{"info":{{"base_url":"file:///etc"}},"packages":{{"app-1-0.conda":{record}}}}}"#
+            ),
+            4,
+            "said to be at `file:///etc/`",
+        ),
+        (
+            &remote,
+            format!(
+                r#"{{"info":{{"base_url":"javascript:x"}},"packages":{{"app-1-0.conda":{record}}}}}"#
+            ),
+            4,
+            "said to be at `javascript:",
+        ),
+    ] {
+        fs::write(folder.join("repodata.json"), listing).expect("a file");
+        run(&mut command(&place, "build", spec, &["--no-proof"]))
+            .exits(code)
+            .says(&[words]);
+        assert!(!place.join("www/mine").exists());
+    }
+    let absent = definition(&place, &["./odd".to_owned()], "blacklist = \"nowhere.txt\"");
+    fs::write(folder.join("repodata.json"), "{}").expect("a file");
+    run(&mut command(&place, "build", &absent, &[]))
+        .exits(2)
+        .says(&["nowhere.txt"]);
+}
+
+#[test]
+fn secrets_in_addresses_of_channels_are_told_to_nobody() {
+    const TOKEN: &str = "ab-1234-secret";
+    let place = Place::new();
+    let server = Server::start(&publish(&place, "forge", &forge()));
+    server.require(Access::Token(TOKEN));
+    let spec = definition(&place, &[format!("{}t/{TOKEN}/", server.url())], "");
+    for (verb, arguments) in [
+        ("build", &["--json"][..]),
+        ("why", &["zlib"]),
+        ("why", &["zlib", "--json"]),
+    ] {
+        run(&mut command(&place, verb, &spec, arguments))
+            .succeeds()
+            .hides(&[TOKEN]);
+    }
+    let mut paths = vec![place.join("www/mine"), place.join("mine.lock")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder");
+            paths.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else {
+            let bytes = fs::read(&path).expect("a file");
+            let mut windows = bytes.windows(TOKEN.len());
+            assert!(
+                !windows.any(|window| window == TOKEN.as_bytes()),
+                "{}",
+                path.display()
+            );
+        }
+    }
 }
 
 /// The name of the shard of `zlib`.

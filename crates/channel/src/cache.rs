@@ -5,12 +5,13 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fetch::postgres::{Changes, Database, Table, Take};
 use rayon::prelude::*;
 
+use crate::given::Listing;
 use crate::scan::{Stat, Wanted};
 use crate::scanned::Scanned;
 use file::Store;
@@ -90,6 +91,8 @@ pub(crate) enum State {
 /// The open cache.
 pub(crate) struct Cache {
     tables: Tables,
+    /// What this run was given to know of packages, by platform. Of what is kept only the notes count then.
+    given: BTreeMap<String, Arc<Listing>>,
     is_fresh: bool,
     is_changed: bool,
 }
@@ -97,18 +100,6 @@ pub(crate) struct Cache {
 enum Tables {
     File(Store),
     Database(Box<Database>),
-    /// What is known of packages comes with each run, and only notes are kept.
-    Given(Store, Rows),
-}
-
-/// What is known of packages, in memory: by key.
-type Rows = BTreeMap<String, Row>;
-
-/// One package.
-struct Row {
-    known: Known,
-    /// As the cache would keep it.
-    package: Vec<u8>,
 }
 
 /// Takes file name, record and `run_exports` of a package.
@@ -125,8 +116,6 @@ pub(crate) struct Batch<'a> {
 enum Kind<'a> {
     File(Box<file::Batch<'a>>),
     Database(&'a Database, Changes),
-    /// What is given stays as it is.
-    Given(Box<file::Batch<'a>>),
 }
 
 impl Cache {
@@ -137,12 +126,6 @@ impl Cache {
         Self::check(Tables::File(store))
     }
 
-    /// The same for a run that is given what there is to know of packages: of the file only the notes count.
-    pub(crate) fn open_given(folder: &Path) -> Result<Self, Error> {
-        let store = Store::open(folder.join(FILE))?;
-        Self::check(Tables::Given(store, Rows::new()))
-    }
-
     /// Opens the cache of a channel in a database.
     pub(crate) fn of_database(database: Database) -> Result<Self, Error> {
         Self::check(Tables::Database(Box::new(database)))
@@ -151,6 +134,7 @@ impl Cache {
     fn check(tables: Tables) -> Result<Self, Error> {
         let mut cache = Self {
             tables,
+            given: BTreeMap::new(),
             is_fresh: false,
             is_changed: false,
         };
@@ -164,7 +148,7 @@ impl Cache {
 
     fn is_empty(&self) -> Result<bool, Error> {
         Ok(match &self.tables {
-            Tables::File(store) | Tables::Given(store, _) => !store.is_there(),
+            Tables::File(store) => !store.is_there(),
             Tables::Database(database) => database.is_empty()?,
         })
     }
@@ -185,27 +169,29 @@ impl Cache {
     /// The database, where that is what the cache is in.
     pub(crate) fn database(&self) -> Option<&Database> {
         match &self.tables {
-            Tables::File(_) | Tables::Given(..) => None,
+            Tables::File(_) => None,
             Tables::Database(database) => Some(database),
         }
     }
 
-    /// Whether what is known of packages comes with each run.
-    pub(crate) fn is_given(&self) -> bool {
-        matches!(self.tables, Tables::Given(..))
+    /// Takes what there is to know of a platform's packages, for this run.
+    pub(crate) fn give(&mut self, subdir: &str, listing: Arc<Listing>) {
+        self.given.insert(subdir.to_owned(), listing);
     }
 
-    /// Takes what a package tells, for this run.
-    pub(crate) fn give(&mut self, subdir: &str, known: &Known, scanned: &Scanned) {
-        if let Tables::Given(_, rows) = &mut self.tables {
-            let (known, package) = rows_of(known, scanned);
-            let key = format!("{subdir}/{}", scanned.file);
-            rows.insert(key, Row { known, package });
-        }
+    /// What was given of a platform.
+    pub(crate) fn given(&self, subdir: &str) -> Option<&Listing> {
+        self.given.get(subdir).map(Arc::as_ref)
     }
 
     /// What is known of the files of a platform, sorted by name.
     pub(crate) fn files(&self, subdir: &str) -> Result<Vec<(String, Known)>, Error> {
+        if let Some(listing) = self.given(subdir) {
+            let files = listing.files();
+            return Ok(files
+                .map(|(file, known)| (file.to_owned(), *known))
+                .collect());
+        }
         let (start, end) = below(subdir);
         self.files_between(&start, &end)
     }
@@ -216,6 +202,12 @@ impl Cache {
         subdir: &str,
         begin: &str,
     ) -> Result<Vec<(String, Known)>, Error> {
+        if let Some(listing) = self.given(subdir) {
+            let files = listing.files().filter(|(file, _)| file.starts_with(begin));
+            return Ok(files
+                .map(|(file, known)| (file.to_owned(), *known))
+                .collect());
+        }
         let start = format!("{subdir}/{begin}");
         // Nothing in UTF-8 comes after it.
         let end = format!("{start}\u{10ffff}");
@@ -224,12 +216,6 @@ impl Cache {
 
     fn files_between(&self, start: &str, end: &str) -> Result<Vec<(String, Known)>, Error> {
         let name = |key: &str| Some(key.rsplit_once('/')?.1.to_owned());
-        if let Tables::Given(_, rows) = &self.tables {
-            let rows = rows.range::<str, _>((Bound::Included(start), Bound::Excluded(end)));
-            return Ok(rows
-                .filter_map(|(key, row)| Some((name(key)?, row.known)))
-                .collect());
-        }
         let mut files = Vec::new();
         self.between(Table::Files, (start, end), &mut |key, value| {
             let name = name(key)?;
@@ -247,10 +233,10 @@ impl Cache {
 
     /// What is known of one file.
     pub(crate) fn file(&self, subdir: &str, name: &str) -> Result<Option<Known>, Error> {
-        let key = format!("{subdir}/{name}");
-        if let Tables::Given(_, rows) = &self.tables {
-            return Ok(rows.get(&key).map(|row| row.known));
+        if let Some(listing) = self.given(subdir) {
+            return Ok(listing.file(name).copied());
         }
+        let key = format!("{subdir}/{name}");
         match self.get(Table::Files, &key)? {
             None => Ok(None),
             Some(value) => codec::known(name, &value).map(Some).ok_or(Error::Damaged),
@@ -296,10 +282,6 @@ impl Cache {
                 .par_iter()
                 .map(|bounds| part(&|take| store.range(table, *bounds, take)))
                 .collect(),
-            Tables::Given(_, rows) => parts
-                .par_iter()
-                .map(|bounds| part(&|take| packages(rows, *bounds, take)))
-                .collect(),
             // There is one connection.
             Tables::Database(database) => parts
                 .iter()
@@ -310,6 +292,9 @@ impl Cache {
 
     /// What the cache tells of one file.
     pub(crate) fn package(&self, subdir: &str, name: &str) -> Result<Option<Scanned>, Error> {
+        if let Some(listing) = self.given(subdir) {
+            return Ok(listing.package(name));
+        }
         let key = format!("{subdir}/{name}");
         match self.get(Table::Packages, &key)? {
             None => Ok(None),
@@ -358,7 +343,6 @@ impl Cache {
         let kind = match &mut self.tables {
             Tables::File(store) => Kind::File(Box::new(store.batch()?)),
             Tables::Database(database) => Kind::Database(database, Changes::new()),
-            Tables::Given(store, _) => Kind::Given(Box::new(store.batch()?)),
         };
         let mut batch = Batch {
             kind,
@@ -374,10 +358,7 @@ impl Cache {
     fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, Error> {
         match &self.tables {
             Tables::Database(database) => Ok(database.get(table, key)?),
-            Tables::Given(_, rows) if table == Table::Packages => {
-                Ok(rows.get(key).map(|row| row.package.clone()))
-            }
-            Tables::File(store) | Tables::Given(store, _) => store.get(table, key),
+            Tables::File(store) => store.get(table, key),
         }
     }
 
@@ -404,8 +385,7 @@ impl Cache {
         let mut take = |key: &str, value: &[u8]| visit(key, value).ok_or(Error::Damaged);
         match &self.tables {
             Tables::Database(database) => database.range(table, bounds, &mut take),
-            Tables::Given(_, rows) if table == Table::Packages => packages(rows, bounds, &mut take),
-            Tables::File(store) | Tables::Given(store, _) => store.range(table, bounds, &mut take),
+            Tables::File(store) => store.range(table, bounds, &mut take),
         }
     }
 }
@@ -418,7 +398,11 @@ impl Batch<'_> {
         known: &Known,
         scanned: &Scanned,
     ) -> Result<Known, Error> {
-        let (known, value) = rows_of(known, scanned);
+        let value = codec::encode_package(scanned);
+        let known = Known {
+            mark: codec::mark(scanned, &value),
+            ..*known
+        };
         self.insert(subdir, &scanned.file, &known, value)?;
         Ok(known)
     }
@@ -463,7 +447,7 @@ impl Batch<'_> {
         self.count()?;
         *self.is_changed = true;
         match self.kind {
-            Kind::File(batch) | Kind::Given(batch) => batch.commit(),
+            Kind::File(batch) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.write(&changes)?),
         }
     }
@@ -473,7 +457,7 @@ impl Batch<'_> {
         self.count()?;
         *self.is_changed = true;
         match self.kind {
-            Kind::File(batch) | Kind::Given(batch) => batch.commit(),
+            Kind::File(batch) => batch.commit(),
             Kind::Database(database, changes) => Ok(database.finish(keys, &changes)?),
         }
     }
@@ -499,9 +483,6 @@ impl Batch<'_> {
     }
 
     fn set(&mut self, table: Table, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
-        if matches!(self.kind, Kind::Given(_)) && table != Table::Notes {
-            return Ok(());
-        }
         if table == Table::Files
             && let Some((subdir, _)) = key.rsplit_once('/')
             && !self.touched.contains(subdir)
@@ -509,7 +490,7 @@ impl Batch<'_> {
             self.touched.insert(subdir.to_owned());
         }
         match &mut self.kind {
-            Kind::File(batch) | Kind::Given(batch) => batch.set(table, &key, value.as_deref()),
+            Kind::File(batch) => batch.set(table, &key, value.as_deref()),
             Kind::Database(_, changes) => {
                 changes.insert((table, key), value);
                 Ok(())
@@ -518,30 +499,10 @@ impl Batch<'_> {
     }
 }
 
-/// What a package's rows are.
-fn rows_of(known: &Known, scanned: &Scanned) -> (Known, Vec<u8>) {
-    let value = codec::encode_package(scanned);
-    let known = Known {
-        mark: codec::mark(scanned, &value),
-        ..*known
-    };
-    (known, value)
-}
-
 /// The bounds of what lies below `prefix/`.
 fn below(prefix: &str) -> (String, String) {
     // `0` comes after the slash.
     (format!("{prefix}/"), format!("{prefix}0"))
-}
-
-fn packages(
-    rows: &Rows,
-    (start, end): (&str, &str),
-    take: &mut Take<'_, Error>,
-) -> Result<(), Error> {
-    let bounds = (Bound::Included(start), Bound::Excluded(end));
-    rows.range::<str, _>(bounds)
-        .try_for_each(|(key, row)| take(key, &row.package))
 }
 
 /// The note that a platform's generation is.

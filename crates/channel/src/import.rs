@@ -28,7 +28,7 @@ pub(crate) use source::find;
 pub(crate) const REPODATA: [&str; 2] = ["repodata_from_packages.json", "repodata.json"];
 
 /// What a package imposes on others has a place of its own.
-const RUN_EXPORTS: &str = "run_exports";
+pub(crate) const RUN_EXPORTS: &str = "run_exports";
 
 /// When a package came into an index (CEP 47).
 const INDEXED: &str = "indexed_timestamp";
@@ -62,21 +62,6 @@ impl Source {
             form: Form::Repodata,
         })
     }
-}
-
-/// Records of one platform that a caller has, in place of a file.
-pub(crate) trait Given: Sync {
-    /// The platform's folder.
-    fn subdir(&self) -> &str;
-
-    /// What tells them from all others.
-    fn revision(&self) -> Sha256;
-
-    /// Hands them on, in pieces.
-    fn read(
-        &self,
-        take: &mut dyn FnMut(Vec<Foreign>) -> Result<(), crate::Error>,
-    ) -> Result<(), crate::Error>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,10 +209,7 @@ impl Record {
 
     /// The package, as far as the record tells; `None` where the name is none of a package.
     fn finish(self, file: &str, run_exports: Option<String>) -> Option<Foreign> {
-        let kind = Kind::from_file_name(file)?;
-        if file.contains(['/', '\0']) || file.starts_with('.') {
-            return None;
-        }
+        let kind = Kind::from_file_name(file).filter(|_| is_sound(file))?;
         let Told {
             md5,
             sha256,
@@ -261,6 +243,11 @@ impl Record {
             },
         })
     }
+}
+
+/// Whether a name is that of a file in a folder, and none that listings pass over.
+pub(crate) fn is_sound(file: &str) -> bool {
+    !file.contains(['/', '\0']) && !file.starts_with('.')
 }
 
 fn text(value: &Json) -> String {

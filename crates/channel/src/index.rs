@@ -3,14 +3,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use archive::digest::Sha256;
 
 use crate::Error;
 use crate::cache::{self, Cache, Home};
+use crate::given::Listing;
 use crate::hotfix::Generator;
-use crate::import::{Given, Source};
+use crate::import::Source;
 use crate::lock::Lock;
 use crate::output::current::Pins;
 use crate::place::{Location, Place};
@@ -70,21 +73,30 @@ pub fn index(
     options: &Options,
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
-    index_given(channel, options, &[], report)
+    index_with(&channel.into(), options, &[], report)
 }
 
-/// The same with records that the caller has as the listing of the stage that the options name.
+/// The same of a folder with listings that the caller has as those of the stage that the options name.
 pub(crate) fn index_given(
-    channel: impl Into<Location>,
+    folder: &Path,
     options: &Options,
-    given: &[&dyn Given],
+    given: &[Arc<Listing>],
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
-    let channel = Place::open(&channel.into())?;
+    index_with(&Location::from(folder), options, given, report)
+}
+
+fn index_with(
+    channel: &Location,
+    options: &Options,
+    given: &[Arc<Listing>],
+    report: &(dyn Fn(Event<'_>) + Sync),
+) -> Result<Report, Error> {
+    let channel = Place::open(channel)?;
     let only = Only::of(options)?;
     let sources = sources(options)?;
     let mut known: Vec<&str> = only.subdirs().collect();
-    known.extend(given.iter().map(|given| given.subdir()));
+    known.extend(given.iter().map(|given| given.subdir.as_str()));
     if !options.folder_counts() || options.update_only {
         known.extend(sources.iter().map(|source| source.subdir.as_str()));
     }
@@ -98,11 +110,7 @@ pub(crate) fn index_given(
     channel.forget();
     let home = Home::of(&channel, options.database.as_ref(), &options.cache_dir)?;
     let attempt = || {
-        let mut cache = if given.is_empty() {
-            home.open()?
-        } else {
-            home.open_given()?
-        };
+        let mut cache = home.open()?;
         let mut report = run(&context, &sources, given, &mut cache, &lock)?;
         home.keep(cache)?;
         for subdir in &mut report.subdirs {
@@ -236,7 +244,7 @@ fn check(options: &Options) -> Result<(), Error> {
 fn run(
     context: &Context<'_>,
     sources: &[Source],
-    given: &[&dyn Given],
+    given: &[Arc<Listing>],
     cache: &mut Cache,
     lock: &Lock,
 ) -> Result<Report, Error> {

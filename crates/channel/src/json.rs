@@ -88,7 +88,17 @@ impl Json {
 /// tree: where keys are sorted, strings plain and numbers whole. `member` takes key and value of each member of an object.
 pub(crate) fn respelled(text: &str, member: &mut dyn FnMut(&str, &str)) -> Option<String> {
     let mut out = String::with_capacity(text.len());
-    respell::respell(text, &mut out, member).then_some(out)
+    respell(text, &mut out, member).then_some(out)
+}
+
+/// The same appended to `out`; whether that could be done.
+pub(crate) fn respell(text: &str, out: &mut String, member: &mut dyn FnMut(&str, &str)) -> bool {
+    let start = out.len();
+    let is_spelled = respell::respell(text, out, member);
+    if !is_spelled {
+        out.truncate(start);
+    }
+    is_spelled
 }
 
 /// Appends a string in quotes, with all but printable ASCII escaped.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use conda::Subdir;
+use conda::{Subdir, credentials};
 use fetch::Client;
 use spec::{Keep, MetaChannel, Mirror, Newer};
 
@@ -187,7 +187,7 @@ pub fn build(
     }
     let about = output::about(&kept, &upstream, client, options, report)?;
     output::origins(&kept, &upstream, definition.mirror, &folder)?;
-    result.changed = output::write(&kept, &upstream, &about, base_url, &folder, options, report)?;
+    result.changed = output::write(&kept, &upstream, about, base_url, &folder, options, report)?;
     page::write(
         definition,
         &upstream,
@@ -231,7 +231,7 @@ fn load(
     let channels = definition.channels.iter().map(|text| {
         let channel = client.channel(text, &options.base)?;
         Ok(Source {
-            text: text.clone(),
+            text: credentials::redact_text(text),
             url: channel.base_url.url().clone().into(),
         })
     });
@@ -322,6 +322,7 @@ fn compile<'t>(
             !definition.no_deps,
             definition.cuts() && !definition.no_deps,
         );
+        upstream.check()?;
         for root in &roots {
             let spec = pool.specs.get(*root);
             let slot = pool.known_slot(&spec.name).unwrap_or_default();

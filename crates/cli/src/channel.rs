@@ -70,7 +70,7 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     progress.warn(&format!(
-        "{} of {} roots and sets do not come to what the whole channels have",
+        "{} of {} roots and sets have no solution, or another one than on the whole channels",
         built.failures,
         built.proofs.len()
     ));

@@ -79,25 +79,6 @@ pub(crate) fn sha256_of_all(mut reader: impl Read) -> io::Result<([u8; 32], u64)
     }
 }
 
-/// The SHA-256 of all that a reader has, which is appended to `bytes`, and how many bytes that is.
-pub(crate) fn read_with_sha256(
-    mut reader: impl Read,
-    bytes: &mut Vec<u8>,
-) -> io::Result<([u8; 32], u64)> {
-    let mut hasher = Sha256::new();
-    let start = bytes.len();
-    loop {
-        let before = bytes.len();
-        // As much as stays in the processor's cache between the copy and the digest.
-        reader.by_ref().take(128 << 10).read_to_end(bytes)?;
-        match bytes.get(before..) {
-            None | Some([]) => break,
-            Some(piece) => hasher.update(piece),
-        }
-    }
-    Ok((hasher.finalize().into(), (bytes.len() - start) as u64))
-}
-
 /// The bytes of a SHA-256, for names of things that have no digest of their own.
 pub(crate) fn sha256_of(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()

@@ -2,7 +2,8 @@
 //! the validators of what is here (RFC 9110, 13.1), and kept in the store under their digest, so that a
 //! lock can name the very bytes that were used. What is in them is for others.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use reqwest::header::{
 };
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use crate::digest::{Hasher, read_with_sha256, sha256_of, sha256_of_all};
+use crate::digest::{Hasher, sha256_of, sha256_of_all};
 use crate::packages::{Package, Wanted};
 use crate::retry::{is_transient, retry_after};
 use crate::store::cache_error;
@@ -43,6 +45,16 @@ pub struct Document {
     pub cached: bool,
 }
 
+/// A file on this machine that is digested while it is read.
+#[derive(Debug)]
+pub struct LocalDocument {
+    url: Url,
+    path: PathBuf,
+    file: fs_err::File,
+    hasher: Sha256,
+    size: u64,
+}
+
 /// What is remembered of a URL.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
@@ -69,16 +81,16 @@ impl Client {
         self.block_on(self.document_at(url, report))
     }
 
-    /// The same of a file on this machine, with its bytes: it is read once for both.
-    pub fn local_document(&self, url: &Url) -> Result<Option<(Document, Vec<u8>)>, Error> {
-        let mut bytes = Vec::new();
-        let document = local(url.clone(), &mut |file| {
-            let length = file.metadata()?.len();
-            bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
-            // The wrapper would have the memory filled with zeros first.
-            read_with_sha256(file.into_file(), &mut bytes)
-        })?;
-        Ok(document.map(|document| (document, bytes)))
+    /// The same of a file on this machine, which is still to be read.
+    pub fn local_document(&self, url: &Url) -> Result<Option<LocalDocument>, Error> {
+        let found = open(url)?;
+        Ok(found.map(|(path, file)| LocalDocument {
+            url: url.clone(),
+            path,
+            file,
+            hasher: Sha256::new(),
+            size: 0,
+        }))
     }
 
     /// Makes the next request for a document unconditional: what is here is no use.
@@ -90,7 +102,7 @@ impl Client {
     async fn document_at(&self, url: &Url, report: Report<'_>) -> Result<Option<Document>, Error> {
         let url = self.credentials.take(url, &self.plain);
         match url.scheme() {
-            "file" => local(url, &mut sha256_of_all),
+            "file" => local(url),
             "http" | "https" => self.remote(url, report).await,
             _ => Err(Error::PackageUrl {
                 url: credentials::redacted(&url),
@@ -273,24 +285,53 @@ impl Client {
     }
 }
 
-/// Digest and length of a file.
-type Digest<'a> = &'a mut dyn FnMut(fs_err::File) -> std::io::Result<([u8; 32], u64)>;
+impl LocalDocument {
+    /// The file itself, from which what was read can be read again.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.file().try_clone()
+    }
 
-/// A file on this machine, where it lies.
-fn local(url: Url, digest: Digest<'_>) -> Result<Option<Document>, Error> {
+    /// What the bytes that were read come to.
+    pub fn finish(self) -> Document {
+        Document {
+            url: self.url,
+            path: self.path,
+            sha256: self.hasher.finalize().into(),
+            size: self.size,
+            cached: true,
+        }
+    }
+}
+
+impl Read for LocalDocument {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(buffer.get(..count).unwrap_or_default());
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
+fn open(url: &Url) -> Result<Option<(PathBuf, fs_err::File)>, Error> {
     let path = url.to_file_path().map_err(|()| Error::PackageUrl {
         url: url.to_string(),
     })?;
-    let unreadable = |source| Error::PackageFile {
+    match fs_err::File::open(&path) {
+        Ok(file) => Ok(Some((path, file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::PackageFile { path, source }),
+    }
+}
+
+/// A file on this machine, where it lies.
+fn local(url: Url) -> Result<Option<Document>, Error> {
+    let Some((path, file)) = open(&url)? else {
+        return Ok(None);
+    };
+    let (sha256, size) = sha256_of_all(file).map_err(|source| Error::PackageFile {
         path: path.clone(),
         source,
-    };
-    let file = match fs_err::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let (sha256, size) = digest(file).map_err(unreadable)?;
+    })?;
     Ok(Some(Document {
         url,
         path,

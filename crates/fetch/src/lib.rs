@@ -28,7 +28,7 @@ pub mod s3;
 mod store;
 
 pub use client::{Client, Options, default_cache_dir};
-pub use document::Document;
+pub use document::{Document, LocalDocument};
 pub use error::{Cause, Error};
 pub use event::Event;
 pub use packages::{Package, Wanted};

@@ -62,14 +62,6 @@ impl Home {
         })
     }
 
-    /// Opens the cache of a run that is given what there is to know of packages.
-    pub(crate) fn open_given(&self) -> Result<Cache, Error> {
-        match self {
-            Self::Folder(folder) => Ok(Cache::open_given(folder)?),
-            Self::Bucket(_) | Self::Database(..) => self.open(),
-        }
-    }
-
     /// Opens the cache.
     pub(crate) fn open(&self) -> Result<Cache, Error> {
         Ok(match self {

@@ -7,7 +7,7 @@ use std::io;
 use archive::digest::Sha256;
 
 use super::make::unreadable;
-use super::records::{Record, Records};
+use super::records::Records;
 use super::{Context, pages};
 use crate::Error;
 use crate::hotfix;
@@ -17,6 +17,7 @@ use crate::output::repodata::indent::Indented;
 use crate::output::repodata::{self, Each, Head};
 use crate::output::{compress, current, run_exports};
 use crate::publish::{Folder, Rank};
+use crate::texts::Record;
 
 mod few;
 
@@ -46,7 +47,11 @@ pub(super) struct Documents<'a> {
 
 impl Documents<'_> {
     /// Makes all that are asked for, and withdraws the others.
-    pub(super) fn of_all(&self, records: &Records, folder: &mut Folder) -> Result<Memory, Error> {
+    pub(super) fn of_all(
+        &self,
+        records: &Records<'_>,
+        folder: &mut Folder,
+    ) -> Result<Memory, Error> {
         let outputs = self.context.options.outputs;
         let (instructions, head) = (self.instructions, &self.head);
         let mut files = self.first();

@@ -2,6 +2,7 @@
 //! counts in place of the folder.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use archive::digest::{Hasher, Sha256};
 use archive::package::Kind;
@@ -11,7 +12,8 @@ use super::update::{place, stage};
 use super::{Context, Event};
 use crate::Error;
 use crate::cache::{Cache, Known, Mark, State};
-use crate::import::{self, Foreign, Given, Source};
+use crate::given::Listing;
+use crate::import::{self, Foreign, Source};
 use crate::scan::Stat;
 
 /// The stage of conda-index's cache that tells of what was read.
@@ -24,9 +26,13 @@ const NOTES: &str = "import";
 pub(super) fn import(
     context: &Context<'_>,
     sources: &[Source],
-    given: &[&dyn Given],
+    given: &[Arc<Listing>],
     cache: &mut Cache,
 ) -> Result<(), Error> {
+    for listing in given {
+        let place = place(&context.options.upstream_stage, &listing.subdir);
+        cache.give(&place, Arc::clone(listing));
+    }
     for subdir in &context.subdirs {
         let sources: Vec<_> = sources
             .iter()
@@ -34,9 +40,6 @@ pub(super) fn import(
             .collect();
         if !sources.is_empty() {
             of_subdir(context, subdir, &sources, cache)?;
-        }
-        for given in given.iter().filter(|given| given.subdir() == *subdir) {
-            take(context, *given, cache)?;
         }
     }
     if given.is_empty() && !context.options.upstream_is_folder() {
@@ -64,43 +67,6 @@ fn stages(cache: &Cache) -> Result<BTreeSet<String>, Error> {
     let places = cache.notes_below(NOTES)?;
     let stages = places.iter().filter_map(|place| stage(place));
     Ok(stages.map(ToOwned::to_owned).collect())
-}
-
-/// Records that the caller has are the listing.
-fn take(context: &Context<'_>, given: &dyn Given, cache: &mut Cache) -> Result<(), Error> {
-    let place = place(&context.options.upstream_stage, given.subdir());
-    if cache.is_given() {
-        return given.read(&mut |pieces| {
-            for foreign in pieces {
-                cache.give(&place, &known(context, &foreign), &foreign.scanned);
-            }
-            Ok(())
-        });
-    }
-    let note = format!("{NOTES}/{place}");
-    let revision = given.revision();
-    if cache
-        .note(&note)?
-        .is_some_and(|before| before == revision.0)
-    {
-        return Ok(());
-    }
-    let mut before: BTreeMap<String, Known> = cache.files(&place)?.into_iter().collect();
-    let mut batch = cache.batch()?;
-    given.read(&mut |pieces| {
-        for foreign in pieces {
-            let known = known(context, &foreign);
-            if is_needed(context, before.remove(&foreign.scanned.file), &known) {
-                batch.put(&place, &known, &foreign.scanned)?;
-            }
-        }
-        Ok(())
-    })?;
-    for file in before.keys() {
-        batch.remove(&place, file)?;
-    }
-    batch.set_note(&note, &revision.0)?;
-    Ok(batch.commit()?)
 }
 
 fn of_subdir(

@@ -18,8 +18,8 @@ use crate::publish::{Folder, Rank};
 use crate::{Error, json};
 
 /// What the making of a platform's files came to.
-pub(super) struct Platform {
-    pub(super) records: Records,
+pub(super) struct Platform<'c> {
+    pub(super) records: Records<'c>,
     pub(super) instructions: Instructions,
     /// How many packages `repodata.json` has.
     pub(super) packages: usize,
@@ -30,13 +30,13 @@ pub(super) struct Platform {
 
 /// Makes all files of a platform that are asked for, and withdraws the others. `names` are what lay in
 /// the folder before.
-pub(super) fn platform(
+pub(super) fn platform<'c>(
     context: &Context<'_>,
     (platform, names): (&update::Platform, &[String]),
-    cache: &Cache,
+    cache: &'c Cache,
     memory: &memory::Memory,
     folder: &mut Folder,
-) -> Result<Platform, Error> {
+) -> Result<Platform<'c>, Error> {
     let outputs = context.options.outputs;
     let subdir = platform.name.as_str();
     let is_part = matches!(platform.scope, update::Scope::Part(_));

@@ -47,7 +47,7 @@ pub(super) fn site<'a>(context: &'a Context<'_>, subdirs: &'a [&'a str]) -> Site
 pub(super) fn offer(
     context: &Context<'_>,
     platforms: &[Platform],
-    made: &[&make::Platform],
+    made: &[&make::Platform<'_>],
     cache: &Cache,
     folder: &mut Folder,
 ) -> Result<(), Error> {
@@ -98,7 +98,7 @@ pub(super) fn offer(
 fn entries(
     context: &Context<'_>,
     platforms: &[Platform],
-    made: &[&make::Platform],
+    made: &[&make::Platform<'_>],
     cache: &Cache,
     folder: &mut Folder,
 ) -> Result<BTreeMap<String, Entry>, Error> {
@@ -156,7 +156,7 @@ fn entries(
 fn packages(
     site: &Site<'_>,
     platforms: &[Platform],
-    made: &[&make::Platform],
+    made: &[&make::Platform<'_>],
     entries: &BTreeMap<String, Entry>,
     folder: &mut Folder,
 ) -> Result<(), Error> {
@@ -202,7 +202,7 @@ fn packages(
     Ok(())
 }
 
-impl make::Platform {
+impl make::Platform<'_> {
     /// The records of one kind after patches.
     pub(super) fn each(
         &self,

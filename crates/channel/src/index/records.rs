@@ -1,8 +1,7 @@
-//! The records of one platform in memory: their texts one after the other in a few parts, so that 660,000 of them
-//! take little more than their text, and several threads have something to do.
+//! The records of one platform in memory, in a few parts so that several threads have something to do.
 
+use std::borrow::Cow;
 use std::io;
-use std::ops::Range;
 
 use archive::package::Kind;
 use memchr::memmem;
@@ -12,52 +11,33 @@ use super::Context;
 use super::update::Platform;
 use crate::Error;
 use crate::cache::{self, Cache};
+use crate::given::Part;
 use crate::output::channeldata::newest;
+use crate::texts::{Record, Texts};
 
 /// A platform has a part for so many packages, at most one for each thread.
 const PART: usize = 8192;
 
 /// What the packages of a platform tell, sorted by file name.
 #[derive(Default)]
-pub(super) struct Records {
-    parts: Vec<Part>,
+pub(super) struct Records<'c> {
+    parts: Vec<Cow<'c, Texts>>,
 }
 
-#[derive(Default)]
-struct Part {
-    text: String,
-    rows: Vec<Row>,
-}
-
-struct Row {
-    kind: Kind,
-    start: usize,
-    file: u32,
-    record: u32,
-    run_exports: u32,
-}
-
-/// One package.
-#[derive(Clone, Copy)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "a record is what everybody calls the text"
-)]
-pub(super) struct Record<'a> {
-    pub(super) kind: Kind,
-    pub(super) file: &'a str,
-    pub(super) record: &'a str,
-    /// `{}` where the package has none.
-    pub(super) run_exports: &'a str,
-}
-
-impl Records {
+impl<'c> Records<'c> {
     /// All that the cache has of a platform, with what the indexer itself adds.
     pub(super) fn load(
         context: &Context<'_>,
-        cache: &Cache,
+        cache: &'c Cache,
         platform: &Platform,
     ) -> Result<Self, cache::Error> {
+        if let Some(listing) = cache.given(&platform.place) {
+            let parts = listing.parts.par_iter();
+            let texts = |part: &'c Part| Self::complete(context, platform, &part.texts);
+            return Ok(Self {
+                parts: parts.map(texts).collect(),
+            });
+        }
         let files = platform.files.len();
         let step = (files / rayon::current_num_threads().max(1)).max(PART);
         let bounds = platform.files.keys().step_by(step).skip(1);
@@ -65,12 +45,27 @@ impl Records {
         let parts = cache.records(
             &platform.place,
             &bounds,
-            &|part: &mut Part, file, record, run_exports| {
+            &|part: &mut Texts, file, record, run_exports| {
                 let record = platform.complete(context, file, record);
                 part.push(file, &record, run_exports);
             },
         )?;
-        Ok(Self { parts })
+        Ok(Self {
+            parts: parts.into_iter().map(Cow::Owned).collect(),
+        })
+    }
+
+    /// Records that are at hand, which stay where they are unless the indexer adds something.
+    fn complete(context: &Context<'_>, platform: &Platform, texts: &'c Texts) -> Cow<'c, Texts> {
+        if !platform.adds_to_records(context) {
+            return Cow::Borrowed(texts);
+        }
+        let mut completed = Texts::default();
+        for one in texts.iter() {
+            let record = platform.complete(context, one.file, one.record);
+            completed.push(one.file, &record, Some(one.run_exports));
+        }
+        Cow::Owned(completed)
     }
 
     /// A few packages of a platform.
@@ -80,7 +75,7 @@ impl Records {
         platform: &Platform,
         files: impl Iterator<Item = &'a str>,
     ) -> Result<Self, cache::Error> {
-        let mut part = Part::default();
+        let mut part = Texts::default();
         let mut files: Vec<_> = files.collect();
         files.sort_unstable();
         for file in files {
@@ -89,12 +84,14 @@ impl Records {
                 part.push(file, &record, scanned.run_exports.as_deref());
             }
         }
-        Ok(Self { parts: vec![part] })
+        Ok(Self {
+            parts: vec![Cow::Owned(part)],
+        })
     }
 
     /// All, sorted by file name.
     pub(super) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        self.parts.iter().flat_map(Part::iter)
+        self.parts.iter().flat_map(|part| part.iter())
     }
 
     /// One package.
@@ -103,7 +100,7 @@ impl Records {
     }
 
     /// One package after another, sorted by file name for the most part.
-    pub(super) fn lookup(&self) -> Lookup<'_> {
+    pub(super) fn lookup(&self) -> Lookup<'_, 'c> {
         Lookup {
             records: self,
             next: None,
@@ -112,15 +109,14 @@ impl Records {
 
     /// The place of a package: its part and the row in it.
     fn find(&self, file: &str) -> Option<(usize, usize)> {
-        let begins_before = |part: &Part| part.iter().next().is_none_or(|one| one.file <= file);
+        let begins_before = |part: &Cow<'_, Texts>| part.at(0).is_none_or(|one| one.file <= file);
         let after = self.parts.partition_point(begins_before);
         let part = after.checked_sub(1)?;
-        Some((part, self.parts.get(part)?.find(file)?))
+        Some((part, self.parts.get(part)?.find(file).ok()?))
     }
 
     fn at(&self, (part, row): (usize, usize)) -> Option<Record<'_>> {
-        let part = self.parts.get(part)?;
-        part.rows.get(row).map(|row| part.at(row))
+        self.parts.get(part)?.at(row)
     }
 
     /// So many as were built last: when, in seconds since 1970, and the file name, sorted by file name.
@@ -137,11 +133,7 @@ impl Records {
         let times: Vec<i64> = self
             .parts
             .par_iter()
-            .flat_map(|part| {
-                part.rows
-                    .par_iter()
-                    .map(|row| time(part.at(row)).unwrap_or(0))
-            })
+            .flat_map_iter(|part| part.iter().map(|one| time(one).unwrap_or(0)))
             .collect();
         let files = self.iter().map(|one| one.file);
         last(times.into_iter().zip(files).collect(), count)
@@ -160,12 +152,12 @@ impl Records {
 }
 
 /// Packages looked up one after the other: where one was, the next one is looked for behind it first.
-pub(super) struct Lookup<'a> {
-    records: &'a Records,
+pub(super) struct Lookup<'a, 'c> {
+    records: &'a Records<'c>,
     next: Option<(usize, usize)>,
 }
 
-impl<'a> Lookup<'a> {
+impl<'a> Lookup<'a, '_> {
     /// One package.
     pub(super) fn get(&mut self, file: &str) -> Option<Record<'a>> {
         let records = self.records;
@@ -199,50 +191,6 @@ pub(super) fn last<F>(mut packages: Vec<(i64, F)>, count: usize) -> Vec<(i64, F)
         *time > least || is_last
     });
     packages
-}
-
-impl Part {
-    fn push(&mut self, file: &str, record: &str, run_exports: Option<&str>) {
-        let Some(kind) = Kind::from_file_name(file) else {
-            return;
-        };
-        let run_exports = run_exports.unwrap_or("{}");
-        let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
-        self.rows.push(Row {
-            kind,
-            start: self.text.len(),
-            file: length(file),
-            record: length(record),
-            run_exports: length(run_exports),
-        });
-        for text in [file, record, run_exports] {
-            self.text.push_str(text);
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        self.rows.iter().map(|row| self.at(row))
-    }
-
-    fn find(&self, file: &str) -> Option<usize> {
-        let search = |row: &Row| self.at(row).file.cmp(file);
-        self.rows.binary_search_by(search).ok()
-    }
-
-    fn at(&self, row: &Row) -> Record<'_> {
-        let mut position = row.start;
-        let mut next = |length: u32| {
-            let range: Range<usize> = position..position + length as usize;
-            position = range.end;
-            self.text.get(range).unwrap_or_default()
-        };
-        Record {
-            kind: row.kind,
-            file: next(row.file),
-            record: next(row.record),
-            run_exports: next(row.run_exports),
-        }
-    }
 }
 
 impl Error {

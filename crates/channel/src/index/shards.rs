@@ -194,7 +194,7 @@ pub(super) fn take_text(note: &[u8]) -> Option<(&str, &[u8])> {
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     /// All of them in memory.
-    Loaded(&'a Records),
+    Loaded(&'a Records<'a>),
     /// In the cache, where few are wanted.
     Cache(&'a Cache),
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use archive::package::Kind;
@@ -28,13 +29,12 @@ pub(super) struct Candidate<'t> {
     pub(super) license: Option<Cow<'t, str>>,
     pub(super) features: Vec<String>,
     pub(super) time_ms: Option<i64>,
-    /// What it needs.
-    pub(super) depends: Vec<SpecId>,
-    /// What may be wanted with it: extras, what it imposes on others, pip.
-    pub(super) besides: Vec<SpecId>,
     /// Why it is left out before anybody asks for it.
     pub(super) cut: Option<Cut>,
     is_tracked: bool,
+    /// Where in the pool is what it asks for, and how much of that it needs.
+    asked: Range<usize>,
+    needed: usize,
 }
 
 /// All packages of one name, the best first.
@@ -64,6 +64,8 @@ pub(super) struct Pool<'t> {
     strict: bool,
     follows_run_exports: bool,
     pub(super) specs: Specs,
+    /// What packages ask for, of one after the other: a list for each would be half a million of them.
+    asked: Vec<SpecId>,
     versions: Versions,
     slots: Vec<Slot<'t>>,
     by_name: HashMap<Box<str>, u32>,
@@ -91,6 +93,7 @@ impl<'t> Pool<'t> {
             strict: priority == Priority::Strict,
             follows_run_exports,
             specs: Specs::default(),
+            asked: Vec::new(),
             versions: Versions::default(),
             slots: Vec::new(),
             by_name: HashMap::new(),
@@ -119,6 +122,17 @@ impl<'t> Pool<'t> {
     /// A package.
     pub(super) fn get(&self, id: Id) -> &Candidate<'t> {
         &self.slots[id.slot as usize].candidates[id.place as usize]
+    }
+
+    /// What a package needs.
+    pub(super) fn needed(&self, candidate: &Candidate<'_>) -> &[SpecId] {
+        let (needed, _) = self.asked(candidate).split_at(candidate.needed);
+        needed
+    }
+
+    /// The same, and then what may be wanted with it: extras, what it imposes on others, pip.
+    pub(super) fn asked(&self, candidate: &Candidate<'_>) -> &[SpecId] {
+        self.asked.get(candidate.asked.clone()).unwrap_or_default()
     }
 
     pub(super) fn listing(&self, candidate: &Candidate<'_>) -> &'t Listing {
@@ -187,7 +201,7 @@ impl<'t> Pool<'t> {
             let mut found = false;
             for number in listings {
                 let listing = &upstream.listings[*number];
-                let rows = listing.names.of(name);
+                let rows = listing.text.of_name(name);
                 let stems = |kind: Kind| {
                     let files = rows.iter().map(|row| listing.text.file(*row));
                     files.filter_map(move |file| file.strip_suffix(kind.extension()))
@@ -217,15 +231,17 @@ impl<'t> Pool<'t> {
                         let own = fields.run_exports.as_ref();
                         own.or_else(|| listing.run_exports.get(file))
                     });
+                    let depends = fields.depends.iter().map(|text| &**text);
                     let besides = fields
                         .extra_depends
                         .iter()
                         .map(|text| &**text)
                         .chain(exports.flatten().map(exported).unwrap_or_default())
                         // conda adds it to what Python needs.
-                        .chain((name == "python").then_some("pip"))
-                        .map(|text| self.specs.intern(text))
-                        .collect();
+                        .chain((name == "python").then_some("pip"));
+                    let start = self.asked.len();
+                    let asked = depends.chain(besides).map(|text| self.specs.intern(text));
+                    self.asked.extend(asked);
                     candidates.push(Candidate {
                         listing: *number,
                         row: *row,
@@ -235,14 +251,10 @@ impl<'t> Pool<'t> {
                         license: fields.license,
                         features: fields.features,
                         time_ms: fields.time_ms,
-                        depends: fields
-                            .depends
-                            .iter()
-                            .map(|text| self.specs.intern(text))
-                            .collect(),
-                        besides,
                         cut,
                         is_tracked: fields.is_tracked,
+                        asked: start..self.asked.len(),
+                        needed: fields.depends.len(),
                     });
                 }
             }

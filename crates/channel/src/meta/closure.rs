@@ -1,7 +1,7 @@
 //! Which packages stay: what the roots can select, and what that can select, to a fixed point. A package
 //! stays only if some spec can select it, not because its name is needed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use spec::Keep;
 
@@ -34,6 +34,26 @@ pub(super) struct Closure {
     kept: ById<Reason>,
     /// What cannot be installed, and the dependency that nothing satisfies.
     dead: ById<SpecId>,
+}
+
+/// The specs that were followed, by their numbers.
+#[derive(Debug, Default)]
+struct Seen(Vec<bool>);
+
+impl Seen {
+    /// Adds one; whether it is new.
+    fn add(&mut self, spec: SpecId) -> bool {
+        let number = spec.0 as usize;
+        if self.0.len() <= number {
+            self.0.resize(number + 1, false);
+        }
+        let seen = self.0.get_mut(number);
+        seen.is_some_and(|seen| !std::mem::replace(seen, true))
+    }
+
+    fn contains(&self, spec: SpecId) -> bool {
+        self.0.get(spec.0 as usize).is_some_and(|seen| *seen)
+    }
 }
 
 impl Closure {
@@ -87,14 +107,14 @@ impl Closure {
         keep: Keep,
         follows: bool,
     ) {
-        let mut seen: HashSet<SpecId> = HashSet::new();
+        let mut seen = Seen::default();
         let mut open: Vec<(SpecId, Asker)> =
             roots.iter().map(|root| (*root, Asker::Root)).collect();
         // The first who asks is the reason that is told: the shortest way from a root.
         let mut next = Vec::new();
         while !open.is_empty() {
             for (id, asker) in open.drain(..) {
-                if !seen.insert(id) || pool.specs.get(id).is_virtual() {
+                if !seen.add(id) || pool.specs.get(id).is_virtual() {
                     continue;
                 }
                 let name = pool.specs.get(id).name.clone();
@@ -103,9 +123,8 @@ impl Closure {
                 for found in pool.select(pool.specs.get(id), slot, keep, &is_alive) {
                     let is_new = self.kept.add(found, Reason::Selected(asker, id));
                     if is_new && follows {
-                        let candidate = pool.get(found);
-                        let asked = candidate.depends.iter().chain(&candidate.besides);
-                        let asked = asked.filter(|spec| !seen.contains(spec));
+                        let asked = pool.asked(pool.get(found)).iter();
+                        let asked = asked.filter(|spec| !seen.contains(**spec));
                         next.extend(asked.map(|spec| (*spec, Asker::Package(found))));
                     }
                 }
@@ -122,7 +141,7 @@ impl Closure {
         let mut users: HashMap<SpecId, Vec<Id>> = HashMap::new();
         let mut due: Vec<(Id, SpecId)> = Vec::new();
         for id in self.kept.ids() {
-            for spec in &pool.get(id).depends {
+            for spec in pool.needed(pool.get(id)) {
                 let wanted = pool.specs.get(*spec);
                 if wanted.is_virtual() || wanted.is_conditional() {
                     continue;

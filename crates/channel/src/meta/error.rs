@@ -131,6 +131,7 @@ impl Error {
             | Self::Platform { .. }
             | Self::SeveralPlaces { .. } => true,
             Self::Index(error) => error.is_usage(),
+            Self::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
             _ => false,
         }
     }
@@ -139,6 +140,7 @@ impl Error {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_integrity(),
+            Self::Unreadable { .. } => true,
             _ => false,
         }
     }

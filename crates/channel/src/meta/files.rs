@@ -8,9 +8,9 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use spec::MetaChannel;
 
-use super::given::About;
 use super::rules::{Blacklisted, What};
 use super::{Error, Reason};
+use crate::given::About;
 use crate::json::Json;
 use crate::yaml;
 

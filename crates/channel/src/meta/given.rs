@@ -1,121 +1,52 @@
 //! What stays of one platform's folder, as the listing that the indexer writes a channel of.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use archive::digest::{Hasher, Sha256};
 use rayon::prelude::*;
 
 use super::upstream::Upstream;
-use crate::import::{Foreign, Given};
+use crate::given::{About, Listing, Part};
 use crate::json::Json;
-use crate::scanned::PostInstall;
 
-/// How many records are handed on at a time.
-const CHUNK: usize = 8192;
+/// A listing has a part for so many packages, at most one for each thread.
+const PART: usize = 8192;
 
-/// What channels tell of a name beyond its records (CEP 38).
-#[derive(Debug, Clone, Default)]
-pub(super) struct About {
-    text: String,
-    post_install: PostInstall,
-}
-
-/// The packages of a platform's folder that stay.
-pub(super) struct Kept<'a> {
-    pub(super) subdir: String,
-    pub(super) upstream: &'a Upstream,
-    /// The listing and the row of each, sorted by file name.
-    pub(super) rows: Vec<(usize, u32)>,
-    /// What is told of each name.
-    pub(super) about: &'a HashMap<String, About>,
-}
-
-impl Given for Kept<'_> {
-    fn subdir(&self) -> &str {
-        &self.subdir
-    }
-
-    fn revision(&self) -> Sha256 {
-        let mut hasher = Hasher::new();
-        for (listing, row) in &self.rows {
-            let listing = &self.upstream.listings[*listing];
-            let file = listing.text.file(*row);
-            hasher.update(file.as_bytes());
-            hasher.update(&[0]);
-            hasher.update(listing.text.record(*row).as_bytes());
-            if let Some(exports) = listing.run_exports.get(file) {
-                hasher.update(exports.to_string().as_bytes());
-            }
-            hasher.update(&[0]);
-        }
-        let mut about: Vec<_> = self.about.iter().collect();
-        about.sort_unstable_by_key(|(name, _)| *name);
-        for (name, about) in about {
-            hasher.update(name.as_bytes());
-            hasher.update(about.text.as_bytes());
-            hasher.update(format!("{:?}", about.post_install).as_bytes());
-        }
-        hasher.finish().sha256
-    }
-
-    fn read(
-        &self,
-        take: &mut dyn FnMut(Vec<Foreign>) -> Result<(), crate::Error>,
-    ) -> Result<(), crate::Error> {
-        for rows in self.rows.chunks(CHUNK) {
-            let foreign = rows
-                .par_iter()
-                .filter_map(|(listing, row)| self.foreign(*listing, *row))
-                .collect();
-            take(foreign)?;
-        }
-        Ok(())
+/// The packages of some rows, which are sorted by file name: the listing and the row of each. `about` is what is told of
+/// names.
+pub(super) fn listing(
+    subdir: &str,
+    rows: &[(usize, u32)],
+    upstream: &Upstream,
+    about: &Arc<HashMap<String, About>>,
+) -> Listing {
+    let step = rows.len().div_ceil(rayon::current_num_threads()).max(PART);
+    let parts = rows.par_chunks(step);
+    Listing {
+        subdir: subdir.to_owned(),
+        parts: parts.map(|rows| part(rows, upstream, about)).collect(),
+        about: Arc::clone(about),
     }
 }
 
-impl Kept<'_> {
-    fn foreign(&self, listing: usize, row: u32) -> Option<Foreign> {
-        let listing = &self.upstream.listings[listing];
-        let file = listing.text.file(row);
-        let exports = listing.run_exports.get(file).map(|exports| {
+fn part(rows: &[(usize, u32)], upstream: &Upstream, about: &HashMap<String, About>) -> Part {
+    let text = |(listing, row): &(usize, u32)| {
+        let text = &upstream.listings[*listing].text;
+        (text.file(*row), text.record(*row))
+    };
+    let length = rows.iter().map(text);
+    let length = length.map(|(file, record)| file.len() + record.len() + 2);
+    let mut part = Part::with_capacity(rows.len(), length.sum());
+    for row in rows {
+        let (file, record) = text(row);
+        let exports = upstream.listings[row.0].run_exports.get(file);
+        let exports = exports.map(|exports| {
             let text = exports.to_string();
             dialect(&text).unwrap_or(text)
         });
-        let mut foreign = Foreign::verbatim(file, listing.text.record(row), exports)?;
-        let name = archive::package::split_file_name(file).map(|(name, _, _)| name);
-        if let Some(about) = name.and_then(|name| self.about.get(name)) {
-            foreign.scanned.about = Some(about.text.clone());
-            foreign.scanned.post_install = about.post_install;
-        }
-        foreign.wanted.details = true;
-        Some(foreign)
+        part.push(file, record, exports.as_deref(), about);
     }
-}
-
-impl About {
-    /// Reads an entry of `channeldata.json`.
-    pub(super) fn read(entry: &str) -> Option<Self> {
-        let Json::Map(mut map) = Json::parse(entry.as_bytes()).ok()? else {
-            return None;
-        };
-        let flag = |key: &str| matches!(map.get(key), Some(Json::Bool(true)));
-        let post_install = PostInstall {
-            binary_prefix: flag("binary_prefix"),
-            text_prefix: flag("text_prefix"),
-            activate_d: flag("activate.d"),
-            deactivate_d: flag("deactivate.d"),
-            pre_link: flag("pre_link"),
-            post_link: flag("post_link"),
-            pre_unlink: flag("pre_unlink"),
-        };
-        // What the packages that stay tell themselves.
-        for key in ["run_exports", "subdirs", "timestamp", "version"] {
-            map.remove(key);
-        }
-        let mut text = String::new();
-        Json::Map(map).write(&mut text);
-        Some(Self { text, post_install })
-    }
+    part
 }
 
 fn dialect(text: &str) -> Option<String> {

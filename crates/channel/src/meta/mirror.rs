@@ -101,10 +101,14 @@ pub fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
             Err(_) => fs_err::copy(from, path).map(drop),
             linked => linked,
         })?;
-    draft
-        .into_temp_path()
-        .persist(to)
-        .map_err(|error| error.error)
+    let draft = draft.into_temp_path();
+    let path = draft.to_path_buf();
+    draft.persist(to).map_err(|error| error.error)?;
+    // Of two names of one file the system leaves both.
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -167,5 +171,23 @@ fn write_error(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Write {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_file_that_is_put_in_place_twice_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("store");
+        fs_err::write(&from, "bytes").unwrap();
+        let tree = folder.path().join("tree");
+        fs_err::create_dir(&tree).unwrap();
+        let to = tree.join("a-1-0.conda");
+        for _ in 0..2 {
+            super::place(&from, &to, &tree).unwrap();
+            assert_eq!(fs_err::read_dir(&tree).unwrap().count(), 1);
+        }
+        assert_eq!(fs_err::read(&to).unwrap(), b"bytes");
     }
 }

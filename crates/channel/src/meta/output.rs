@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use conda::Subdir;
 use fetch::Client;
 use spec::Mirror;
 
-use super::given::{About, Kept};
+use super::given;
 use super::upstream::Upstream;
 use super::{Compiled, Error, Event, Options, ReportTo, Subfolder, files};
 use crate::base_url::BaseUrl;
+use crate::given::About;
 use crate::index::{self, Outputs};
 use crate::origins::Origins;
 
@@ -149,7 +151,7 @@ pub(super) fn about(
 pub(super) fn write(
     kept: &Rows,
     upstream: &Upstream,
-    about: &HashMap<String, About>,
+    about: HashMap<String, About>,
     base_url: BaseUrl,
     output: &Path,
     options: &Options,
@@ -159,16 +161,12 @@ pub(super) fn write(
         path: output.to_owned(),
         source,
     })?;
-    let given: Vec<Kept<'_>> = kept
+    let about = Arc::new(about);
+    let given: Vec<_> = kept
         .iter()
-        .map(|(subdir, rows)| Kept {
-            subdir: subdir.clone(),
-            upstream,
-            rows: rows.clone(),
-            about,
-        })
+        .map(|(subdir, rows)| Arc::new(given::listing(subdir, rows, upstream, &about)))
         .collect();
-    let given: Vec<&dyn crate::import::Given> = given.iter().map(|one| one as _).collect();
+    upstream.check()?;
     let options = index::Options {
         subdirs: kept.keys().cloned().collect(),
         base_url,

@@ -2,7 +2,7 @@
 //! lead to, or the whole repodata.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io::Read as _;
+use std::io::{self, BufReader};
 
 use archive::digest::Sha256;
 use archive::package::Kind;
@@ -18,10 +18,13 @@ use super::{Error, Event};
 use crate::import::shards::{Index, sections};
 use crate::index::ChannelRelations;
 use crate::output::shards::INDEX;
-use crate::text::{Names, Text};
+use crate::text::{self, Text};
 
 /// How often the channels are read when one of them changes meanwhile.
 const ATTEMPTS: usize = 3;
+
+/// What a compressed document may come to, in bytes.
+const LIMIT: u64 = 8 << 30;
 
 /// All that was read.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub(super) struct Upstream {
 /// A channel.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
-    /// What the definition calls it.
+    /// What the definition calls it, without secrets: it is told to everybody.
     pub(super) text: String,
     /// Where it is, without credentials, with a slash at the end.
     pub(super) url: Url,
@@ -47,8 +50,9 @@ pub(super) struct Source {
 pub(super) struct Listing {
     pub(super) channel: usize,
     pub(super) subdir: Subdir,
+    /// The folder.
+    url: Url,
     pub(super) text: Text,
-    pub(super) names: Names,
     /// Where its packages are, with a slash at the end (CEP 15).
     pub(super) base_url: Url,
     /// What packages impose on others, by file name, where their records do not tell.
@@ -57,6 +61,19 @@ pub(super) struct Listing {
     pub(super) whole: Option<usize>,
     /// How many names there are in all.
     pub(super) all_names: usize,
+}
+
+impl Upstream {
+    /// Whether all records that were asked for could be read, and are those that the revisions tell of.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let mut listings = self.listings.iter();
+        listings.try_for_each(|listing| {
+            listing.text.check().map_err(|source| Error::Unreadable {
+                url: listing.url.to_string(),
+                source: Box::new(source),
+            })
+        })
+    }
 }
 
 impl Listing {
@@ -101,7 +118,7 @@ struct Open {
 
 enum Content {
     Absent,
-    Whole(Text, Names),
+    Whole(Text),
     Sharded {
         index: Index,
         text: Text,
@@ -115,7 +132,7 @@ impl Open {
     fn relations(&self) -> Option<&ChannelRelations> {
         match &self.content {
             Content::Absent => None,
-            Content::Whole(text, _) => Some(&text.relations),
+            Content::Whole(text) => Some(&text.relations),
             Content::Sharded { index, .. } => Some(&index.relations),
         }
     }
@@ -247,13 +264,9 @@ impl Loader<'_> {
             let Some((document, text)) = self.text(&join(&open.url, name)?)? else {
                 continue;
             };
-            let read = text.and_then(|text| {
-                Text::parse(text).map_err(|error| Box::new(error) as super::Reason)
-            });
-            let text = self.readable(&document, read)?;
+            let text = self.readable(&document, text)?;
             open.revision.add(name, &document);
-            let names = text.names();
-            open.content = Content::Whole(text, names);
+            open.content = Content::Whole(text);
             break;
         }
         Ok(open)
@@ -301,23 +314,25 @@ impl Loader<'_> {
         }))
     }
 
-    /// The same with its text. A file that lies here is read once.
-    fn text(&self, url: &Url) -> Result<Option<(Document, Unpacked)>, Error> {
+    /// The same, taken apart. A file that lies here is read once for its digest and for this.
+    fn text(&self, url: &Url) -> Result<Option<(Document, Read<Text>)>, Error> {
         if url.scheme() == "file" && !is_packed(url) && self.locked.is_none() {
-            let found = self.client.local_document(url)?;
-            return Ok(found.map(|(document, bytes)| {
-                (document, String::from_utf8(bytes).map_err(Into::into))
-            }));
+            let Some(mut found) = self.client.local_document(url)? else {
+                return Ok(None);
+            };
+            let file = found.file().map_err(text::Error::from);
+            let text = file.and_then(|file| Text::of_file(file, &mut found));
+            return Ok(Some((found.finish(), text.map_err(Into::into))));
         }
         let found = self.document(url)?;
         Ok(found.map(|document| {
-            let text = unpack(&document);
+            let text = parse(&document);
             (document, text)
         }))
     }
 
     /// What cannot be read is not kept for the next time.
-    fn readable<T>(&self, document: &Document, read: Result<T, super::Reason>) -> Result<T, Error> {
+    fn readable<T>(&self, document: &Document, read: Read<T>) -> Result<T, Error> {
         read.map_err(|source| {
             self.client.forget_document(&document.url);
             Error::Unreadable {
@@ -344,8 +359,8 @@ impl Loader<'_> {
             for open in folders.iter_mut().filter(of_platform) {
                 match &open.content {
                     Content::Absent => {}
-                    Content::Whole(text, names) => {
-                        for row in frontier.iter().flat_map(|name| names.of(name)) {
+                    Content::Whole(text) => {
+                        for row in frontier.iter().flat_map(|name| text.of_name(name)) {
                             self.asked_for(text.record(*row), &mut next);
                         }
                     }
@@ -454,16 +469,15 @@ impl Loader<'_> {
     /// Adds what a folder has to the whole.
     fn close(&self, open: Open, upstream: &mut Upstream) -> Result<(), Error> {
         let mut revision = open.revision;
-        let (text, names, base, whole, all_names) = match open.content {
+        let (text, base, whole, all_names) = match open.content {
             Content::Absent => return Ok(()),
-            Content::Whole(text, names) => {
+            Content::Whole(text) => {
                 let base = text.base_url.clone();
-                let (records, all_names) = (text.len(), names.len());
-                (text, names, base, Some(records), all_names)
+                let (records, all_names) = (text.len(), text.count_names());
+                (text, base, Some(records), all_names)
             }
             Content::Sharded { index, text, .. } => {
-                let names = text.names();
-                (text, names, index.base_url, None, index.shards.len())
+                (text, index.base_url, None, index.shards.len())
             }
         };
         let told =
@@ -482,13 +496,22 @@ impl Loader<'_> {
             None | Some("") => open.url.clone(),
             Some(base) => join(&open.url, &format!("{}/", base.trim_end_matches('/')))?,
         };
+        let is_local = |url: &Url| url.scheme() == "file";
+        let is_reachable = matches!(base_url.scheme(), "http" | "https")
+            || is_local(&base_url) && is_local(&open.url);
+        if !is_reachable {
+            return Err(Error::Unreadable {
+                url: open.url.to_string(),
+                source: format!("its packages are said to be at `{base_url}`").into(),
+            });
+        }
         let mut run_exports = HashMap::new();
         if whole.is_some() && self.run_exports {
             for name in ["run_exports.json.zst", "run_exports.json"] {
-                let Some((document, text)) = self.text(&join(&open.url, name)?)? else {
+                let Some(document) = self.document(&join(&open.url, name)?)? else {
                     continue;
                 };
-                let read = text.and_then(|text| run_exports_of(&text));
+                let read = unpack(&document).and_then(run_exports_of);
                 run_exports = self.readable(&document, read)?;
                 revision.add(name, &document);
                 break;
@@ -498,8 +521,8 @@ impl Loader<'_> {
         upstream.listings.push(Listing {
             channel: open.channel,
             subdir: open.subdir,
+            url: open.url,
             all_names,
-            names,
             text,
             base_url,
             run_exports,
@@ -510,7 +533,7 @@ impl Loader<'_> {
 }
 
 /// `run_exports.json` (CEP 12) by file name, without those that are empty.
-fn run_exports_of(text: &str) -> Result<HashMap<String, Value>, super::Reason> {
+fn run_exports_of(reader: Box<dyn io::Read>) -> Read<HashMap<String, Value>> {
     #[derive(serde::Deserialize)]
     struct File {
         #[serde(default)]
@@ -523,7 +546,7 @@ fn run_exports_of(text: &str) -> Result<HashMap<String, Value>, super::Reason> {
         #[serde(default)]
         run_exports: Value,
     }
-    let file: File = serde_json::from_str(text)?;
+    let file: File = serde_json::from_reader(BufReader::new(reader))?;
     let entries = file.packages.into_iter().chain(file.conda);
     Ok(entries
         .map(|(name, entry)| (name, entry.run_exports))
@@ -531,31 +554,52 @@ fn run_exports_of(text: &str) -> Result<HashMap<String, Value>, super::Reason> {
         .collect())
 }
 
-/// The text of a document, if it is text.
-type Unpacked = Result<String, super::Reason>;
+/// What was read, or why it could not be.
+type Read<T> = Result<T, super::Reason>;
 
 fn is_packed(url: &Url) -> bool {
     file_name(url).strip_suffix(".zst").is_some()
 }
 
-/// The text of a document, decompressed.
-fn unpack(document: &Document) -> Unpacked {
-    /// What a compressed document may come to, in bytes.
-    const LIMIT: u64 = 8 << 30;
-    let mut text = String::new();
-    let mut file = fs_err::File::open(&document.path)?;
-    if is_packed(&document.url) {
-        zstd::Decoder::new(file)?
-            .take(LIMIT + 1)
-            .read_to_string(&mut text)?;
-        if text.len() as u64 > LIMIT {
-            return Err("it is above the limit of 8 GiB".into());
-        }
+/// What a document has, decompressed.
+fn unpack(document: &Document) -> Read<Box<dyn io::Read>> {
+    let file = fs_err::File::open(&document.path)?;
+    Ok(if is_packed(&document.url) {
+        Box::new(Limited {
+            reader: zstd::Decoder::new(file)?,
+            left: LIMIT,
+        })
     } else {
-        text.reserve_exact(usize::try_from(document.size).unwrap_or_default());
-        file.read_to_string(&mut text)?;
+        Box::new(file)
+    })
+}
+
+/// A document taken apart. What is not compressed stays where it is.
+fn parse(document: &Document) -> Read<Text> {
+    let mut reader = unpack(document)?;
+    Ok(if is_packed(&document.url) {
+        Text::read(&mut reader)?
+    } else {
+        let file = fs_err::File::open(&document.path)?;
+        Text::of_file(file.into_file(), &mut reader)?
+    })
+}
+
+/// What a compressed document has, if that is not absurdly much.
+struct Limited<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: io::Read> io::Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        match self.left.checked_sub(count as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::other("it is above the limit of 8 GiB")),
+        }
+        Ok(count)
     }
-    Ok(text)
 }
 
 /// Where a shard is (CEP 16): the base is relative to the index, or whole.

@@ -96,7 +96,7 @@ impl Compiled<'_> {
     /// The specs of what stays, and of the definition, that are about a name.
     fn asked(&self, name: &str) -> BTreeSet<SpecId> {
         let kept = self.closure.kept().ids().map(|kept| self.pool.get(kept));
-        let asked = kept.flat_map(|kept| kept.depends.iter().chain(&kept.besides));
+        let asked = kept.flat_map(|kept| self.pool.asked(kept));
         asked
             .chain(&self.roots)
             .copied()

@@ -72,7 +72,16 @@ pub(crate) fn name<'a>(file: &'a str, record: &'a str) -> Cow<'a, str> {
 /// The shard of one name. `entries` must be sorted by file name; with `v3` the records stand below
 /// that key, as conda-index's `--repodata-next` has them.
 pub(crate) fn shard(entries: &[Entry<'_>], v3: bool, packer: &mut Packer) -> io::Result<Shard> {
-    let mut plain = Vec::new();
+    // Most records are in it as text for the greatest part.
+    let length = entries
+        .iter()
+        .filter_map(|(_, file, record)| match record.as_ref()? {
+            Record::Changed(_) => None,
+            Record::Unchanged(record, run_exports) => {
+                Some(file.len() + record.len() + run_exports.len())
+            }
+        });
+    let mut plain = Vec::with_capacity(length.sum::<usize>() + 64);
     let mut removed: Vec<_> = entries
         .iter()
         .filter(|(_, _, record)| record.is_none())
@@ -229,17 +238,23 @@ fn members(record: &str, run_exports: &str) -> io::Result<BTreeMap<String, Json>
 
 /// A digest as bytes. What is none, because a patch made it so, stays what it is.
 fn digest(digits: &str, out: &mut Vec<u8>) {
+    // Without an end before the last one, several are looked at in one step.
+    let are_digits = |sound: bool, digit: u8| sound & digit.is_ascii_hexdigit();
     let is_sound = !digits.is_empty()
         && digits.len().is_multiple_of(2)
-        && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        && digits.bytes().fold(true, are_digits);
     if !is_sound {
         return msgpack::string(digits, out);
     }
     // Letters have a bit that digits have not, and begin with 1.
     let value = |digit: u8| (digit & 15) + 9 * (digit >> 6);
     msgpack::binary_header(digits.len() / 2, out);
-    let pairs = digits.as_bytes().chunks(2);
-    out.extend(pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | value(*digit))));
+    let start = out.len();
+    out.resize(start + digits.len() / 2, 0);
+    let bytes = out.get_mut(start..).unwrap_or_default();
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = pair.iter().fold(0, |byte, digit| byte << 4 | value(*digit));
+    }
 }
 
 fn revisions(revision: Revision) -> Json {

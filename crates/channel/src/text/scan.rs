@@ -9,7 +9,7 @@ use crate::json::Error;
 const DEPTH: u32 = 127;
 
 /// A place in a text. An object is gone through as [`Scanner::open`], then [`Scanner::key`] and the member's value by turns.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Scanner<'t> {
     text: &'t str,
     at: usize,
@@ -18,12 +18,29 @@ pub(super) struct Scanner<'t> {
 }
 
 impl<'t> Scanner<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    /// The beginning of a text, which may go on where another one ended: `is_first` says then whether an object was
+    /// opened, and no member of it was seen.
+    pub(super) fn new(text: &'t str, is_first: bool) -> Self {
         Self {
             text,
             at: 0,
-            is_first: false,
+            is_first,
         }
+    }
+
+    /// How many bytes are before this place.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether an object was opened, and no member of it was seen.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// Whether what is wrong at this place may be that the text ends here.
+    pub(super) fn is_cut(&self) -> bool {
+        self.at >= self.text.len()
     }
 
     /// Enters the object that comes next.
@@ -118,7 +135,10 @@ impl<'t> Scanner<'t> {
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
             match memchr2(b'"', b'\\', rest) {
-                None => return Err(self.error("a string without its end")),
+                None => {
+                    self.at = self.text.len();
+                    return Err(self.error("a string without its end"));
+                }
                 Some(offset) if rest.get(offset) == Some(&b'"') => {
                     self.at += offset + 1;
                     return Ok(());
@@ -155,7 +175,7 @@ mod tests {
     use super::*;
 
     fn members(text: &str) -> Result<Vec<(&str, &str)>, Error> {
-        let mut scanner = Scanner::new(text);
+        let mut scanner = Scanner::new(text, false);
         scanner.open()?;
         let mut found = Vec::new();
         while let Some(key) = scanner.key()? {

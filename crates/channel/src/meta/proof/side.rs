@@ -73,7 +73,7 @@ impl Side {
                 if !listing.is_of(platform) {
                     continue;
                 }
-                for row in listing.names.of(&name) {
+                for row in listing.text.of_name(&name) {
                     let typed = record::typed(
                         listing.text.record(*row),
                         listing.text.file(*row),
