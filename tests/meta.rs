@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use archive::digest::Sha256;
 use fs_err as fs;
 use serde_json::Value;
 
@@ -332,6 +333,66 @@ fn a_more_important_channel_owns_a_name() {
     assert!(gone.exists());
     run(&mut command(&place, "build", &spec, &["--grace", "0s"])).succeeds();
     assert!(!gone.exists());
+}
+
+/// What an index calls a package is as hostile as the package.
+#[test]
+fn names_that_lead_out_of_the_channel_are_no_packages() {
+    const GOOD: &str = "lib-2.1-0.conda";
+    const EVIL: &str = "../../x-1.conda";
+    for has_shards in [false, true] {
+        let place = Place::new();
+        let forge = publish(&place, "forge", &forge());
+        let folder = forge.join("linux-64");
+        fs::copy(folder.join(GOOD), forge.join("x-1.conda")).expect("a package");
+        if has_shards {
+            rename_in_shards(&folder, GOOD, EVIL);
+        } else {
+            let path = folder.join("repodata.json");
+            let text = fs::read_to_string(&path).expect("repodata");
+            fs::write(&path, text.replace(GOOD, EVIL)).expect("repodata");
+            for entry in fs::read_dir(&folder).expect("a folder").flatten() {
+                if entry.path().extension().is_some_and(|end| end == "zst") {
+                    fs::remove_file(entry.path()).expect("a file");
+                }
+            }
+        }
+        let server = Server::start(&forge);
+        let spec = definition(&place, &[server.url()], "mirror = \"full\"");
+        run(&mut command(&place, "build", &spec, &[])).succeeds();
+        assert!(!place.join("www/x-1.conda").exists(), "{has_shards}");
+        let names = files(&place, "linux-64");
+        assert!(names.contains(&"lib-2.0-0.conda".to_owned()), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains('/')), "{names:?}");
+    }
+}
+
+/// Gives a package another name, of the same length, in its shard.
+fn rename_in_shards(folder: &Path, before: &str, after: &str) {
+    let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).position(|at| at == part);
+    let index_path = folder.join("repodata_shards.msgpack.zst");
+    let read =
+        |path: &Path| zstd::decode_all(&fs::read(path).expect("a file")[..]).expect("compressed");
+    let shards = fs::read_dir(folder).expect("a folder").flatten();
+    let mut shards = shards
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(".msgpack.zst") && *path != index_path);
+    let path = shards
+        .find(|path| has(&read(path), before.as_bytes()).is_some())
+        .expect("its shard");
+    let mut shard = read(&path);
+    while let Some(at) = has(&shard, before.as_bytes()) {
+        shard[at..at + before.len()].copy_from_slice(after.as_bytes());
+    }
+    let old = Sha256::of(&fs::read(&path).expect("a shard"));
+    let shard = zstd::encode_all(&shard[..], 3).expect("compressed");
+    let new = Sha256::of(&shard);
+    fs::write(folder.join(format!("{new}.msgpack.zst")), shard).expect("a shard");
+    let mut index = read(&index_path);
+    let at = has(&index, &old.0).expect("its digest");
+    index[at..at + 32].copy_from_slice(&new.0);
+    let index = zstd::encode_all(&index[..], 3).expect("compressed");
+    fs::write(index_path, index).expect("an index");
 }
 
 /// A channel says which one it builds upon: who reads it reads that one, too (CEP 42).

@@ -104,12 +104,44 @@ fn each_damage_is_found_and_named() {
         }
         fs::write(&file, before).expect("a file");
     }
+    // Once, however many compressed forms it has.
+    let repodata = channel.join("noarch/repodata.json");
+    fs::rename(&repodata, place.join("kept")).expect("a file");
+    let found = problems(&verify(&place, &channel, &[]).exits(4));
+    let missing = ("noarch/repodata.json".to_owned(), "missing".to_owned());
+    assert_eq!(found.iter().filter(|one| **one == missing).count(), 1);
+    fs::rename(place.join("kept"), &repodata).expect("a file");
     fs::remove_file(channel.join("noarch/pip-24.0-0.conda")).expect("a file");
     assert_eq!(
         problems(&verify(&place, &channel, &[]).exits(4)),
         [("noarch/pip-24.0-0.conda".to_owned(), "missing".to_owned())]
     );
     verify(&place, &channel, &["--subdir", "linux-64"]).succeeds();
+}
+
+#[test]
+fn what_an_index_calls_a_package_leads_nowhere() {
+    let place = Place::new();
+    let good = channel(&place);
+    let folder = place.join("a/mine/linux-64");
+    fs::create_dir_all(&folder).expect("a folder");
+    let repodata = fs::read_to_string(good.join("linux-64/repodata.json")).expect("repodata");
+    let repodata = repodata.replace("app-2.0-0.conda", "../../up-2.0-0.conda");
+    fs::write(folder.join("repodata.json"), repodata).expect("repodata");
+    // Where the name would lead from there.
+    fs::copy(
+        good.join("linux-64/app-2.0-0.conda"),
+        place.join("up-2.0-0.conda"),
+    )
+    .expect("a copy");
+    verify(
+        &place,
+        &place.join("a/mine"),
+        &["--repair", "--from", &good.display().to_string()],
+    )
+    .succeeds();
+    assert!(folder.join("lib-1.0-0.tar.bz2").is_file());
+    assert!(!place.join("a/up-2.0-0.conda").exists());
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod zip;
 
 pub use error::{Error, Special};
 pub use layout::escapes;
-pub use name::{Kind, split_file_name};
+pub use name::{Kind, is_file_name, split_file_name};
 pub use read::{Options, Package};
 pub use visit::{Entry, EntryKind};
 pub use write::{Item, ItemKind, WriteOptions, write};

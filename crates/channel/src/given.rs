@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use archive::package::{Kind, split_file_name};
+use archive::package::{Kind, is_file_name, split_file_name};
 
 use crate::cache::{Known, Mark, State};
-use crate::import::{Foreign, RUN_EXPORTS, is_sound};
+use crate::import::{Foreign, RUN_EXPORTS};
 use crate::json::{self, Json};
 use crate::output::date;
 use crate::output::repodata::fields;
@@ -111,7 +111,7 @@ impl Part {
         run_exports: Option<&str>,
         about: &HashMap<String, About>,
     ) {
-        let Some(kind) = Kind::from_file_name(file).filter(|_| is_sound(file)) else {
+        let Some(kind) = Kind::from_file_name(file).filter(|_| is_file_name(file)) else {
             return;
         };
         let name = split_file_name(file).map(|(name, _, _)| name);

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use archive::digest::{Md5, Sha256};
-use archive::package::Kind;
+use archive::package::{Kind, is_file_name};
 
 use crate::json::{self, Json};
 use crate::output::date;
@@ -209,7 +209,7 @@ impl Record {
 
     /// The package, as far as the record tells; `None` where the name is none of a package.
     fn finish(self, file: &str, run_exports: Option<String>) -> Option<Foreign> {
-        let kind = Kind::from_file_name(file).filter(|_| is_sound(file))?;
+        let kind = Kind::from_file_name(file).filter(|_| is_file_name(file))?;
         let Told {
             md5,
             sha256,
@@ -243,11 +243,6 @@ impl Record {
             },
         })
     }
-}
-
-/// Whether a name is that of a file in a folder, and none that listings pass over.
-pub(crate) fn is_sound(file: &str) -> bool {
-    !file.contains(['/', '\0']) && !file.starts_with('.')
 }
 
 fn text(value: &Json) -> String {

@@ -34,6 +34,16 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Whether a text can be the file name of a package, and leads to no other folder when it stands in a path. What an index calls
+/// a package is as hostile as the package.
+pub fn is_file_name(text: &str) -> bool {
+    let odd = |letter: char| letter.is_control() || matches!(letter, '/' | '\\');
+    Kind::from_file_name(text).is_some()
+        && text.len() <= 255
+        && !text.starts_with('.')
+        && !text.contains(odd)
+}
+
 /// Name, version and build string of a package, from its file name with or without the extension.
 /// `None` where one of them is missing or the text is a path.
 pub fn split_file_name(file_name: &str) -> Option<(&str, &str, &str)> {

@@ -5,8 +5,8 @@ use std::io::{Cursor, Read as _, Write as _};
 use proptest::prelude::*;
 
 use super::{
-    Entry, EntryKind, Error, Item, Kind, Options, Package, WINDOW, WriteOptions, split_file_name,
-    write,
+    Entry, EntryKind, Error, Item, Kind, Options, Package, WINDOW, WriteOptions, is_file_name,
+    split_file_name, write,
 };
 
 mod container;
@@ -132,6 +132,28 @@ fn names_are_split_from_the_right() {
     assert_eq!(Kind::from_file_name("a-1-0.tar.bz2"), Some(Kind::TarBz2));
     assert_eq!(Kind::from_file_name("a-1-0.conda"), Some(Kind::Conda));
     assert_eq!(Kind::from_file_name("a-1-0.zip"), None);
+}
+
+#[test]
+fn a_file_name_leads_nowhere() {
+    let long = format!("{}-1-0.conda", "a".repeat(247));
+    for (text, expected) in [
+        ("a-1-0.conda", true),
+        ("café-1!2-0.tar.bz2", true),
+        ("a.conda", true),
+        (long.as_str(), false),
+        ("a-1-0.zip", false),
+        ("", false),
+        (".conda", false),
+        ("../a-1-0.conda", false),
+        ("/a-1-0.conda", false),
+        ("a/b-1-0.conda", false),
+        ("a\\b-1-0.conda", false),
+        ("a\u{1b}-1-0.conda", false),
+        ("a\0-1-0.conda", false),
+    ] {
+        assert_eq!(is_file_name(text), expected, "{text:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use archive::digest::Sha256;
+use archive::package::is_file_name;
 use rayon::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -139,7 +140,7 @@ fn paths(path: &Path) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// The records of a shard that are not withdrawn, with their file names.
+/// The records of a shard that are not withdrawn, with their file names, which lead nowhere else.
 pub(crate) fn sections(path: &Path) -> Result<Vec<(String, Json)>, Error> {
     let Json::Map(mut shard) = unpack(path)? else {
         return Ok(Vec::new());
@@ -158,6 +159,7 @@ pub(crate) fn sections(path: &Path) -> Result<Vec<(String, Json)>, Error> {
         add(v3.remove("conda"), ".conda");
         add(v3.remove("tar.bz2"), ".tar.bz2");
     }
+    records.retain(|(file, _)| is_file_name(file));
     if let Some(Json::List(removed)) = shard.remove("removed") {
         records.retain(|(file, _)| {
             !removed

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 
-use archive::package::Kind;
+use archive::package::{Kind, is_file_name};
 use serde_json::Value;
 
 use super::scan::Scanner;
@@ -259,7 +259,7 @@ impl Reading {
             (key, None) => (key, true),
             (key, Some(kind)) => (Cow::Owned(format!("{key}{kind}")), true),
         };
-        if Kind::from_file_name(&file).is_none() {
+        if !is_file_name(&file) {
             return Some(());
         }
         let is_other = self.text.names.add(self.text.rows.len(), &file, record);

@@ -37,7 +37,7 @@ fn files(text: &str) -> Vec<(String, String)> {
 fn records_are_the_text_that_they_are() {
     let found = files(
         r#"{"info":{"subdir":"noarch","base_url":"x"},"packages":{"b-1-0.tar.bz2":{ "name" : "b" },
-        "caf\u00e9-1-0.tar.bz2":{},"README":{}},"packages.conda":{"a-1-0.conda":{"name":"a"}},
+        "caf\u00e9-1-0.tar.bz2":{},"README":{},"../b-1-0.conda":{},"\u002fb-1-0.conda":{}},"packages.conda":{"a-1-0.conda":{"name":"a"}},
         "v3":{"conda":{"c-1-0":{"name":"c"}},"whl":{"d-1-0":{}}},"removed":["b-2-0.conda"],"more":[1]}"#,
     );
     let expected = [

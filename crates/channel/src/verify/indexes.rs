@@ -114,7 +114,7 @@ fn compare_compressed(folder: &Path, name: &str, found: &mut Found) -> Result<()
             Ok(whole) => whole,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 found.push((name.to_owned(), Fault::Missing));
-                continue;
+                return Ok(());
             }
             Err(error) => return Err(failed(error)),
         };
