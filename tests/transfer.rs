@@ -1,5 +1,6 @@
 //! `archiconda channel export` and `import`: a channel reaches a machine without a network.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -32,6 +33,12 @@ fn export(place: &Place, channel: &Path, name: &str, since: Option<&Path>) -> (P
         command.arg("--since").arg(since);
     }
     (file, run(&mut command))
+}
+
+fn export_command(place: &Place, channel: &Path, file: &Path) -> Command {
+    let mut command = place.archiconda();
+    command.args(["channel", "export"]).arg(channel).arg(file);
+    command
 }
 
 fn import_command(place: &Place, file: &Path, channel: &Path) -> Command {
@@ -82,6 +89,64 @@ fn only_what_changed_is_carried() {
         .exits(1)
         .says(&["lacks", "app-1.0-0.conda", "--since"]);
     assert!(!empty.join("linux-64").exists());
+}
+
+#[test]
+fn an_export_goes_where_it_is_told_to() {
+    let place = Place::new();
+    let (here, there) = (place.join("here"), place.join("there"));
+    put(&place, &here, "app 1.0 0", &[]);
+
+    // From standard output to standard input, with nothing else among the bytes.
+    let mut from = export_command(&place, &here, Path::new("-"));
+    let mut from = from.stdout(Stdio::piped()).spawn().expect("an export");
+    let mut to = import_command(&place, Path::new("-"), &there);
+    let pipe = from.stdout.take().expect("its output");
+    run(to.stdin(pipe)).succeeds();
+    assert!(from.wait().expect("its end").success());
+    verify(&place, &there);
+    assert!(!place.join("-").exists());
+
+    // A pipe is written to, and stays one.
+    let pipe = place.join("pipe");
+    run(place.command("mkfifo").arg(&pipe)).succeeds();
+    let mut from = export_command(&place, &here, &pipe)
+        .spawn()
+        .expect("an export");
+    run(&mut import_command(&place, &pipe, &place.join("piped"))).succeeds();
+    assert!(from.wait().expect("its end").success());
+    verify(&place, &place.join("piped"));
+    let kind = fs::symlink_metadata(&pipe).expect("a pipe").file_type();
+    assert!(kind.is_fifo());
+
+    // A link stays a link to what was written.
+    std::os::unix::fs::symlink("far.tar", place.join("near.tar")).expect("a link");
+    place.write("far.tar", "old");
+    run(&mut export_command(&place, &here, &place.join("near.tar"))).succeeds();
+    let kind = fs::symlink_metadata(place.join("near.tar")).expect("a link");
+    assert!(kind.is_symlink());
+    assert!(fs::metadata(place.join("far.tar")).expect("a file").len() > 1000);
+
+    // In the channel it would be a part of itself.
+    run(&mut export_command(
+        &place,
+        &here,
+        &here.join("linux-64/x.tar"),
+    ))
+    .exits(2)
+    .says(&["x.tar", "in the channel"]);
+    run(&mut export_command(&place, &here, &place.join("out")))
+        .exits(1)
+        .says(&["out", "directory"]);
+    fs::create_dir(place.join("empty")).expect("a folder");
+    run(&mut export_command(
+        &place,
+        &place.join("empty"),
+        &place.join("x.tar"),
+    ))
+    .exits(2)
+    .says(&["there is no index in", "archiconda index"]);
+    assert!(!place.join("x.tar").exists());
 }
 
 #[test]

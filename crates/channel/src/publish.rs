@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use archive::digest::Sha256;
 use tempfile::NamedTempFile;
@@ -304,6 +304,28 @@ pub(crate) fn sweep(place: &Place, names: &[String]) -> Result<(), Error> {
         removed.map_err(|source| write_error(&place.path(name), source))?;
     }
     Ok(())
+}
+
+/// Where what a user asked for is written.
+pub(crate) enum Target {
+    /// A file, which is replaced. Links are followed: they stay.
+    File(PathBuf),
+    /// A pipe or a device. It is written to: others have it, too.
+    Stream(File),
+}
+
+impl Target {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        match fs_err::metadata(path) {
+            Ok(there) if there.is_file() => fs_err::canonicalize(path).map(Self::File),
+            Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(_) => {
+                let file = fs_err::OpenOptions::new().write(true).open(path)?;
+                Ok(Self::Stream(file.into_file()))
+            }
+            Err(_) => Ok(Self::File(path.to_owned())),
+        }
+    }
 }
 
 /// A file beside the place that it will have.

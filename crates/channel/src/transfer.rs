@@ -19,7 +19,7 @@ mod import;
 #[cfg(test)]
 mod tests;
 
-pub use export::export;
+pub use export::{export, export_into};
 pub use import::import;
 
 /// The manifest's name in the archive, and beside the channel on the other side.
@@ -96,6 +96,18 @@ pub enum Error {
         /// What was given.
         path: PathBuf,
     },
+    /// It is no channel.
+    #[error("there is no index in `{}`: `archiconda index` makes one", path.display())]
+    NoIndex {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file would be carried in itself.
+    #[error("`{}` is in the channel that is to be exported: write it elsewhere", path.display())]
+    Part {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be read.
     #[error("read `{}`", path.display())]
     Read {
@@ -164,7 +176,13 @@ pub enum Error {
 impl Error {
     /// Whether the user asked for something that cannot be asked for.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NotFolder { .. } | Self::NotExport { .. })
+        matches!(
+            self,
+            Self::NotFolder { .. }
+                | Self::NoIndex { .. }
+                | Self::Part { .. }
+                | Self::NotExport { .. }
+        )
     }
 
     /// Whether bytes are not those that were promised.

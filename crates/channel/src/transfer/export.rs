@@ -8,17 +8,50 @@ use archive::digest::{Hasher, HashingWriter, Sha256};
 
 use super::{Error, Event, File, MANIFEST, Manifest, Report, ReportTo, VERSION, rank};
 use crate::output::repodata::fields::{field, string};
-use crate::publish;
+use crate::output::shards;
+use crate::publish::{self, Target};
 use crate::text::Text;
 
 /// How much is gathered before it is written, in bytes.
 const PIECE: usize = 256 << 10;
 
 /// Writes `to`, a file with all of `channel` that `since` does not have: an earlier export, its manifest, or a folder
-/// that was imported into. It is there whole or not at all.
+/// that was imported into. It is there whole or not at all, unless it is a pipe.
 pub fn export(
     channel: &Path,
     to: &Path,
+    since: Option<&Path>,
+    report: ReportTo<'_>,
+) -> Result<Report, Error> {
+    if is_part(channel, to) {
+        return Err(Error::Part {
+            path: to.to_owned(),
+        });
+    }
+    let failed = |source| Error::Write {
+        path: to.to_owned(),
+        source,
+    };
+    match Target::of(to).map_err(failed)? {
+        Target::Stream(file) => export_into(channel, (file, to), since, report),
+        Target::File(real) => {
+            let folder = real
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            let mut draft = publish::draft(folder, b"", false).map_err(failed)?;
+            let done = export_into(channel, (&mut draft, to), since, report)?;
+            draft.as_file().sync_all().map_err(failed)?;
+            draft.persist(&real).map_err(|error| failed(error.error))?;
+            Ok(done)
+        }
+    }
+}
+
+/// The same into what takes bytes, and has this name for people.
+pub fn export_into(
+    channel: &Path,
+    (out, name): (impl io::Write, &Path),
     since: Option<&Path>,
     report: ReportTo<'_>,
 ) -> Result<Report, Error> {
@@ -33,12 +66,10 @@ pub fn export(
         bytes: manifest.report().bytes,
     });
     let failed = |source| Error::Write {
-        path: to.to_owned(),
+        path: name.to_owned(),
         source,
     };
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let draft = publish::draft(folder.unwrap_or(Path::new(".")), b"", false).map_err(failed)?;
-    let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE, draft));
+    let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE, out));
     let text = serde_json::to_vec(&manifest).map_err(|error| failed(error.into()))?;
     append(&mut archive, MANIFEST, text.len() as u64, &*text).map_err(failed)?;
     for path in &manifest.carried {
@@ -46,19 +77,37 @@ pub fn export(
             carry(channel, path, *file, &mut archive, report)?.map_err(failed)?;
         }
     }
-    let draft = archive
-        .into_inner()
-        .and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error))
-        .map_err(failed)?;
-    draft.as_file().sync_all().map_err(failed)?;
-    draft.persist(to).map_err(|error| failed(error.error))?;
+    let mut out = archive.into_inner().map_err(failed)?;
+    io::Write::flush(&mut out).map_err(failed)?;
     Ok(manifest.report())
+}
+
+/// Whether a file would be one of those that are carried.
+fn is_part(channel: &Path, file: &Path) -> bool {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let real = fs_err::canonicalize(folder.unwrap_or(Path::new(".")));
+    let (Ok(folder), Ok(channel)) = (real, fs_err::canonicalize(channel)) else {
+        return false;
+    };
+    let inner = folder.strip_prefix(channel).ok();
+    let name = file.file_name();
+    let path = inner.zip(name).map(|(inner, name)| inner.join(name));
+    path.is_some_and(|path| path.to_str().is_some_and(super::is_inside))
 }
 
 /// What the channel has, and what of it is to be carried.
 fn manifest(channel: &Path, since: Option<&Manifest>) -> Result<Manifest, Error> {
     let mut paths = Vec::new();
     walk(channel, "", &mut paths)?;
+    let name = |path: &String| path.rsplit('/').next().map(str::to_owned);
+    let is_index = |name: String| name == "repodata.json" || name == shards::INDEX;
+    if !paths.iter().filter_map(name).any(is_index) {
+        return Err(Error::NoIndex {
+            path: channel.to_owned(),
+        });
+    }
     let known = packages(channel, &paths)?;
     let mut files = BTreeMap::new();
     for path in paths {

@@ -165,7 +165,11 @@ type Tree = std::collections::BTreeMap<String, Vec<u8>>;
 
 fn tree() -> impl Strategy<Value = Tree> {
     let path = "(noarch|linux-64|html)/[a-c]-[0-9]-0\\.(conda|html|json)";
-    prop::collection::btree_map(path, prop::collection::vec(any::<u8>(), 0..40), 0..12)
+    let files = prop::collection::btree_map(path, prop::collection::vec(any::<u8>(), 0..40), 0..12);
+    files.prop_map(|mut files| {
+        files.insert("noarch/repodata.json".to_owned(), b"{}".to_vec());
+        files
+    })
 }
 
 fn lay(folder: &Path, tree: &Tree) {

@@ -48,6 +48,8 @@ Examples:
       on the other machine
   archiconda channel export www/archiconda second.tar --since first.tar
       later: what came and what went since then
+  archiconda channel export www/archiconda - | ssh HOST archiconda channel import - /srv/archiconda
+      without a file between them
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 4 damaged or wrong bytes.";
 
@@ -168,7 +170,7 @@ pub(crate) struct Export {
     /// The channel's folder.
     #[arg(value_name = "DIR")]
     pub(crate) channel: PathBuf,
-    /// The file to write.
+    /// The file to write; `-` for standard output.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// What the other machine has: an earlier export, or a folder that one was imported into.
@@ -181,7 +183,7 @@ pub(crate) struct Export {
 /// Options of `archiconda channel import`.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// What was exported.
+    /// What was exported; `-` for standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The channel's folder, which is made if it is not there.

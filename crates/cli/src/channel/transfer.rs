@@ -1,6 +1,10 @@
 //! `archiconda channel export` and `import`: a channel in one file.
 
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+
 use ::channel::transfer::{self, Event, Report};
+use anyhow::anyhow;
 use serde_json::json;
 
 use super::print;
@@ -8,22 +12,48 @@ use crate::arguments::channel::{Export, Import};
 use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, megabytes};
 
+/// What stands for standard output and input in the place of a file.
+const STREAM: &str = "-";
+
 pub(super) fn export(arguments: &Export) -> Result<Exit, Failure> {
-    let progress = Progress::new(arguments.telling.quiet);
+    let (channel, file) = (&arguments.channel, &arguments.file);
     let since = arguments.since.as_deref();
-    let done = transfer::export(&arguments.channel, &arguments.file, since, &|event| {
-        show(&progress, "export", event);
-    });
+    let is_stream = file == Path::new(STREAM);
+    if is_stream && io::stdout().is_terminal() {
+        let error = anyhow!("an export is no text for a terminal: write it to a file or a pipe");
+        return Err(Failure::new(Exit::Usage, error));
+    }
+    let progress = Progress::new(arguments.telling.quiet);
+    let report = |event: Event<'_>| show(&progress, "export", event);
+    let done = if is_stream {
+        let out = (io::stdout(), Path::new("standard output"));
+        transfer::export_into(channel, out, since, &report)
+    } else {
+        transfer::export(channel, file, since, &report)
+    };
     progress.finish();
-    tell(done?, arguments.telling.json, "carried")
+    let text = tell(&done?, arguments.telling.json, "carried");
+    if is_stream || file == Path::new("/dev/stdout") {
+        // Nothing may follow the bytes. Nobody is left to tell if standard error is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+    } else {
+        print(&text)?;
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) fn import(arguments: &Import) -> Result<Exit, Failure> {
+    let file = if arguments.file == Path::new(STREAM) {
+        Path::new("/dev/stdin")
+    } else {
+        &arguments.file
+    };
     let progress = Progress::new(arguments.telling.quiet);
     let report = |event: Event<'_>| show(&progress, "import", event);
-    let done = transfer::import(&arguments.file, &arguments.channel, arguments.wait, &report);
+    let done = transfer::import(file, &arguments.channel, arguments.wait, &report);
     progress.finish();
-    tell(done?, arguments.telling.json, "taken over")
+    print(&tell(&done?, arguments.telling.json, "taken over"))?;
+    Ok(Exit::Done)
 }
 
 fn show(progress: &Progress, verb: &'static str, event: Event<'_>) {
@@ -39,8 +69,8 @@ fn show(progress: &Progress, verb: &'static str, event: Event<'_>) {
     }
 }
 
-fn tell(done: Report, is_json: bool, verb: &str) -> Result<Exit, Failure> {
-    let text = if is_json {
+fn tell(done: &Report, is_json: bool, verb: &str) -> String {
+    if is_json {
         let value = json!({
             "files": done.files, "carried": done.carried, "bytes": done.bytes, "removed": done.removed,
         });
@@ -53,7 +83,5 @@ fn tell(done: Report, is_json: bool, verb: &str) -> Result<Exit, Failure> {
             megabytes(done.bytes),
             done.removed
         )
-    };
-    print(&text)?;
-    Ok(Exit::Done)
+    }
 }
