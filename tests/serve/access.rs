@@ -171,6 +171,7 @@ fn the_list_is_read_anew() {
     server.signal("HUP");
     server.says("not read anew");
     server.get(&format!("/t/{second}{FILE}")).is(200);
+    assert_eq!(server.log().matches("read tokens").count(), 1);
     place.write("tokens.toml", "[channels]\nclosed.access = \"tokens\"\n");
     server.signal("HUP");
     until(|| server.get(&format!("/t/{first}{FILE}")).status == 401);

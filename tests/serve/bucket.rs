@@ -56,6 +56,7 @@ fn a_channel_in_a_bucket_is_served() {
     server.get("/demo/linux-64/").is(200);
     let moved = server.get("/demo/linux-64").is(301);
     assert_eq!(moved.header("location"), "./linux-64/");
+    assert_eq!(server.get("/demo").is(301).header("location"), "./demo/");
     for path in [
         "/demo/nothing.json",
         "/demo/nothing",

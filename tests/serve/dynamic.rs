@@ -118,6 +118,15 @@ fn an_address_is_a_channel() {
         moved.header("location"),
         "../../app,tool/linux-64/repodata.json"
     );
+    let twice = server.get("/forge,forge/app/linux-64/repodata.json");
+    assert_eq!(twice.is(400).text(), "a channel is named twice\n");
+    let moved = server.get("/forge/app").is(301);
+    assert_eq!(moved.header("location"), "./app/");
+    // What is told at the beginning is what may be asked.
+    assert_eq!(
+        server.printed["channels"][0]["urls"][0],
+        format!("{}forge/CONSTRAINTS", server.url())
+    );
     let questions = fs::read_dir(place.join("state/questions"))
         .expect("a folder")
         .flatten();

@@ -71,6 +71,10 @@ fn every_file_of_a_channel_is_whole_and_says_what_it_is() {
     );
     let moved = server.get("/demo/linux-64").is(301);
     assert_eq!(moved.header("location"), "./linux-64/");
+    // A page's links are relative to its folder, the channel's, too.
+    let moved = server.get("/demo").is(301);
+    assert_eq!(moved.header("location"), "./demo/");
+    server.get("/demo/").is(200);
     assert_eq!(
         server.get("/").is(200).header("content-type"),
         "text/html; charset=utf-8"

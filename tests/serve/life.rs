@@ -43,6 +43,9 @@ fn wrong_usage_is_told_before_anything_is_served() {
     serve(&["a", "--tls-cert", "x.pem", "--tls-key", "x.pem"])
         .exits(2)
         .says(&["there is no certificate in it"]);
+    serve(&["--dynamic", "x", "--blacklists", "nowhere"])
+        .exits(1)
+        .says(&["nowhere"]);
     serve(&["a", "--listen", "192.0.2.1:1"])
         .exits(1)
         .says(&["cannot listen on 192.0.2.1:1"]);
@@ -176,6 +179,36 @@ fn told_to_stop_it_finishes_what_it_is_sending() {
     stream.read_to_end(&mut all).expect("the rest");
     assert!(all.ends_with(&content), "{} bytes", all.len());
     assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn connections_on_which_nothing_is_asked_do_not_keep_it_from_stopping() {
+    let place = Place::new();
+    channel(&place);
+    let long = "100000";
+    let mut server = Serving::start(
+        &place,
+        &[
+            "demo",
+            "--grace",
+            long,
+            "--header-timeout",
+            long,
+            "--idle-timeout",
+            long,
+        ],
+    );
+    let (mut silent, mut half) = (server.connect(), server.connect());
+    half.write_all(b"GET /hea").expect("a beginning");
+    // Both were taken: another one after them was.
+    server.get("/healthz").is(200);
+    server.signal("TERM");
+    assert_eq!(server.end(), Some(0));
+    for stream in [&mut silent, &mut half] {
+        // Cut, or closed.
+        assert!(stream.read(&mut [0]).unwrap_or(0) == 0);
+    }
+    assert!(!server.log().contains("their time was over"));
 }
 
 #[test]

@@ -138,6 +138,17 @@ fn a_new_certificate_is_taken_over_and_a_wrong_one_is_not() {
     server.says("not read anew");
     assert!(trusts("old.pem"));
     certify(&place, "two");
+    let wrong = [
+        "serve",
+        "demo",
+        "--tls-cert",
+        "old.pem",
+        "--tls-key",
+        "key.pem",
+    ];
+    run(place.archiconda().args(wrong))
+        .exits(2)
+        .says(&["key.pem", "it is not the key of `old.pem`"]);
     server.signal("HUP");
     until(|| trusts("cert.pem"));
     assert!(!trusts("old.pem"));

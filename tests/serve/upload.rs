@@ -127,6 +127,8 @@ fn what_is_no_package_of_this_name_is_not_taken() {
             400,
             "X-Package-SHA256",
         ),
+        (sound, "Content-Range: bytes 0-9/20", &bytes, 400, "whole"),
+        (sound, "Content-Encoding: gzip", &bytes, 415, "as it is"),
         (sound, &both, &bytes[..bytes.len() - 1], 422, "digest"),
         (sound, "X: y", &bytes[..bytes.len() / 2], 422, "package"),
         (sound, "X: y", b"no package at all", 422, "package"),

@@ -182,8 +182,11 @@ fn describe(event: &Event<'_>, arguments: &Serve, settings: &Settings) -> String
     let names = settings.channels.iter().zip(*channels);
     if arguments.json {
         let channels: Vec<_> = names
-            .map(|(channel, path)| {
-                let urls: Vec<_> = urls.iter().map(|url| format!("{url}{path}")).collect();
+            .map(|(channel, paths)| {
+                let each = paths
+                    .iter()
+                    .flat_map(|path| urls.iter().map(move |url| (url, path)));
+                let urls: Vec<_> = each.map(|(url, path)| format!("{url}{path}")).collect();
                 json!({ "name": channel.name, "urls": urls })
             })
             .collect();
@@ -193,9 +196,11 @@ fn describe(event: &Event<'_>, arguments: &Serve, settings: &Settings) -> String
         );
     }
     let mut text = String::new();
-    for (channel, path) in names {
-        for url in &urls {
-            text.extend([channel.name.as_str(), ": ", url, path, "\n"]);
+    for (channel, paths) in names {
+        for path in paths {
+            for url in &urls {
+                text.extend([channel.name.as_str(), ": ", url, path, "\n"]);
+            }
         }
     }
     text.extend(metrics.map(|url| format!("metrics: {url}\n")));

@@ -22,6 +22,8 @@ const HEAD: usize = 1 << 15;
 const FIELDS: usize = 100;
 /// Requests that one HTTP/2 connection may ask at a time: clients ask for shards by the dozen.
 const STREAMS: u32 = 128;
+/// How long a connection on which nothing is asked stays when the server stops: a request may be on its way.
+const LAST: Duration = Duration::from_secs(1);
 
 /// What happens on a connection, and when it happened last.
 #[derive(Debug)]
@@ -70,6 +72,11 @@ impl Activity {
     pub(crate) fn work(self: &Arc<Self>) -> Work {
         self.working.fetch_add(1, SeqCst);
         Work(Arc::clone(self))
+    }
+
+    /// Whether nobody waits for an answer.
+    fn is_idle(&self) -> bool {
+        self.answering.load(SeqCst) == 0 && self.working.load(SeqCst) == 0
     }
 
     /// When the client is given up, unless something happens.
@@ -129,12 +136,15 @@ pub(crate) async fn serve<S>(
         .keep_alive_interval(limits.stall)
         .keep_alive_timeout(limits.header);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut stopping = *stop.borrow();
-    if stopping {
+    let mut stopping = stop.borrow().then(Instant::now);
+    if stopping.is_some() {
         connection.as_mut().graceful_shutdown();
     }
     loop {
-        let end = activity.end(&limits);
+        let end = match stopping {
+            Some(since) if activity.is_idle() => activity.end(&limits).min(since + LAST),
+            _ => activity.end(&limits),
+        };
         if end <= Instant::now() {
             return;
         }
@@ -142,8 +152,8 @@ pub(crate) async fn serve<S>(
             // What goes wrong on the way is the client's loss, and stands in the log as an answer that was cut.
             _ = connection.as_mut() => return,
             () = tokio::time::sleep_until(end.into()) => {}
-            changed = stop.changed(), if !stopping => {
-                stopping = true;
+            changed = stop.changed(), if stopping.is_none() => {
+                stopping = Some(Instant::now());
                 if changed.is_ok() {
                     connection.as_mut().graceful_shutdown();
                 }

@@ -2,7 +2,7 @@
 //! compiled once, into a folder that is served like any other, and again when it is asked for and its channels may have
 //! changed. What an address may say is `spec`'s business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -93,6 +93,12 @@ impl Dynamic {
         let means = means.ok_or_else(|| Error::Definition {
             problem: "nothing says how meta-channels are to be compiled".to_owned(),
         })?;
+        if let Some(folder) = &asked.blacklists {
+            fs_err::read_dir(folder).map_err(|source| Error::Read {
+                path: folder.clone(),
+                source,
+            })?;
+        }
         sweep(&means.compiling.state.join(FOLDER), asked.most);
         Ok(Self {
             asked: asked.clone(),
@@ -100,6 +106,11 @@ impl Dynamic {
             known: Mutex::default(),
             permits: Arc::new(Semaphore::new(COMPILING)),
         })
+    }
+
+    /// What addresses call the channels.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.asked.channels.keys().map(String::as_str)
     }
 
     /// Answers a request; `parts` are all of its address.
@@ -121,6 +132,9 @@ impl Dynamic {
                 Err(reply) => return *reply,
             },
         };
+        if meant.rest.is_empty() && !asked.is_folder {
+            return file::folder_of(meant.constraints);
+        }
         match tokio::time::timeout(self.asked.patience, self.ready(&question, log)).await {
             Ok(Ok(())) => {}
             Ok(Err((status, reason))) => return reply::later(status, &reason, FAILED),
@@ -175,6 +189,10 @@ impl Dynamic {
         log: &Arc<Log>,
     ) -> Result<Arc<Question>, Box<Reply>> {
         let refused = |reason: &str| Box::new(reply::text(StatusCode::BAD_REQUEST, reason));
+        let mut names = HashSet::new();
+        if !meant.names.split(',').all(|name| names.insert(name.trim())) {
+            return Err(refused("a channel is named twice"));
+        }
         let question = spec::Question::parse(
             meant.constraints,
             meant.channels.clone(),

@@ -34,7 +34,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A certificate, a key or the list of tokens cannot be read.
+    /// A certificate, a key, the list of tokens or the folder of blacklists cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.

@@ -231,7 +231,7 @@ async fn respond(
             is_public: access.is_public(channel),
         };
         let digests = &shared.digests;
-        return match &channel.source {
+        let reply = match &channel.source {
             Source::Folder(folder) => file::answer(folder, digests, asked).await,
             Source::Bucket(objects) => objects.answer(&shared.log, asked).await,
             Source::Compiled(compiled) => {
@@ -239,6 +239,13 @@ async fn respond(
                 compiled.answer(reply, digests, asked).await
             }
             Source::Dynamic(dynamic) => dynamic.answer(digests, &shared.log, asked).await,
+        };
+        // The channel's page, whose links need the slash.
+        return match address.parts.last() {
+            Some(name) if rest.is_empty() && !address.is_folder && has_page(&reply) => {
+                file::folder_of(name)
+            }
+            _ => reply,
         };
     }
     let Some(place) = channel.place() else {
@@ -267,6 +274,11 @@ async fn respond(
     } else {
         upload::delete(upload).await
     }
+}
+
+/// Whether there is a file, as far as an answer tells.
+fn has_page(reply: &Reply) -> bool {
+    reply.status().is_success() || reply.status() == StatusCode::NOT_MODIFIED
 }
 
 /// What two programs on the way could understand in two ways.

@@ -153,7 +153,13 @@ pub(crate) fn certificate(tls: &Tls) -> Result<Arc<ServerConfig>, Error> {
                 .with_no_client_auth()
                 .with_single_cert(certificates, key)
         });
-    let mut config = config.map_err(|error| wrong(&tls.key, error.to_string()))?;
+    let mut config = config.map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let problem = format!("it is not the key of `{}`", tls.certificate.display());
+            wrong(&tls.key, problem)
+        }
+        error => wrong(&tls.key, error.to_string()),
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

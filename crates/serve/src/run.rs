@@ -33,8 +33,9 @@ pub enum Event<'a> {
         addresses: &'a [SocketAddr],
         /// Where the numbers are, if elsewhere.
         metrics: Option<SocketAddr>,
-        /// The paths of the channels, in the order of the settings; each begins with a slash.
-        channels: &'a [String],
+        /// The paths of the channels, in the order of the settings; each begins with a slash. What addresses may ask
+        /// for has several, with `CONSTRAINTS` where an address says what it wants.
+        channels: &'a [Vec<String>],
     },
 }
 
@@ -138,7 +139,7 @@ async fn serve(
         metrics = Some(listener.address);
         listeners.push(listener);
     }
-    let channels: Vec<_> = shared.site.channels().iter().map(Channel::path).collect();
+    let channels: Vec<_> = shared.site.channels().iter().map(Channel::paths).collect();
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel(1);
     let workers = Arc::new(Workers::start().map_err(Error::System)?);
@@ -187,24 +188,25 @@ fn load(settings: &Settings, site: &Site) -> Result<Access, Error> {
 
 /// What cannot be read stays as it was.
 fn reload(settings: &Settings, shared: &Shared, certificate: &Certificate) {
-    let failed = |error: &Error| {
-        let text = format!("not read anew: {}", chain(error));
-        shared.log.note("error", &text);
-    };
-    match load(settings, &shared.site) {
-        Ok(access) => {
-            *shared
-                .access
-                .write()
-                .unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    let tokens = load(settings, &shared.site).map(|access| {
+        *shared
+            .access
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    });
+    let tls = settings.tls.as_ref().map(listen::certificate).transpose();
+    let tls = tls.map(|new| {
+        *certificate.write().unwrap_or_else(PoisonError::into_inner) = new;
+    });
+    for (what, read) in [("tokens", tokens), ("certificates", tls)] {
+        match read {
+            Ok(()) => shared.log.note("info", &format!("read {what} anew")),
+            Err(error) => {
+                let text = format!("not read anew: {}", chain(&error));
+                shared.log.note("error", &text);
+            }
         }
-        Err(error) => failed(&error),
     }
-    match settings.tls.as_ref().map(listen::certificate).transpose() {
-        Ok(new) => *certificate.write().unwrap_or_else(PoisonError::into_inner) = new,
-        Err(error) => failed(&error),
-    }
-    shared.log.note("info", "read tokens and certificates anew");
 }
 
 /// Each answer holds a connection and a file.

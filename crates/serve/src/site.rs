@@ -163,10 +163,19 @@ impl Channel {
         }
     }
 
-    /// The name as it stands in an address.
-    pub(crate) fn path(&self) -> String {
-        let parts = self.name.split('/').map(path::encoded);
-        parts.flat_map(|part| ["/".to_owned(), part]).collect()
+    /// Where it is, for people.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let path = |name: &str| -> String {
+            let parts = name.split('/').map(path::encoded);
+            parts.flat_map(|part| ["/".to_owned(), part]).collect()
+        };
+        match &self.source {
+            Source::Dynamic(dynamic) => {
+                let names = dynamic.names();
+                names.map(|name| path(name) + "/CONSTRAINTS").collect()
+            }
+            Source::Folder(_) | Source::Bucket(_) | Source::Compiled(_) => vec![path(&self.name)],
+        }
     }
 }
 

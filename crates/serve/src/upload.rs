@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use http::header::LOCATION;
+use http::header::{CONTENT_ENCODING, CONTENT_RANGE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -75,6 +75,15 @@ pub(crate) struct Upload<'a> {
 
 /// Takes a package.
 pub(crate) async fn put(upload: Upload<'_>, mut body: Incoming, received: &mut u64) -> Reply {
+    if upload.headers.contains_key(CONTENT_RANGE) {
+        return reply::refused(StatusCode::BAD_REQUEST, "send the package as a whole");
+    }
+    if upload.headers.contains_key(CONTENT_ENCODING) {
+        return reply::refused(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send the package as it is, without Content-Encoding",
+        );
+    }
     let terms = match Terms::parse(upload.headers, upload.query) {
         Ok(terms) => terms,
         Err(problem) => return reply::refused(StatusCode::BAD_REQUEST, problem),
