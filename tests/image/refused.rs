@@ -284,4 +284,17 @@ fn nothing_but_an_image_is_replaced() {
     run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
     assert!(!place.join(".image.baking").exists());
     assert!(!place.join("image/blobs/sha256/half").exists());
+    // An image, and something of somebody's beside it.
+    place.write("image/precious", "mine");
+    run(&mut bake(&place, "image", &["-p", "linux-64"]))
+        .exits(2)
+        .says(&["something else than images"]);
+    assert!(place.join("image/precious").is_file());
+    // Another process that bakes to the same place is no mistake in what was asked for.
+    fs::create_dir(place.join(".busy.baking")).expect("a folder");
+    let other = fs::File::open(place.join(".busy.baking")).expect("a folder");
+    other.file().lock().expect("a lock");
+    run(&mut bake(&place, "busy", &["-p", "linux-64"]))
+        .exits(1)
+        .says(&["`busy` is being written by another process"]);
 }

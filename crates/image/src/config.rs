@@ -128,13 +128,44 @@ pub(crate) fn variables(base: Option<&Object>, target: &ImageTarget) -> Vec<(Str
     }
     set("CONDA_PREFIX", &target.prefix);
     for (name, value) in &target.env {
-        set(name, value);
+        let before = values.get(name).map_or("", String::as_str);
+        let value = with_own(value, name, before);
+        if values.insert(name.clone(), value).is_none() {
+            names.push(name.clone());
+        }
     }
     let value = |name: String| {
         let value = values.remove(&name).unwrap_or_default();
         (name, value)
     };
     names.into_iter().map(value).collect()
+}
+
+/// A variable's new value, with the one before it in the place of `$NAME` and `${NAME}`. A container engine expands nothing.
+fn with_own(value: &str, name: &str, before: &str) -> String {
+    let mut result = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((plain, after)) = rest.split_once('$') {
+        result.push_str(plain);
+        let bare = after.strip_prefix(name).filter(|rest| {
+            let next = rest.chars().next();
+            !next.is_some_and(|next| next.is_ascii_alphanumeric() || next == '_')
+        });
+        let braced = || {
+            after
+                .strip_prefix('{')?
+                .strip_prefix(name)?
+                .strip_prefix('}')
+        };
+        if let Some(following) = bare.or_else(braced) {
+            result.push_str(before);
+            rest = following;
+        } else {
+            result.push('$');
+            rest = after;
+        }
+    }
+    result + rest
 }
 
 fn layers(config: &mut Object, steps: &[Step], created: &str) {
@@ -243,6 +274,28 @@ mod tests {
         );
         // Two layers of the base, one change without a layer, and ours.
         assert_eq!(config["history"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn a_variable_may_be_made_longer() {
+        let base = json!({ "config": { "Env": ["PATH=/sbin", "LIBS=/a"] } });
+        let config = made(
+            base,
+            "env = { PATH = \"/x:$PATH:/y\", LIBS = \"${LIBS}:/b\", NEW = \"$NEW/z\", \
+             HOME = \"$PATH $HOMES ${HOME\", S = \"5$\" }",
+            None,
+        );
+        assert_eq!(
+            config["config"]["Env"],
+            json!([
+                "PATH=/x:/opt/conda/bin:/sbin:/y",
+                "LIBS=/a:/b",
+                "CONDA_PREFIX=/opt/conda",
+                "HOME=$PATH $HOMES ${HOME",
+                "NEW=/z",
+                "S=5$"
+            ])
+        );
     }
 
     #[test]

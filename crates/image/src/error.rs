@@ -183,6 +183,12 @@ pub enum Error {
         /// Why nothing is written there.
         problem: &'static str,
     },
+    /// Somebody else writes the output.
+    #[error("`{path}` is being written by another process")]
+    Busy {
+        /// The place.
+        path: PathBuf,
+    },
 }
 
 impl Error {

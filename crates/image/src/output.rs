@@ -2,6 +2,7 @@
 //! tar file that was asked for when it is complete. What a killed process left there is taken away by
 //! the next one.
 
+use std::ffi::OsString;
 use std::fs::TryLockError;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ const BLOCK: u64 = 512;
 
 /// Where documents lie that a tar file does not get.
 const ASIDE: &str = "attached";
+
+/// What is in the folder of a layout.
+const LAYOUT: [&str; 3] = [MARK, "index.json", "blobs"];
 
 const MARK_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -63,11 +67,18 @@ impl Staging {
                 if !found.is_dir() {
                     return Err(refuse("is there and is no folder"));
                 }
-                let empty = fs::read_dir(output)
-                    .map_err(|source| cannot_read(output, source))?
-                    .next()
-                    .is_none();
-                if !empty && !output.join(MARK).is_file() {
+                let mut names = Vec::new();
+                for entry in fs::read_dir(output).map_err(|source| cannot_read(output, source))? {
+                    names.push(
+                        entry
+                            .map_err(|source| cannot_read(output, source))?
+                            .file_name(),
+                    );
+                }
+                // All of it will be gone.
+                let is_ours = |name: &OsString| LAYOUT.iter().any(|known| name == known);
+                if !names.iter().all(is_ours) || !(names.is_empty() || output.join(MARK).is_file())
+                {
                     return Err(refuse("is a folder with something else than images in it"));
                 }
             }
@@ -79,13 +90,15 @@ impl Staging {
         };
         fs::create_dir_all(parent).map_err(|source| cannot_write(parent, source))?;
         let hidden = |ending: &str| {
-            let mut hidden = std::ffi::OsString::from(".");
+            let mut hidden = OsString::from(".");
             hidden.push(name);
             hidden.push(ending);
             parent.join(hidden)
         };
         let folder = hidden(".baking");
-        let lock = claim(&folder)?.ok_or_else(|| refuse("is being written by another process"))?;
+        let lock = claim(&folder)?.ok_or_else(|| Error::Busy {
+            path: output.to_owned(),
+        })?;
         let blobs = folder.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(|source| cannot_write(&blobs, source))?;
         Ok(Staging {

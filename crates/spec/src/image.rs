@@ -17,6 +17,9 @@ mod references;
 #[cfg(test)]
 mod tests;
 
+/// Where a distribution is, if the definition does not say.
+const PREFIX: &str = "/opt/conda";
+
 /// The most layers that an image may have, its base's included: Docker's overlay2 driver stops at
 /// 125.
 pub const MOST_LAYERS: usize = 120;
@@ -349,7 +352,7 @@ impl Image {
             base: setting!(base).unwrap_or(Base::Scratch),
             debs: setting!(debs).unwrap_or_default(),
             locale,
-            prefix: setting!(prefix).unwrap_or_else(|| "/opt/conda".to_owned()),
+            prefix: setting!(prefix).unwrap_or_else(|| PREFIX.to_owned()),
             packages: setting!(packages).unwrap_or_default(),
             prefetch: setting!(prefetch).unwrap_or_default(),
             envs: setting!(envs).unwrap_or_default(),

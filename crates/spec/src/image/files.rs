@@ -1,9 +1,11 @@
 //! `files` and `user`: what an image gets besides packages, and whose it is.
 
+use std::ops::Range;
+
 use toml::de::DeValue;
 
 use super::read::path;
-use super::{Account, Content, ImageFile, User};
+use super::{Account, Content, Image, ImageFile, PREFIX, Settings, User};
 use crate::error::quote;
 use crate::source::{Source, Value};
 
@@ -17,7 +19,48 @@ pub(super) fn files<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Ve
         source.error(value.span(), message, None);
         return None;
     }
+    let alone = |file: &&ImageFile| !matches!(file.content, Content::Source(_));
+    for file in files.iter().filter(alone) {
+        let inner = |path: &&&str| lies_in(path, &file.path) && **path != file.path;
+        if let Some(inner) = paths.iter().find(inner) {
+            let message = format!(
+                "`files` has {}, which is no folder, and {} in it",
+                quote(&file.path),
+                quote(inner)
+            );
+            source.error(value.span(), message, None);
+            return None;
+        }
+    }
     Some(files)
+}
+
+/// Whether a path is another one, or below it.
+fn lies_in(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A file or a link where the prefix is would be in the image instead of it.
+pub(super) fn check(source: &mut Source<'_>, image: &Image, span: &Range<usize>) {
+    let none = Settings::default();
+    for platform in [&none].into_iter().chain(image.overrides.values()) {
+        let prefix = platform.prefix.as_ref().or(image.settings.prefix.as_ref());
+        let prefix = prefix.map_or(PREFIX, String::as_str);
+        let files = platform.files.as_ref().or(image.settings.files.as_ref());
+        let takes = |file: &&ImageFile| {
+            !matches!(file.content, Content::Source(_)) && lies_in(prefix, &file.path)
+        };
+        if let Some(file) = files.into_iter().flatten().find(takes) {
+            let message = format!(
+                "`files` has {} in the place of the prefix, {}",
+                quote(&file.path),
+                quote(prefix)
+            );
+            source.error(span.clone(), message, None);
+            return;
+        }
+    }
 }
 
 fn file<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<ImageFile> {
@@ -46,6 +89,11 @@ fn file<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<ImageFile> {
     };
     if path == "/" {
         let message = "`files.path` is the root of the image";
+        source.error(span, message, None);
+        return None;
+    }
+    if path.split('/').any(|name| name.starts_with(".wh.")) {
+        let message = "`files.path` has a name that begins with `.wh.`: in a layer it takes away what is below";
         source.error(span, message, None);
         return None;
     }

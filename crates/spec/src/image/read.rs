@@ -7,7 +7,7 @@ use conda::Subdir;
 use toml::de::DeValue;
 
 use super::envs::envs;
-use super::files::{files, user};
+use super::files::{self, files, user};
 use super::references::{base, tags};
 use super::{
     Image, LayerCompression, LinkScripts, MOST_LAYERS, ParsedImage, Pyc, Settings, Trim, TrimGroup,
@@ -69,6 +69,7 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
         overrides: BTreeMap::new(),
     };
     let mut compiled = None;
+    let mut placed = None;
     let named = entries.iter().any(|(key, ..)| *key == "installer");
     for (key, span, value) in entries {
         let source = &mut source;
@@ -109,11 +110,22 @@ pub(super) fn image(text: &str) -> Result<ParsedImage, Error> {
                 let read = source.word(key, &words, value);
                 image.link_scripts = read.unwrap_or(image.link_scripts);
             }
-            "target" => image.overrides = targets(source, value),
-            _ => setting(source, &mut image.settings, key, span, value),
+            "target" => {
+                image.overrides = targets(source, value);
+                placed.get_or_insert(span);
+            }
+            _ => {
+                if key == "files" {
+                    placed = Some(value.span());
+                }
+                setting(source, &mut image.settings, key, span, value);
+            }
         }
     }
     installer::check(&mut source, &image, named);
+    if let Some(span) = placed {
+        files::check(&mut source, &image, &span);
+    }
     if let Some(span) = compiled {
         check_compiled(&mut source, &image, span);
     }

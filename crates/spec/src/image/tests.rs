@@ -323,6 +323,22 @@ fn what_is_wrong_is_said_with_its_place() {
             "files = [{ path = \"/x\", text = \"\" }, { path = \"/x\", link = \"y\" }]",
             "twice",
         ),
+        (
+            "files = [{ path = \"/x\", text = \"\" }, { path = \"/x.d\", text = \"\" }, { path = \"/x/y\", text = \"\" }]",
+            "`files` has `/x`, which is no folder, and `/x/y` in it",
+        ),
+        (
+            "files = [{ path = \"/opt\", link = \"/x\" }]",
+            "`files` has `/opt` in the place of the prefix, `/opt/conda`",
+        ),
+        (
+            "files = [{ path = \"/p/q\", text = \"\" }]\n[target.linux-64]\nprefix = \"/p/q\"",
+            "in the place of the prefix, `/p/q`",
+        ),
+        (
+            "files = [{ path = \"/a/.wh.b\", text = \"\" }]",
+            "takes away",
+        ),
         ("env = { \"A=B\" = \"c\" }", "is no name of a variable"),
         ("env = { A = 1 }", "write it in quotes: \"1\""),
         (
