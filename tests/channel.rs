@@ -245,7 +245,7 @@ fn what_is_no_channel() {
         .exits(2)
         .says(&["absent", "is not a folder"]);
     index(&place, &place.join("channel/linux-64"))
-        .exits(1)
+        .exits(2)
         .says(&["index the folder above"]);
     assert!(!place.join("channel/linux-64/noarch").exists());
     run(place.archiconda().arg("index"))

@@ -127,6 +127,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::NotFolder { .. }
+            | Self::NamedLikeSubdir { .. }
             | Self::Nothing { .. }
             | Self::UnknownSubdir { .. }
             | Self::Pins { .. }

@@ -85,14 +85,30 @@ impl Draft {
     }
 }
 
-/// Writes a small file for a user.
+/// Writes a small file for a user. A link stays a link to it; what is no file but a pipe or a device is written to, since
+/// others have it, too.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = Draft::beside(path)?;
-    file.write_all(bytes).map_err(|source| Error::Write {
+    let write = |source| Error::Write {
         path: path.to_owned(),
         source,
+    };
+    let real = match fs::metadata(path) {
+        Ok(there) if there.is_file() => fs::canonicalize(path).map_err(write)?,
+        Ok(there) if !there.is_dir() => {
+            let file = fs::OpenOptions::new().write(true).open(path);
+            return file
+                .and_then(|mut file| file.write_all(bytes))
+                .map_err(write);
+        }
+        _ => path.to_owned(),
+    };
+    // What is not there is told of the file: a folder was not asked for.
+    let mut file = Draft::beside(&real).map_err(|error| match error {
+        Error::Write { source, .. } => write(source),
+        error => error,
     })?;
-    file.publish(path, 0o644, true)
+    file.write_all(bytes).map_err(write)?;
+    file.publish(&real, 0o644, true)
 }
 
 impl Write for Draft {
@@ -125,4 +141,50 @@ fn named(folder: &Path) -> io::Result<NamedTempFile> {
         folder
     };
     Builder::new().prefix(".new-").tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    use super::*;
+
+    #[test]
+    fn links_and_pipes_stay_what_they_are() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (file, link) = (place.path().join("a/file"), place.path().join("link"));
+        fs::create_dir(place.path().join("a")).expect("a folder");
+        fs::write(&file, "old").expect("a file");
+        std::os::unix::fs::symlink("a/file", &link).expect("a link");
+        replace(&link, b"new").expect("written");
+        assert_eq!(fs::read(&file).expect("a file"), b"new");
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+
+        let pipe = place.path().join("pipe");
+        rustix::fs::mknodat(
+            CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .expect("a pipe");
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).expect("what was written")
+        });
+        replace(&pipe, b"through").expect("written");
+        assert_eq!(reader.join().expect("its end"), b"through");
+        let kind = fs::symlink_metadata(&pipe).expect("a pipe").file_type();
+        assert!(kind.is_fifo());
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let place = tempfile::tempdir().expect("a folder");
+        fs::write(place.path().join("file"), "").expect("a file");
+        let path = place.path().join("file/lock");
+        let error = replace(&path, b"").expect_err("no folder");
+        assert!(error.to_string().contains("file/lock"), "{error}");
+    }
 }
