@@ -335,6 +335,43 @@ fn a_more_important_channel_owns_a_name() {
     assert!(!gone.exists());
 }
 
+/// What a program says on a terminal, which `script` of util-linux makes.
+#[test]
+fn terminals_get_what_they_can_show() {
+    let found = Command::new("script").arg("--version").output();
+    let Some(_) = requirements::require("script of util-linux", found.ok()) else {
+        return;
+    };
+    let place = Place::new();
+    publish(&place, "forge", &forge());
+    let channels = [place.join("forge").display().to_string()];
+    let spec = definition(&place, &channels, "[exclude]\nnames = [\"lib\"]");
+    let build = command(&place, "build", &spec, &[]);
+    let mut text = build.get_program().to_string_lossy().into_owned();
+    for argument in build.get_args() {
+        text.extend([" '", &argument.to_string_lossy(), "'"]);
+    }
+    let told = |term: &str, no_color: &str| {
+        let mut script = place.command("script");
+        script.args(["-qec", &text, "/dev/null"]);
+        script.env("TERM", term).env("NO_COLOR", no_color);
+        script.env("ARCHICONDA_CACHE_DIR", place.cache());
+        run(&mut script).succeeds().stdout
+    };
+    let (rich, plain, dumb) = (told("xterm", ""), told("xterm", "1"), told("dumb", ""));
+    assert!(
+        rich.contains("\u{1b}[33mwarning") && rich.contains("\u{1b}[2K"),
+        "{rich}"
+    );
+    assert!(
+        plain.contains("\rwarning") || plain.contains("Kwarning"),
+        "{plain}"
+    );
+    assert!(!plain.contains("\u{1b}[33m"), "{plain}");
+    assert!(!dumb.contains('\u{1b}'), "{dumb}");
+    assert!(dumb.contains("read the channels"), "{dumb}");
+}
+
 /// What an index calls a package is as hostile as the package.
 #[test]
 fn names_that_lead_out_of_the_channel_are_no_packages() {

@@ -146,7 +146,7 @@ pub(crate) struct Installer {
     /// The distribution's spec, a TOML file (docs/spec.md).
     pub(crate) spec: PathBuf,
     /// A platform to build for, instead of the spec's; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
+    #[arg(short, long, value_name = "PLATFORM", value_parser = platform)]
     pub(crate) platform: Vec<Subdir>,
     /// Where installers are written.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -290,7 +290,7 @@ pub(crate) struct Repack {
     /// The channel's definition, a TOML file (docs/repack.md).
     pub(crate) spec: PathBuf,
     /// A platform to make packages for, instead of the definition's; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
+    #[arg(short, long, value_name = "PLATFORM", value_parser = platform)]
     pub(crate) platform: Vec<Subdir>,
     /// The channel's folder.
     #[arg(short, long, value_name = "DIR")]
@@ -424,6 +424,15 @@ fn database(text: &str) -> Result<Database, String> {
     }
 }
 
+fn platform(text: &str) -> Result<Subdir, String> {
+    text.parse().map_err(|_| match spec::near_platform(text) {
+        Some(near) => format!("there is no such platform; did you mean `{near}`?"),
+        None => {
+            "there is no such platform; linux-64 and linux-aarch64 are two of conda's".to_owned()
+        }
+    })
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map_err(|_| "expected a number of seconds".to_owned())
@@ -481,4 +490,26 @@ fn mirror(text: &str) -> Result<(Url, Url), String> {
         .ok_or("expected two URLs with `=` between them")?;
     let url = |text: &str| Url::parse(text).map_err(|error| format!("`{text}`: {error}"));
     Ok((url(from)?, url(to)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::platform;
+
+    #[test]
+    fn a_platform_that_there_is_not_is_told_with_the_nearest() {
+        assert_eq!(
+            platform("noarch").map(|found| found.to_string()),
+            Ok("noarch".to_owned())
+        );
+        for (text, expected) in [
+            ("linux-65", "did you mean `linux-64`?"),
+            ("aarch64", "did you mean `linux-aarch64`?"),
+            ("amiga", "linux-64 and linux-aarch64"),
+            ("", "there is no such platform"),
+        ] {
+            let told = platform(text).expect_err(text);
+            assert!(told.contains(expected), "{text}: {told}");
+        }
+    }
 }

@@ -24,10 +24,11 @@ struct State {
 }
 
 impl Progress {
-    /// Bars only on a terminal, colours only where `NO_COLOR` does not forbid them
-    /// (<https://no-color.org>).
+    /// Bars only on a terminal that can move about (editors and logs say `TERM=dumb`), colours only where `NO_COLOR` does
+    /// not forbid them (<https://no-color.org>).
     pub(crate) fn new(quiet: bool) -> Progress {
-        let terminal = std::io::stderr().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let terminal = std::io::stderr().is_terminal() && !is_dumb;
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Progress {
             quiet,

@@ -16,6 +16,7 @@ mod check;
 mod read;
 mod values;
 
+pub use read::near_platform;
 pub(crate) use read::{platforms, subdir};
 pub(crate) use values::{identifier, lines, specs, virtual_specs};
 

@@ -32,7 +32,9 @@ mod requirement;
 mod source;
 
 pub use condarc::{Condarc, Node};
-pub use distribution::{Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target};
+pub use distribution::{
+    Compression, Distribution, ExtraFile, Initialize, Parsed, Remap, Target, near_platform,
+};
 pub use error::{Diagnostic, Error, Warning};
 pub use image::{
     Account, Archive, Base, Content, DebianBase, DebianLike, Debs, Env, Image, ImageFile,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use conda::Subdir;
 
-use super::{Network, Outputs, Telling, duration, seconds};
+use super::{Network, Outputs, Telling, duration, platform, seconds};
 
 const BUILD_EXAMPLES: &str = "\
 Examples:
@@ -129,7 +129,7 @@ pub(crate) struct Definition {
     /// The meta-channel's definition, a TOML file (docs/channel.md).
     pub(crate) spec: PathBuf,
     /// A platform to compile for, instead of the definition's; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
+    #[arg(short, long, value_name = "PLATFORM", value_parser = platform)]
     pub(crate) platform: Vec<Subdir>,
     /// The lock [default: beside the definition, with the suffix .lock].
     #[arg(long, value_name = "FILE")]
@@ -150,7 +150,7 @@ pub(crate) struct Verify {
     #[arg(value_name = "DIR")]
     pub(crate) channel: PathBuf,
     /// A platform's folder to look at, instead of all; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
+    #[arg(short, long, value_name = "PLATFORM", value_parser = platform)]
     pub(crate) subdir: Vec<Subdir>,
     /// Fetch packages again that are damaged or not there.
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use conda::Subdir;
 
-use super::Network;
+use super::{Network, platform};
 
 const BAKE_EXAMPLES: &str = "\
 Examples:
@@ -60,7 +60,7 @@ pub(crate) struct Bake {
     /// The image's definition, a TOML file (docs/image.md).
     pub(crate) definition: PathBuf,
     /// A platform to bake for, instead of the definition's; may be given several times.
-    #[arg(short, long, value_name = "PLATFORM")]
+    #[arg(short, long, value_name = "PLATFORM", value_parser = platform)]
     pub(crate) platform: Vec<Subdir>,
     /// Where the image is written: a tar file if the name ends in .tar, else an OCI layout in a
     /// folder [default: the definition's name with the suffix .tar, unless it is pushed].

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use conda::Subdir;
 use ipnet::IpNet;
 
-use super::{Network, seconds, size};
+use super::{Network, platform, seconds, size};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -92,7 +92,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME[=CHANNEL]")]
     pub(crate) dynamic: Vec<String>,
     /// A platform that such meta-channels are compiled for; may be given several times.
-    #[arg(long, value_name = "PLATFORM", default_values = ["linux-64", "linux-aarch64"], requires = "dynamic")]
+    #[arg(long, value_name = "PLATFORM", default_values = ["linux-64", "linux-aarch64"], requires = "dynamic", value_parser = platform)]
     pub(crate) dynamic_platform: Vec<Subdir>,
     /// Where their packages are: where they come from, or here once somebody asked for them.
     #[arg(

@@ -198,17 +198,24 @@ pub(crate) fn platforms<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Optio
     Some(named)
 }
 
-pub(crate) fn subdir(source: &mut Source<'_>, name: &str, span: Range<usize>) -> Option<Subdir> {
-    let platforms = || Subdir::all().filter(|platform| *platform != Subdir::NoArch);
-    let found = platforms().find(|platform| platform.as_str() == name);
-    if found.is_none() {
+fn platforms_of_machines() -> impl Iterator<Item = Subdir> {
+    Subdir::all().filter(|platform| *platform != Subdir::NoArch)
+}
+
+/// The platform that was meant by a text that is none, if one is near enough.
+pub fn near_platform(name: &str) -> Option<&'static str> {
+    match name {
         // The other spellings of these two processors are no typing errors.
-        let near = match name {
-            "linux-arm64" | "aarch64" | "arm64" => Some("linux-aarch64"),
-            "linux-x86_64" | "linux-amd64" | "x86_64" => Some("linux-64"),
-            _ => keys::nearest(name, platforms().map(Subdir::as_str)),
-        };
-        let advice = near.map(|near| format!("did you mean `{near}`?"));
+        "linux-arm64" | "aarch64" | "arm64" => Some("linux-aarch64"),
+        "linux-x86_64" | "linux-amd64" | "x86_64" => Some("linux-64"),
+        _ => keys::nearest(name, platforms_of_machines().map(Subdir::as_str)),
+    }
+}
+
+pub(crate) fn subdir(source: &mut Source<'_>, name: &str, span: Range<usize>) -> Option<Subdir> {
+    let found = platforms_of_machines().find(|platform| platform.as_str() == name);
+    if found.is_none() {
+        let advice = near_platform(name).map(|near| format!("did you mean `{near}`?"));
         source.error(span, format!("unknown platform {}", quote(name)), advice);
     }
     found
