@@ -5,6 +5,7 @@
 //! `spec`'s business, serving the channel is others'.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use conda::{Subdir, credentials};
@@ -13,7 +14,7 @@ use spec::{Keep, MetaChannel, Mirror, Newer};
 
 use crate::base_url::BaseUrl;
 use crate::index;
-use crate::publish;
+use crate::publish::{self, Target};
 use candidate::{Id, Pool};
 use closure::Closure;
 use lock::Locked;
@@ -399,14 +400,19 @@ fn prove(
     Ok(proofs)
 }
 
-/// Writes a file whole, or leaves what was there.
+/// Writes a file whole, or leaves what was there. A device is written to, and a link stays one.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let written = publish::draft(folder.unwrap_or(Path::new(".")), bytes, true)
-        .and_then(|file| file.persist(path).map_err(|error| error.error));
-    written.map(drop).map_err(|source| Error::Write {
+    let written = Target::of(path).and_then(|target| match target {
+        Target::Stream(mut file) => file.write_all(bytes),
+        Target::File(path) => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let draft = publish::draft(folder.unwrap_or(Path::new(".")), bytes, true)?;
+            draft.persist(path).map(drop).map_err(|error| error.error)
+        }
+    });
+    written.map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
     })

@@ -119,7 +119,7 @@ impl Text {
         self.rows.len()
     }
 
-    /// The file name of a row.
+    /// The file name of a row, which leads to no other folder.
     pub(crate) fn file(&self, row: u32) -> &str {
         let row = self.rows.get(row as usize);
         row.map_or("", |row| self.piece(row.file))
