@@ -241,3 +241,31 @@ fn a_base_that_was_damaged_since_is_noticed() {
         inspect(&place, output);
     }
 }
+
+#[test]
+fn a_base_of_several_layers_is_the_same_with_any_number_of_threads() {
+    let place = Place::new();
+    channel(&place);
+    let mut given = base("amd64");
+    let text = "many words ".repeat(300_000);
+    given
+        .layers
+        .push(layer(&[Put::File("usr/lib/long", &text)]));
+    layout(&place, "base", &[("base:1", &given)]);
+    docker_archive(&place, "docker.tar", "base:1", &given);
+    for form in ["base", "docker.tar"] {
+        definition(&place, &format!("base = \"{form}\""));
+        let said = |threads: &str, output: &str, arguments: &[&str]| {
+            let mut command = bake(&place, output, &["-p", "linux-64", "--threads", threads]);
+            let said = run(command.args(arguments)).succeeds().json();
+            said["digest"].clone()
+        };
+        let digest = said("1", "one", &["--no-cache"]);
+        assert_eq!(said("5", "five.tar", &["--no-cache"]), digest, "{form}");
+        // The first one leaves what the others remember.
+        for (threads, output) in [("3", "one"), ("1", "one"), ("5", "one"), ("5", "five.tar")] {
+            assert_eq!(said(threads, output, &[]), digest, "{form} {threads}");
+            inspect(&place, output);
+        }
+    }
+}

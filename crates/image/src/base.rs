@@ -2,6 +2,7 @@
 //! file, what `docker save` writes, or what a registry gives. Finds the image for a platform and says what it is made of;
 //! everything is hostile until its digest or its form was checked.
 
+mod beside;
 mod error;
 mod layer;
 mod pull;
@@ -19,7 +20,7 @@ use crate::oci::{self, Descriptor, Digest, DockerImage, Index, Manifest, Object,
 pub(crate) const INPUTS: &str = "org.archiconda.layer.inputs";
 
 pub use error::Error;
-pub(crate) use layer::{Entry, EntryKind, Packing, Passed, packing, pass};
+pub(crate) use layer::{Entry, EntryKind, Packing, packing, pass, walk};
 pub(crate) use pull::{pull, pull_layers, top};
 pub(crate) use store::Store;
 

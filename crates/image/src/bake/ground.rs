@@ -1,10 +1,12 @@
 //! What an image stands on: the base's layers, read to their end, checked and copied, and the root file
 //! system that they come to. What an earlier run found in them is not looked for again ([`super::listing`]).
 
-use std::io;
+mod carry;
+
+use std::path::PathBuf;
 
 use archive::digest::Sha256;
-use fetch::registry::{Blob, Reference};
+use fetch::registry::Reference;
 use spec::Base;
 
 use crate::base::{self, Packing, Source};
@@ -13,7 +15,6 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::layer::{Packed, Packer};
 use crate::oci::{self, Descriptor, Digest};
-use crate::output::Staging;
 use crate::root::Root;
 use crate::sbom::Component;
 
@@ -21,6 +22,7 @@ use super::cache::{Found, Kept, Shelf};
 use super::listing::{self, Listing};
 use super::platform::{Job, described};
 use super::{BakedLayer, LayerKind, pins};
+use carry::{AtHand, Failure, blob_name, carry, recheck};
 
 /// A base that was read.
 #[derive(Default)]
@@ -40,10 +42,46 @@ pub(super) struct Ground {
     pub(super) unconfigured: Vec<String>,
     /// Debian packages, for the bills of materials.
     pub(super) components: Vec<Component>,
+    /// Layers that are not in the image yet.
+    at_hand: Option<AtHand>,
+}
+
+/// What the layers of a base come to.
+struct Read {
+    layers: Vec<Packed>,
+    root: Root,
+    /// Those that are still to be carried.
+    at_hand: Vec<(usize, base::Layer)>,
+}
+
+impl Ground {
+    /// With layers of a base that are still to be carried.
+    fn with(self, source: Source, path: PathBuf, layers: Vec<(usize, base::Layer)>) -> Ground {
+        let at_hand = AtHand {
+            source,
+            path,
+            layers,
+        };
+        Ground {
+            at_hand: Some(at_hand),
+            ..self
+        }
+    }
+}
+
+impl Read {
+    /// All layers are in the image.
+    fn whole(layers: Vec<Packed>, root: Root) -> Read {
+        Read {
+            layers,
+            root,
+            at_hand: Vec::new(),
+        }
+    }
 }
 
 impl Job<'_> {
-    /// Reads the base, and copies its layers. A dry run fetches none.
+    /// Reads the base, and copies its layers but for those that [`Job::carry`] will. A dry run fetches none.
     pub(super) fn ground(&self) -> Result<Ground, Error> {
         if let Base::Registry(text) = &self.target.base {
             return self.pulled(text);
@@ -60,7 +98,8 @@ impl Job<'_> {
         let image = source
             .image(&self.engine, reference.as_deref())
             .map_err(cannot)?;
-        self.read(&source, image, &cannot)
+        let (ground, layers) = self.read(&source, image, &cannot)?;
+        Ok(ground.with(source, path, layers))
     }
 
     /// The base in a registry, as it was pinned.
@@ -89,26 +128,23 @@ impl Job<'_> {
             base::pull_layers(&registry, &mut source, manifest, &report).map_err(cannot)?;
         }
         let image = source.image(&self.engine, None).map_err(cannot)?;
-        let ground = if self.staging.is_some() {
-            self.read(&source, image, &cannot)
-        } else {
+        if self.staging.is_none() {
             self.check_layers(image.layers.len(), 1)?;
-            Ok(Ground {
+            return Ok(Ground {
                 config: Some(image.config.clone()),
                 layers: image.layers.iter().filter_map(named).collect(),
+                registry: Some(reference),
                 ..Ground::default()
-            })
-        };
-        // What was damaged in the store since it came is fetched again the next time.
-        if ground.as_ref().is_err_and(Error::is_integrity) {
-            let blobs: Vec<Blob> = image.layers.iter().filter_map(blob).collect();
-            registry
-                .recheck(&blobs)
-                .map_err(|source| cannot(source.into()))?;
+            });
         }
+        let read = self.read(&source, image, &cannot);
+        if read.as_ref().is_err_and(Error::is_integrity) {
+            recheck(&registry, image.layers.iter()).map_err(cannot)?;
+        }
+        let (ground, layers) = read?;
         Ok(Ground {
             registry: Some(reference),
-            ..ground?
+            ..ground.with(source, shown.into(), layers)
         })
     }
 
@@ -118,28 +154,26 @@ impl Job<'_> {
         source: &Source,
         image: &base::Image,
         cannot: &dyn Fn(base::Error) -> Error,
-    ) -> Result<Ground, Error> {
+    ) -> Result<(Ground, Vec<(usize, base::Layer)>), Error> {
         self.check_layers(image.layers.len(), 1)?;
         (self.recipe.report)(Event::Base {
             platform: self.platform,
             total: image.layers.iter().map(|layer| layer.size).sum(),
         });
         let place = listing::Place::of(self, image);
-        let read = match place.read() {
-            Some(listing) => self.recall(source, image, listing),
-            None => Ok(None),
-        };
+        let listing = place.read();
+        let read = listing.and_then(|listing| self.recall(source, image, listing));
         let read = match read {
-            Ok(Some(read)) => Ok(read),
-            Ok(None) => self.read_through(source, image, &place),
-            Err(failure) => Err(failure),
+            Some(read) => Ok(read),
+            None => self.read_through(source, image, &place),
         };
-        let (layers, root) = read.map_err(|failure| match failure {
-            Failure::Base(source) => cannot(source),
-            Failure::Ours(error) => error,
-        })?;
+        let Read {
+            layers,
+            root,
+            at_hand,
+        } = read.map_err(|failure| failure.named(cannot))?;
         let described = |packed: &Packed| described(LayerKind::Base, packed, Vec::new());
-        Ok(Ground {
+        let ground = Ground {
             config: Some(image.config.clone()),
             reference: image.reference.clone(),
             manifest: image.manifest,
@@ -147,7 +181,8 @@ impl Job<'_> {
             layers: layers.iter().map(described).collect(),
             root,
             ..Ground::default()
-        })
+        };
+        Ok((ground, at_hand))
     }
 
     /// Reads all layers of an image, copies them, and leaves what they come to for later runs.
@@ -156,17 +191,16 @@ impl Job<'_> {
         source: &Source,
         image: &base::Image,
         place: &listing::Place,
-    ) -> Result<(Vec<Packed>, Root), Failure> {
+    ) -> Result<Read, Failure> {
         let mut root = Root::default();
         let mut layers = Vec::new();
         for (number, layer) in image.layers.iter().enumerate() {
             root.next_layer();
-            let name = format!("base-{number}");
-            layers.push(self.base_layer(source, layer, &name, &mut root)?);
+            layers.push(self.base_layer(source, layer, number, &mut root)?);
             (self.recipe.report)(Event::Bytes { bytes: layer.size });
         }
         let Some(staging) = self.staging else {
-            return Ok((layers, root));
+            return Ok(Read::whole(layers, root));
         };
         let shelf = Shelf::of(self, staging);
         for (layer, packed) in image.layers.iter().zip(&layers) {
@@ -183,28 +217,20 @@ impl Job<'_> {
             root,
         };
         place.write(&listing);
-        Ok((layers, listing.root))
+        Ok(Read::whole(layers, listing.root))
     }
 
-    /// What an earlier run found in these layers. None if one of them is not at hand as it was; bytes that are
-    /// other ones than the image names are an error, as they are when they are read through.
-    fn recall(
-        &self,
-        source: &Source,
-        image: &base::Image,
-        listing: Listing,
-    ) -> Result<Option<(Vec<Packed>, Root)>, Failure> {
+    /// What an earlier run found in these layers. None if one that we compressed is not at hand as it was.
+    fn recall(&self, source: &Source, image: &base::Image, listing: Listing) -> Option<Read> {
         let Listing { layers: kept, root } = listing;
         let mut layers = Vec::new();
+        let mut at_hand = Vec::new();
         for (number, (layer, kept)) in image.layers.iter().zip(&kept).enumerate() {
-            let Some(packed) = kept.packed() else {
-                return Ok(None);
-            };
-            let at_hand = match self.staging {
+            let packed = kept.packed()?;
+            let found = match self.staging {
                 None => source.store.size(&layer.member).ok() == Some(layer.size),
-                Some(staging) if layer.digest == Some(packed.digest) => {
-                    let name = format!("base-{number}");
-                    carry(source, layer, (packed.digest, &name), staging)?;
+                Some(_) if layer.digest == Some(packed.digest) => {
+                    at_hand.push((number, layer.clone()));
                     true
                 }
                 // It was compressed by us.
@@ -212,13 +238,17 @@ impl Job<'_> {
                     .kept(&self.made_of(layer), 0)
                     .is_some_and(|found| found.packed.digest == packed.digest),
             };
-            if !at_hand {
-                return Ok(None);
+            if !found {
+                return None;
             }
             (self.recipe.report)(Event::Bytes { bytes: layer.size });
             layers.push(packed);
         }
-        Ok((layers.len() == image.layers.len()).then_some((layers, root)))
+        (layers.len() == image.layers.len()).then_some(Read {
+            layers,
+            root,
+            at_hand,
+        })
     }
 
     /// The key of a layer of the base that we compressed.
@@ -235,32 +265,40 @@ impl Job<'_> {
         &self,
         source: &Source,
         layer: &base::Layer,
-        name: &str,
+        number: usize,
         root: &mut Root,
     ) -> Result<Packed, Failure> {
         let packing = base::packing(&source.store, layer)?;
         let mut visit = |entry: base::Entry<'_>| root.add(entry);
-        let packed = |passed: base::Passed, digest, size| Packed {
+        let packed = |digest, size, unpacked| Packed {
             digest,
             size,
-            media_type: match passed.packing {
+            media_type: match packing {
                 Packing::Plain => oci::LAYER_TAR,
                 Packing::Gzip => oci::LAYER_GZIP,
                 Packing::Zstd => oci::LAYER_ZSTD,
             },
             diff_id: layer.diff_id,
-            unpacked: passed.unpacked,
+            unpacked,
         };
         let Some(staging) = self.staging else {
             let passed = base::pass(&source.store, layer, None, &mut visit)?;
-            return Ok(packed(passed, passed.digest, passed.size));
+            return Ok(packed(passed.digest, passed.size, passed.unpacked));
         };
-        let mut blob = staging.blob(name)?;
+        if let Some(digest) = layer.digest.filter(|_| packing != Packing::Plain) {
+            // What is in it and what it is are found out side by side, and neither is believed without the other.
+            let (carried, unpacked) = rayon::join(
+                || carry(source, layer, number, staging),
+                || base::walk(&source.store, layer, packing, &mut visit),
+            );
+            return Ok(packed(digest, carried?, unpacked?));
+        }
+        let mut blob = staging.blob(&blob_name(number))?;
         if packing != Packing::Plain {
             let passed = base::pass(&source.store, layer, Some(&mut blob), &mut visit)
                 .map_err(|error| Failure::copied(error, staging))?;
             let (digest, size) = staging.store(blob)?;
-            return Ok(packed(passed, digest, size));
+            return Ok(packed(digest, size, passed.unpacked));
         }
         // What `docker save` wrote is not compressed; the image of it is.
         let compression = self.recipe.definition.compression;
@@ -272,61 +310,6 @@ impl Job<'_> {
             .map_err(|error| Failure::copied(error, staging))?;
         Ok(packer.finish(staging)?)
     }
-}
-
-/// Puts a layer of the base into the image as it is, if it is still the one that the image names.
-fn carry(
-    source: &Source,
-    layer: &base::Layer,
-    (digest, name): (Digest, &str),
-    staging: &Staging,
-) -> Result<(), Failure> {
-    let member = layer.member.as_str();
-    let unreadable = |source| base::Error::Read {
-        member: member.to_owned(),
-        source,
-    };
-    let mut reader = source.store.open_member(member)?;
-    // A tar file takes the bytes from where they lie; a folder needs some of its own.
-    let lent = source.store.path(member).filter(|_| staging.is_tar());
-    let actual = if lent.is_some() {
-        Digest(Sha256::of_reader(reader).map_err(unreadable)?)
-    } else {
-        let mut copy = staging.blob(name)?;
-        let mut buffer = vec![0; 1 << 17];
-        loop {
-            let count = match io::Read::read(&mut reader, &mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(error).into()),
-            };
-            io::Write::write_all(&mut copy, &buffer[..count]).map_err(|source| Error::Write {
-                path: staging.scratch().to_owned(),
-                source,
-            })?;
-        }
-        // What is written is digested on its way.
-        staging.store(copy)?.0
-    };
-    if actual != digest {
-        return Err(Failure::Base(base::Error::Digest {
-            member: member.to_owned(),
-            expected: digest.to_string(),
-            actual: actual.to_string(),
-        }));
-    }
-    if let Some(path) = lent {
-        staging.lend(&path, digest)?;
-    }
-    Ok(())
-}
-
-fn blob(layer: &base::Layer) -> Option<Blob> {
-    Some(Blob {
-        sha256: layer.digest?.0.0,
-        size: layer.size,
-    })
 }
 
 /// A layer that was not read, as its image describes it.
@@ -344,35 +327,4 @@ fn named(layer: &base::Layer) -> Option<(Descriptor, BakedLayer)> {
         ..layer
     };
     Some((descriptor, layer))
-}
-
-/// Why a layer of the base could not be had.
-enum Failure {
-    Base(base::Error),
-    Ours(Error),
-}
-
-impl Failure {
-    /// What went wrong while a layer was copied.
-    fn copied(error: base::Error, staging: &Staging) -> Failure {
-        match error {
-            base::Error::Copy { source } => Failure::Ours(Error::Write {
-                path: staging.scratch().to_owned(),
-                source,
-            }),
-            error => Failure::Base(error),
-        }
-    }
-}
-
-impl From<base::Error> for Failure {
-    fn from(error: base::Error) -> Failure {
-        Failure::Base(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Ours(error)
-    }
 }

@@ -175,7 +175,12 @@ impl<'a> Job<'a> {
         compilers: Compilers,
     ) -> Result<(BakedImage, Made), Error> {
         let prefix = self.prefix(&ground.root)?;
-        let mut environments = self.environments(&prefix, packages, compilers)?;
+        let (carried, environments) = rayon::join(
+            || self.carry(staging, &ground),
+            || self.environments(&prefix, packages, compilers),
+        );
+        carried?;
+        let mut environments = environments?;
         for environment in &environments.installed {
             Job::check_prefix(environment)?;
         }

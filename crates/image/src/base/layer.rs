@@ -1,12 +1,14 @@
-//! One layer on its way: read once, from its file through two digests to the headers of its entries,
+//! One layer on its way: from its file through two digests to the headers of its entries,
 //! and copied on the way where it is wanted. Memory does not depend on what is in it.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Read, Write};
 use std::rc::Rc;
+use std::thread::{self, Scope};
 
 use archive::digest::HashingReader;
 
+use super::beside::DigestBeside;
 use super::{Error, Layer, Store};
 use crate::oci::Digest;
 
@@ -96,7 +98,7 @@ pub(crate) fn pass(
         copy,
         failure: None,
     };
-    let walked = unpack(&mut raw, packing, member, visit);
+    let walked = unpack(&mut raw, layer, packing, visit);
     // What follows the compressed stream belongs to the file, too. Where it cannot be decoded, that it is
     // another file than the image names says more.
     let rest = match raw.failure {
@@ -110,39 +112,57 @@ pub(crate) fn pass(
     };
     let (_, sha256, size) = raw.inner.finish();
     let digest = Digest(sha256);
-    let differs = |expected: Digest, actual: Digest| Error::Digest {
-        member: member.to_owned(),
-        expected: expected.to_string(),
-        actual: actual.to_string(),
-    };
     if let Some(expected) = layer.digest.filter(|expected| *expected != digest) {
-        return Err(differs(expected, digest));
+        return Err(differs(member, expected, digest));
     }
-    let (diff_id, unpacked) = walked?;
-    let passed = Passed {
+    Ok(Passed {
         digest,
         size,
         packing,
-        unpacked,
-    };
+        unpacked: walked?,
+    })
+}
+
+/// Reads what is in a layer to its end, shows its entries, and checks the digest of its tar stream. That of the
+/// file is somebody else's. Returns the length of the tar stream.
+pub(crate) fn walk(
+    store: &Store,
+    layer: &Layer,
+    packing: Packing,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let raw = store.open_member(&layer.member)?;
+    unpack(raw, layer, packing, visit)
+}
+
+/// Decodes all of `raw` and checks its digest; returns the length of the tar stream.
+fn unpack(
+    raw: impl Read,
+    layer: &Layer,
+    packing: Packing,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let member = layer.member.as_str();
+    let (diff_id, unpacked) = thread::scope(|scope| decode(raw, packing, member, visit, scope))?;
     if diff_id != layer.diff_id {
-        return Err(differs(layer.diff_id, diff_id));
+        return Err(differs(member, layer.diff_id, diff_id));
     }
-    Ok(passed)
+    Ok(unpacked)
 }
 
 /// Decodes all of `raw`; returns digest and length of the tar stream.
-fn unpack(
-    raw: &mut Raw<'_>,
+fn decode<'scope>(
+    raw: impl Read,
     packing: Packing,
     member: &str,
     visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+    scope: &'scope Scope<'scope, '_>,
 ) -> Result<(Digest, u64), Error> {
     let undecodable = |source| Error::Decode {
         member: member.to_owned(),
         source,
     };
-    let buffered = BufReader::with_capacity(1 << 17, &mut *raw);
+    let buffered = BufReader::with_capacity(1 << 17, raw);
     let decoder: Box<dyn Read + '_> = match packing {
         Packing::Plain => Box::new(buffered),
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
@@ -153,7 +173,7 @@ fn unpack(
     };
     let left = Rc::new(Cell::new(HEADER_LIMIT));
     let mut gate = Gate {
-        inner: HashingReader::new(decoder),
+        inner: DigestBeside::new(decoder, scope).map_err(undecodable)?,
         left: Rc::clone(&left),
     };
     let mut archive = tar::Archive::new(&mut gate);
@@ -167,9 +187,8 @@ fn unpack(
     }
     left.set(u64::MAX);
     io::copy(&mut gate, &mut io::sink()).map_err(undecodable)?;
-    let (decoder, sha256, unpacked) = gate.inner.finish();
-    drop(decoder);
-    Ok((Digest(sha256), unpacked))
+    let digests = gate.inner.finish().map_err(undecodable)?;
+    Ok((Digest(digests.sha256), digests.length))
 }
 
 fn show<R: Read>(
@@ -245,6 +264,14 @@ fn relative(name: &str) -> Result<Option<String>, &'static str> {
     Ok((!names.is_empty()).then(|| names.join("/")))
 }
 
+fn differs(member: &str, expected: Digest, actual: Digest) -> Error {
+    Error::Digest {
+        member: member.to_owned(),
+        expected: expected.to_string(),
+        actual: actual.to_string(),
+    }
+}
+
 fn unreadable(member: &str, source: io::Error) -> Error {
     Error::Read {
         member: member.to_owned(),
@@ -289,7 +316,7 @@ impl Read for Raw<'_> {
 /// Lets as many bytes pass as the walk allows: the tar reader keeps long names in memory, however
 /// long they say to be.
 struct Gate<R> {
-    inner: HashingReader<R>,
+    inner: R,
     left: Rc<Cell<u64>>,
 }
 
@@ -305,5 +332,64 @@ impl<R: Read> Read for Gate<R> {
         let count = self.inner.read(&mut buffer[..most])?;
         self.left.set(left - count as u64);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use archive::digest::Sha256;
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_another_one_than_the_image_says_is_noticed() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let content = "words ".repeat(200_000);
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, "file", content.as_bytes())
+            .unwrap();
+        let stream = tar.into_inner().unwrap();
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&stream).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::Folder(folder.path().to_owned());
+        for (packing, bytes) in [
+            (Packing::Plain, stream.clone()),
+            (Packing::Gzip, gzip.finish().unwrap()),
+            (Packing::Zstd, zstd::encode_all(&stream[..], 1).unwrap()),
+        ] {
+            fs_err::write(folder.path().join("layer"), &bytes).unwrap();
+            let mut layer = Layer {
+                member: "layer".to_owned(),
+                digest: Some(Digest(Sha256::of(&bytes))),
+                size: bytes.len() as u64,
+                packing: Some(packing),
+                diff_id: Digest(Sha256::of(&stream)),
+                inputs: None,
+            };
+            let mut seen = Vec::new();
+            let mut visit = |entry: Entry<'_>| {
+                seen.push((entry.path, entry.size));
+                Ok(())
+            };
+            let length = stream.len() as u64;
+            assert_eq!(walk(&store, &layer, packing, &mut visit).unwrap(), length);
+            let passed = pass(&store, &layer, None, &mut visit).unwrap();
+            assert_eq!(passed.unpacked, length, "{packing:?}");
+            layer.diff_id = Digest(Sha256::of(b"another stream"));
+            for result in [
+                walk(&store, &layer, packing, &mut visit),
+                pass(&store, &layer, None, &mut visit).map(|passed| passed.unpacked),
+            ] {
+                assert!(
+                    matches!(&result, Err(Error::Digest { expected, .. })
+                        if *expected == layer.diff_id.to_string()),
+                    "{packing:?}: {result:?}"
+                );
+            }
+            assert_eq!(seen, vec![("file".to_owned(), content.len() as u64); 4]);
+        }
     }
 }
