@@ -129,8 +129,10 @@ pub(super) fn packages(channel: &Path, shape: Shape) -> Result<Packages> {
     })
 }
 
+/// No two of one source: an image has its packages in several layers then, as it has with real ones.
 fn name(number: usize) -> String {
-    format!("measured-{number:02}")
+    let letter = |number: usize| char::from(b'a' + u8::try_from(number % 26).unwrap_or_default());
+    format!("{}{}-measured", letter(number / 26), letter(number))
 }
 
 /// The share of each package: falling as in real environments.
