@@ -223,6 +223,7 @@ fn what_only_the_target_could_run() {
 fn definitions_that_cannot_be() {
     let place = Place::new();
     channel(&place);
+    place.write("hostile/.wh.passwd", "");
     for (keys, code, expected) in [
         ("packages = [\"nothing\"]", 3, "cannot resolve Example"),
         ("prefetch = [\"nothing\"]", 3, "cannot resolve Example"),
@@ -233,8 +234,28 @@ fn definitions_that_cannot_be() {
         ),
         (
             "files = [{ path = \"/x\", source = \"absent\" }]",
-            1,
-            "absent",
+            2,
+            "absent` cannot be read",
+        ),
+        (
+            "files = [{ path = \"/etc/passwd\", text = \"\" }]\nuser = { name = \"me\", uid = 1000 }",
+            2,
+            "something else of the image's own lies at `/etc/passwd`",
+        ),
+        (
+            "files = [{ path = \"/etc\", text = \"\" }]",
+            2,
+            "`/etc` is a folder of the image's own",
+        ),
+        (
+            "files = [{ path = \"/etc/profile.d/archiconda.sh/x\", text = \"\" }]",
+            2,
+            "`/etc/profile.d/archiconda.sh` is no folder",
+        ),
+        (
+            "files = [{ path = \"/srv\", source = \"hostile\" }]",
+            2,
+            "takes away what is below",
         ),
         (
             "platforms = [\"osx-64\"]",

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use spec::Content;
+
 use super::environments::{Environment, Environments};
 use super::platform::Job;
 use crate::error::Error;
@@ -35,6 +37,21 @@ impl Job<'_> {
             )));
         }
         Ok(place)
+    }
+
+    /// The definition's files are there.
+    pub(super) fn check_files(&self) -> Result<(), Error> {
+        for file in &self.target.files {
+            let Content::Source(source) = &file.content else {
+                continue;
+            };
+            let path = self.recipe.folder.join(source);
+            fs_err::metadata(&path).map_err(|error| Error::Definition {
+                key: "files",
+                problem: format!("`{}` cannot be read: {error}", path.display()),
+            })?;
+        }
+        Ok(())
     }
 
     /// The files of the packages have room for the prefix.

@@ -1,6 +1,7 @@
 //! One platform's image: its base is read and checked, its packages are fetched and planned, each group
 //! of packages becomes a layer, and one more holds what belongs to no package.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -62,6 +63,7 @@ impl<'a> Job<'a> {
 
     /// Bakes, or with a dry run says what would be baked.
     pub(super) fn bake(&self, packages: Packages) -> Result<(BakedImage, Option<Made>), Error> {
+        self.check_files()?;
         self.check_emulation()?;
         let compilers = self.compilers(&packages)?;
         let mut ground = self.ground()?;
@@ -254,6 +256,7 @@ impl<'a> Job<'a> {
             root: &ground.root,
             created,
             left: scripts.for_containers(),
+            taken: RefCell::default(),
         };
         let last = writer.top(&shared)?;
 

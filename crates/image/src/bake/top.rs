@@ -2,15 +2,14 @@
 //! of cached packages and the installer's own files; outside it a profile for shells, the user's
 //! account and the definition's files.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use runtime::lay::{self, Extent, Laid, Settings};
 use runtime::plan::Text;
 use runtime::{history, keep};
-use spec::{Account, Content, ImageFile, User};
+use spec::{Account, User};
 
 use super::environments::Environment;
 use super::items::Item;
@@ -20,7 +19,9 @@ use super::scripts::TaskFile;
 use crate::error::Error;
 use crate::layer::{Archive, LayerTree, Meta, Packer, What};
 use crate::output::Staging;
-use crate::root::{Node, Root};
+use crate::root::Root;
+
+mod files;
 
 /// What conda's history says the prefix was made by.
 const COMMAND: &str = "archiconda image bake";
@@ -47,6 +48,8 @@ pub(super) struct Shared<'a> {
     pub(super) created: u64,
     /// What is left to be run by containers.
     pub(super) left: &'a [TaskFile],
+    /// What lies in the layer so far and is no folder, by its place.
+    pub(super) taken: RefCell<BTreeSet<String>>,
 }
 
 impl Shared<'_> {
@@ -257,91 +260,6 @@ impl Shared<'_> {
         })
     }
 
-    /// A file or folder of the definition.
-    fn file(&self, archive: &mut Archive<Packer>, file: &ImageFile) -> Result<(), Failure> {
-        let source = match &file.content {
-            Content::Source(source) => Some(self.job.recipe.folder.join(source)),
-            _ => None,
-        };
-        if let Some(source) = source.as_ref().filter(|source| source.is_dir()) {
-            let place = self.folder_place("files", &file.path)?;
-            return self.copy(archive, source, &place, file);
-        }
-        let place = self.place("files", &file.path)?;
-        if self.root.node(&place) == Some(&Node::Directory) {
-            let problem = format!("`{}` is a folder in the base", file.path);
-            return Err(definition("files", problem));
-        }
-        let meta = Meta {
-            owner: file.owner,
-            ..self.meta(file.mode.unwrap_or(0o644))
-        };
-        match (&file.content, source) {
-            (Content::Text(text), _) => Ok(self.put(archive, &place, meta, text.as_bytes())?),
-            (Content::Link(target), _) => {
-                let meta = Meta {
-                    mode: 0o777,
-                    ..meta
-                };
-                Ok(self.entry(archive, &place, meta, What::Link(target), &mut io::empty())?)
-            }
-            (Content::Source(_), source) => {
-                // A link that the definition names is what it leads to.
-                let named = source.unwrap_or_default();
-                let source = fs::canonicalize(&named).map_err(|error| unreadable(&named, error))?;
-                self.copy(archive, &source, &place, file)
-            }
-        }
-    }
-
-    /// Copies a file, or a folder with everything in it.
-    fn copy(
-        &self,
-        archive: &mut Archive<Packer>,
-        source: &Path,
-        place: &str,
-        file: &ImageFile,
-    ) -> Result<(), Failure> {
-        let read = |error| unreadable(source, error);
-        let found = fs::symlink_metadata(source).map_err(read)?;
-        let executable = found.permissions().mode() & 0o100 != 0;
-        let meta = |default: u32| Meta {
-            owner: file.owner,
-            ..self.meta(file.mode.unwrap_or(default))
-        };
-        if found.is_symlink() {
-            let target = fs::read_link(source).map_err(read)?;
-            let target = target.to_string_lossy().into_owned();
-            let what = What::Link(&target);
-            self.entry(archive, place, meta(0o777), what, &mut io::empty())?;
-        } else if found.is_dir() {
-            let mut names: Vec<PathBuf> = Vec::new();
-            for entry in fs::read_dir(source).map_err(read)? {
-                names.push(entry.map_err(read)?.path());
-            }
-            names.sort();
-            let folder = Meta {
-                owner: file.owner,
-                ..self.meta(0o755)
-            };
-            self.folder(archive, place, folder)?;
-            for name in names {
-                let last = name.file_name().unwrap_or_default().to_string_lossy();
-                self.copy(archive, &name, &format!("{place}/{last}"), file)?;
-            }
-        } else if found.is_file() {
-            let opened = fs::File::open(source).map_err(read)?;
-            let size = opened.metadata().map_err(read)?.len();
-            let what = What::File(size);
-            let mode = meta(if executable { 0o755 } else { 0o644 });
-            self.entry(archive, place, mode, what, &mut opened.take(size))?;
-        } else {
-            let problem = format!("`{}` is no file, folder or link", source.display());
-            return Err(definition("files", problem));
-        }
-        Ok(())
-    }
-
     fn text(&self, archive: &mut Archive<Packer>, path: &str, text: &str) -> Result<(), Failure> {
         let place = self.place("files", path)?;
         Ok(self.put(archive, &place, self.meta(0o644), text.as_bytes())?)
@@ -380,6 +298,7 @@ impl Shared<'_> {
     ) -> io::Result<()> {
         known_folders(archive, self.root, place);
         archive.parents(place, folder_meta(self.created))?;
+        self.taken.borrow_mut().insert(place.to_owned());
         archive.entry(place, meta, what, content)
     }
 
@@ -422,13 +341,6 @@ impl From<io::Error> for Failure {
 
 fn definition(key: &'static str, problem: String) -> Failure {
     Failure::Ours(Error::Definition { key, problem })
-}
-
-fn unreadable(path: &Path, source: io::Error) -> Failure {
-    Failure::Ours(Error::Read {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// What a shell does at a login: distributions set `PATH` anew there, and packages may have to set
