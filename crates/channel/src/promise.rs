@@ -18,15 +18,10 @@ impl Promise {
     pub(crate) fn of(record: &str) -> Self {
         let digits = |key: &str| field(record, key).and_then(string);
         Self {
-            size: Self::size(record),
+            size: field(record, "size").and_then(|size| size.parse().ok()),
             sha256: digits("sha256").and_then(|digits| digits.parse().ok()),
             md5: digits("md5").and_then(|digits| digits.parse().ok()),
         }
-    }
-
-    /// The size alone, in bytes.
-    pub(crate) fn size(record: &str) -> Option<u64> {
-        field(record, "size").and_then(|size| size.parse().ok())
     }
 
     /// The same for whoever fetches.

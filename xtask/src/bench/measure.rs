@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use fs_err as fs;
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
 use crate::place;
@@ -187,17 +187,22 @@ pub(super) fn measure_here(program: &[OsString]) -> Result<Run> {
         );
     }
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok(Run {
+        wall,
+        cpu: cpu(&usage),
+        memory: u64::try_from(usage.max_rss()).unwrap_or_default() * 1024,
+        written: written(),
+    })
+}
+
+/// The CPU time that was used, in seconds.
+pub(super) fn cpu(usage: &Usage) -> f64 {
     let seconds = |time: nix::sys::time::TimeVal| {
         #[expect(clippy::cast_precision_loss, reason = "seconds and microseconds")]
         let seconds = time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
         seconds
     };
-    Ok(Run {
-        wall,
-        cpu: seconds(usage.user_time()) + seconds(usage.system_time()),
-        memory: u64::try_from(usage.max_rss()).unwrap_or_default() * 1024,
-        written: written(),
-    })
+    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 /// What this process and those that it has waited for wrote so far; 0 where the kernel does not say.

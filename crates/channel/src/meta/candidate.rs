@@ -29,6 +29,8 @@ pub(super) struct Candidate<'t> {
     pub(super) license: Option<Cow<'t, str>>,
     pub(super) features: Vec<String>,
     pub(super) time_ms: Option<i64>,
+    /// Its length in bytes, if the record tells.
+    pub(super) size: Option<u64>,
     /// Why it is left out before anybody asks for it.
     pub(super) cut: Option<Cut>,
     is_tracked: bool,
@@ -251,6 +253,7 @@ impl<'t> Pool<'t> {
                         license: fields.license,
                         features: fields.features,
                         time_ms: fields.time_ms,
+                        size: fields.size,
                         cut,
                         is_tracked: fields.is_tracked,
                         asked: start..self.asked.len(),

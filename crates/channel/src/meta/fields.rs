@@ -24,6 +24,8 @@ pub(super) struct Fields<'t> {
     pub(super) is_tracked: bool,
     /// When it came into its channel, or else when it was built, in milliseconds since 1970.
     pub(super) time_ms: Option<i64>,
+    /// The length of the package in bytes.
+    pub(super) size: Option<u64>,
     /// What it imposes on those that are built with it, if the record tells (CEP 21).
     pub(super) run_exports: Option<Value>,
 }
@@ -54,6 +56,8 @@ struct Raw<'t> {
     timestamp: Option<Value>,
     #[serde(default)]
     indexed_timestamp: Option<Value>,
+    #[serde(default)]
+    size: Option<Value>,
     #[serde(default)]
     run_exports: Option<Value>,
 }
@@ -93,6 +97,7 @@ impl<'t> Fields<'t> {
                 .as_ref()
                 .and_then(milliseconds)
                 .or_else(|| raw.timestamp.as_ref().and_then(milliseconds)),
+            size: raw.size.as_ref().and_then(Value::as_u64),
             run_exports: raw.run_exports,
         }
     }
@@ -134,6 +139,7 @@ impl<'t> Fields<'t> {
             time_ms: ["indexed_timestamp", "timestamp"]
                 .iter()
                 .find_map(|key| value.get(key).and_then(milliseconds)),
+            size: value.get("size").and_then(Value::as_u64),
             run_exports: value.get("run_exports").cloned(),
         })
     }
@@ -193,7 +199,7 @@ mod tests {
         let new = Fields::read(
             r#"{"build":"h1_0","build_number":3,"depends":["a >=1","b"],"extra_depends":{"x":["c 1.*"]},
             "license":"MIT","timestamp":1700000000000,"indexed_timestamp":1800000000000,"version":"1.0",
-            "track_features":["f","g h"],"run_exports":{"weak":["d"],"weak_constrains":["e"]}}"#,
+            "size":12,"track_features":["f","g h"],"run_exports":{"weak":["d"],"weak_constrains":["e"]}}"#,
         )
         .unwrap();
         assert_eq!(
@@ -205,15 +211,16 @@ mod tests {
         assert_eq!(new.features, ["f", "g", "h"]);
         assert!(new.is_tracked);
         assert_eq!(new.time_ms, Some(1_800_000_000_000));
+        assert_eq!(new.size, Some(12));
         assert_eq!(exported(new.run_exports.as_ref().unwrap()), ["d"]);
 
         let old = Fields::read(
-            r#"{"build":"0","build_number":"2","depends":null,"features":"vc9","version":1.5,
+            r#"{"build":"0","build_number":"2","depends":null,"features":"vc9","size":7,"version":1.5,
             "timestamp":1500000000,"license":null}"#,
         )
         .unwrap();
         assert_eq!((&*old.version, old.build_number), ("1.5", 2));
-        assert_eq!(old.time_ms, Some(1_500_000_000_000));
+        assert_eq!((old.time_ms, old.size), (Some(1_500_000_000_000), Some(7)));
         assert!(old.depends.is_empty() && !old.is_tracked);
         assert!(Fields::read("{\"build\":\"0\"}").is_none());
         assert!(Fields::read("[]").is_none());

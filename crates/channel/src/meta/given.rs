@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::output::Row;
 use super::upstream::Upstream;
 use crate::given::{About, Listing, Part};
 use crate::json::Json;
@@ -12,11 +13,10 @@ use crate::json::Json;
 /// A listing has a part for so many packages, at most one for each thread.
 const PART: usize = 8192;
 
-/// The packages of some rows, which are sorted by file name: the listing and the row of each. `about` is what is told of
-/// names.
+/// The packages of some rows, which are sorted by file name. `about` is what is told of names.
 pub(super) fn listing(
     subdir: &str,
-    rows: &[(usize, u32)],
+    rows: &[Row],
     upstream: &Upstream,
     about: &Arc<HashMap<String, About>>,
 ) -> Listing {
@@ -29,17 +29,14 @@ pub(super) fn listing(
     }
 }
 
-fn part(rows: &[(usize, u32)], upstream: &Upstream, about: &HashMap<String, About>) -> Part {
-    let text = |(listing, row): &(usize, u32)| {
-        let text = &upstream.listings[*listing].text;
-        (text.file(*row), text.record(*row))
-    };
+fn part(rows: &[Row], upstream: &Upstream, about: &HashMap<String, About>) -> Part {
+    let text = |row: &Row| (row.file(upstream), row.record(upstream));
     let length = rows.iter().map(text);
     let length = length.map(|(file, record)| file.len() + record.len() + 2);
     let mut part = Part::with_capacity(rows.len(), length.sum());
     for row in rows {
         let (file, record) = text(row);
-        let exports = upstream.listings[row.0].run_exports.get(file);
+        let exports = row.listing(upstream).run_exports.get(file);
         let exports = exports.map(|exports| {
             let text = exports.to_string();
             dialect(&text).unwrap_or(text)

@@ -40,20 +40,18 @@ impl Plan {
     pub(super) fn new(kept: &Rows, upstream: &Upstream, mirror: Mirror, output: &Path) -> Self {
         let mut plan = Self::default();
         for (subdir, rows) in kept {
-            for (listing, row) in rows {
-                let listing = &upstream.listings[*listing];
-                let (file, record) = (listing.text.file(*row), listing.text.record(*row));
-                let size = Promise::size(record);
-                plan.packages += 1;
-                plan.bytes += size.unwrap_or(0);
-                if mirror != Mirror::Full {
-                    continue;
-                }
+            plan.packages += rows.len();
+            plan.bytes += rows.iter().filter_map(|row| row.size).sum::<u64>();
+            if mirror != Mirror::Full {
+                continue;
+            }
+            for row in rows {
+                let (file, size) = (row.file(upstream), row.size);
                 let path = output.join(subdir).join(file);
                 let is_there = fs_err::metadata(&path).is_ok_and(|there| {
                     there.is_file() && size.is_none_or(|size| size == there.len())
                 });
-                let Ok(url) = listing.base_url.join(file) else {
+                let Ok(url) = row.listing(upstream).base_url.join(file) else {
                     continue;
                 };
                 if is_there {
@@ -61,7 +59,7 @@ impl Plan {
                 }
                 plan.missing += 1;
                 plan.missing_bytes += size.unwrap_or(0);
-                let wanted = Promise::of(record).wanted(file, url);
+                let wanted = Promise::of(row.record(upstream)).wanted(file, url);
                 plan.wanted.push((path, wanted));
             }
         }
@@ -136,7 +134,6 @@ pub(super) fn withdraw(
     for subdir in SUBDIRS {
         let folder = output.join(subdir);
         let rows = kept.get(subdir).map(Vec::as_slice).unwrap_or_default();
-        let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
         let Ok(entries) = fs_err::read_dir(&folder) else {
             continue;
         };
@@ -145,7 +142,11 @@ pub(super) fn withdraw(
                 continue;
             };
             let is_package = archive::package::Kind::from_file_name(&name).is_some();
-            if !is_package || rows.binary_search_by(|row| file(row).cmp(&name)).is_ok() {
+            if !is_package
+                || rows
+                    .binary_search_by(|row| row.file(upstream).cmp(&name))
+                    .is_ok()
+            {
                 continue;
             }
             let key = format!("{subdir}/{name}");

@@ -10,7 +10,7 @@ use fetch::Client;
 use spec::Mirror;
 
 use super::given;
-use super::upstream::Upstream;
+use super::upstream::{Listing, Upstream};
 use super::{Compiled, Error, Event, Options, ReportTo, Subfolder, files};
 use crate::base_url::BaseUrl;
 use crate::given::About;
@@ -20,8 +20,31 @@ use crate::origins::Origins;
 /// The listing in the indexer's cache.
 const STAGE: &str = "meta";
 
-/// The rows that stay, by platform's folder: the number of the listing and that of the row.
-pub(super) type Rows = BTreeMap<String, Vec<(usize, u32)>>;
+/// The packages that stay, by platform's folder.
+pub(super) type Rows = BTreeMap<String, Vec<Row>>;
+
+/// A package that stays: where it is upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Row {
+    listing: usize,
+    number: u32,
+    /// Its length in bytes, if the record tells.
+    pub(super) size: Option<u64>,
+}
+
+impl Row {
+    pub(super) fn listing<'u>(&self, upstream: &'u Upstream) -> &'u Listing {
+        &upstream.listings[self.listing]
+    }
+
+    pub(super) fn file<'u>(&self, upstream: &'u Upstream) -> &'u str {
+        self.listing(upstream).text.file(self.number)
+    }
+
+    pub(super) fn record<'u>(&self, upstream: &'u Upstream) -> &'u str {
+        self.listing(upstream).text.record(self.number)
+    }
+}
 
 /// The rows that stay, by platform's folder and sorted by file name. What stays for several platforms is there
 /// once; of two files of one name the more important channel's.
@@ -35,11 +58,15 @@ pub(super) fn kept(compiled: &[Compiled<'_>], upstream: &Upstream, report: Repor
             let rows = kept
                 .entry(one.pool.subdir(candidate).to_owned())
                 .or_default();
-            rows.push((candidate.listing, candidate.row));
+            rows.push(Row {
+                listing: candidate.listing,
+                number: candidate.row,
+                size: candidate.size,
+            });
         }
     }
     for (subdir, rows) in &mut kept {
-        let file = |row: &(usize, u32)| upstream.listings[row.0].text.file(row.1);
+        let file = |row: &Row| row.file(upstream);
         // Rows of a listing are nearly in order, which a sort that finds runs makes use of.
         rows.sort_unstable();
         rows.sort_by(|one, other| file(one).cmp(file(other)));
@@ -67,7 +94,7 @@ pub(super) fn base_urls(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut bases = BTreeMap::new();
     for (subdir, rows) in kept {
-        let used: BTreeSet<usize> = rows.iter().map(|(listing, _)| *listing).collect();
+        let used: BTreeSet<usize> = rows.iter().map(|row| row.listing).collect();
         let places: BTreeSet<String> = used
             .iter()
             .map(|listing| upstream.listings[*listing].base_url.to_string())
@@ -98,9 +125,8 @@ pub(super) fn origins(
 ) -> Result<(), Error> {
     let mut origins = Origins::new(mirror == Mirror::Full);
     for (subdir, rows) in kept {
-        for (listing, row) in rows {
-            let listing = &upstream.listings[*listing];
-            origins.add(subdir, listing.text.file(*row), &listing.base_url);
+        for row in rows {
+            origins.add(subdir, row.file(upstream), &row.listing(upstream).base_url);
         }
     }
     fs_err::create_dir_all(output)
@@ -186,7 +212,7 @@ pub(super) fn write(
     Ok(written.subdirs.iter().any(|subdir| subdir.changed))
 }
 
-pub(super) fn subfolder(subdir: &str, rows: &[(usize, u32)], upstream: &Upstream) -> Subfolder {
+pub(super) fn subfolder(subdir: &str, rows: &[Row], upstream: &Upstream) -> Subfolder {
     let of_subdir = || {
         let listings = upstream.listings.iter();
         listings.filter(|listing| listing.subdir.as_str() == subdir)
@@ -201,11 +227,8 @@ pub(super) fn subfolder(subdir: &str, rows: &[(usize, u32)], upstream: &Upstream
 }
 
 /// The names of packages, as their file names have them.
-fn names<'a>(
-    rows: impl Iterator<Item = &'a (usize, u32)>,
-    upstream: &'a Upstream,
-) -> HashSet<&'a str> {
-    let files = rows.map(|(listing, row)| upstream.listings[*listing].text.file(*row));
+fn names<'a>(rows: impl Iterator<Item = &'a Row>, upstream: &'a Upstream) -> HashSet<&'a str> {
+    let files = rows.map(|row| row.file(upstream));
     let names = files.filter_map(|file| archive::package::split_file_name(file));
     let mut last = "";
     // Most follow another of their name.

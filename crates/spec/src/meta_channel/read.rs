@@ -71,7 +71,15 @@ pub(super) fn meta_channel(text: &str) -> Result<ParsedMetaChannel, Error> {
         let source = &mut source;
         let d = &mut definition;
         match key {
-            "name" => name = identifier(source, key, value),
+            "name" => {
+                name = identifier(source, key, value);
+                // The channel's folder would be taken for a platform's.
+                if let Some(platform) = name.as_ref().and_then(|name| name.parse::<Subdir>().ok()) {
+                    let advice = Some(format!("call it \"my-{platform}\", for instance"));
+                    let message = format!("`name` is {platform}, as the folder of a platform");
+                    source.error(value.span(), message, advice);
+                }
+            }
             "channels" => named = channels(source, value),
             "channel_priority" => {
                 let words = [

@@ -134,6 +134,11 @@ fn what_is_refused_and_why() {
         let error = MetaChannel::parse(&text).expect_err(more).to_string();
         assert!(error.contains(expected), "{more}: {error}");
     }
+    let text = SMALL.replace("name = \"small\"", "name = \"linux-64\"");
+    let error = MetaChannel::parse(&text)
+        .expect_err("a platform")
+        .to_string();
+    assert!(error.contains("as the folder of a platform"), "{error}");
     let error = MetaChannel::parse("").expect_err("empty");
     assert_eq!(error.diagnostics().count(), 3, "{error}");
     let text = SMALL.replace("roots = [\"python 3.13.*\"]", "");
