@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use conda::Channel;
+use rattler_networking::AuthenticationStorage;
 use rattler_repodata_gateway::fetch::CacheAction;
 use rattler_repodata_gateway::{ChannelConfig, Gateway, SourceConfig};
 use reqwest_middleware::ClientWithMiddleware;
@@ -56,14 +58,23 @@ pub struct Options {
 /// Fetches repodata and packages. Its calls block, and must not be made from asynchronous code.
 pub struct Client {
     pub(crate) options: Options,
-    pub(crate) plain: reqwest::Client,
-    pub(crate) packages: ClientWithMiddleware,
-    pub(crate) gateway: Gateway,
+    /// Trusts nobody: for requests that are not sent.
+    pub(crate) bare: reqwest::Client,
+    storage: AuthenticationStorage,
+    connections: OnceLock<Connections>,
     pub(crate) credentials: Credentials,
     pub(crate) retry_reports: RetryReports,
     pub(crate) store: Store,
     pub(crate) pace: Pace,
     runtime: Option<Runtime>,
+}
+
+/// What requests are made with. It is made when the first of them is: to read the system's certificates takes as long as
+/// many a run that needs none.
+pub(crate) struct Connections {
+    pub(crate) plain: reqwest::Client,
+    pub(crate) packages: ClientWithMiddleware,
+    pub(crate) gateway: Gateway,
 }
 
 impl Default for Options {
@@ -111,32 +122,13 @@ impl Client {
             .map_err(|error| Error::Start(Cause::new(&error, &str::to_owned)))?;
         let credentials = Credentials::default();
         let retry_reports = RetryReports::default();
-        let plain = http::plain(&options)?;
-        let packages = http::for_packages(&plain, &options, &credentials)?;
-        let repodata = http::for_repodata(&plain, &options, &credentials, &retry_reports)?;
-        let gateway = Gateway::builder()
-            .with_client(repodata)
-            .with_cache_dir(options.repodata_dir())
-            .with_channel_config(ChannelConfig {
-                default: SourceConfig {
-                    cache_action: if options.offline {
-                        CacheAction::ForceCacheOnly
-                    } else {
-                        CacheAction::CacheOrFetch
-                    },
-                    ..SourceConfig::default()
-                },
-                per_channel: HashMap::new(),
-            })
-            .with_max_concurrent_requests(options.concurrency.max(1))
-            .finish();
         Ok(Self {
+            bare: http::bare(&options)?,
+            storage: http::storage(&options)?,
+            connections: OnceLock::new(),
             store: Store::new(options.cache_dir.join("packages")),
             pace: Pace::new(options.per_host, options.rate),
             options,
-            plain,
-            packages,
-            gateway,
             credentials,
             retry_reports,
             runtime: Some(runtime),
@@ -150,12 +142,43 @@ impl Client {
     /// every channel of a spec, also where packages are fetched from a lock.
     pub fn channel(&self, text: &str, base: &Path) -> Result<Channel, Error> {
         let url = channel::resolve(text, base, &self.options.channel_alias)?;
-        Ok(channel::at(&self.credentials.take(&url, &self.plain)))
+        Ok(channel::at(&self.credentials.take(&url, &self.bare)))
     }
 
     /// Whether no request is made.
     pub fn is_offline(&self) -> bool {
         self.options.offline
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        self.connections.get_or_init(|| {
+            let (options, credentials) = (&self.options, &self.credentials);
+            let plain = http::plain(options, &self.bare);
+            let packages = http::for_packages(&plain, options, credentials, &self.storage);
+            let reports = &self.retry_reports;
+            let repodata = http::for_repodata(&plain, options, credentials, &self.storage, reports);
+            let gateway = Gateway::builder()
+                .with_client(repodata)
+                .with_cache_dir(options.repodata_dir())
+                .with_channel_config(ChannelConfig {
+                    default: SourceConfig {
+                        cache_action: if options.offline {
+                            CacheAction::ForceCacheOnly
+                        } else {
+                            CacheAction::CacheOrFetch
+                        },
+                        ..SourceConfig::default()
+                    },
+                    per_channel: HashMap::new(),
+                })
+                .with_max_concurrent_requests(options.concurrency.max(1))
+                .finish();
+            Connections {
+                plain,
+                packages,
+                gateway,
+            }
+        })
     }
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {

@@ -100,7 +100,7 @@ impl Client {
     }
 
     async fn document_at(&self, url: &Url, report: Report<'_>) -> Result<Option<Document>, Error> {
-        let url = self.credentials.take(url, &self.plain);
+        let url = self.credentials.take(url, &self.bare);
         match url.scheme() {
             "file" => local(url),
             "http" | "https" => self.remote(url, report).await,
@@ -149,6 +149,7 @@ impl Client {
         report: Report<'_>,
     ) -> Result<Option<Document>, Failure> {
         let mut request = self
+            .connections()
             .packages
             .get(url.clone())
             .header(ACCEPT_ENCODING, "identity");

@@ -160,7 +160,11 @@ impl Transfer<'_> {
     async fn ask(&self, headers: HeaderMap) -> Result<Response, Failure> {
         match self.origin {
             Origin::Channels => {
-                let request = self.client.packages.get(self.wanted.url.clone());
+                let request = self
+                    .client
+                    .connections()
+                    .packages
+                    .get(self.wanted.url.clone());
                 let answer = request.headers(headers).send().await;
                 answer.map_err(|error| Failure::Passing(self.client.cause(&error), None))
             }

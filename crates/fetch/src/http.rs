@@ -44,25 +44,29 @@ impl RetryReports {
     }
 }
 
+/// A client that trusts no certificate.
+pub(crate) fn bare(options: &Options) -> Result<reqwest::Client, Error> {
+    let client = builder(options).tls_certs_only([]).build();
+    client.map_err(|error| Error::Start(Cause::new(&error, &str::to_owned)))
+}
+
 /// The client without any layer. Roots come from the system or from `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` (through `rustls-native-certs`), proxies from the usual variables.
-pub(crate) fn plain(options: &Options) -> Result<reqwest::Client, Error> {
-    let builder = || {
-        reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
-            // A token in a path would go to the server that a redirect names.
-            .referer(false)
-            // Sizes and digests are those of the bytes as they are sent.
-            .no_gzip()
-    };
-    // Without any root certificate the first fails; http and folders work nevertheless, and https
-    // then says that the issuer is unknown.
-    builder()
-        .build()
-        .or_else(|_| builder().tls_certs_only([]).build())
-        .map_err(|error| Error::Start(Cause::new(&error, &str::to_owned)))
+/// `SSL_CERT_DIR` (through `rustls-native-certs`), proxies from the usual variables. Where there is no
+/// root certificate at all, http works nevertheless, and https says that the issuer is unknown.
+pub(crate) fn plain(options: &Options, bare: &reqwest::Client) -> reqwest::Client {
+    let client = builder(options).build();
+    client.unwrap_or_else(|_| bare.clone())
+}
+
+fn builder(options: &Options) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(options.connect_timeout)
+        .read_timeout(options.idle_timeout)
+        // A token in a path would go to the server that a redirect names.
+        .referer(false)
+        // Sizes and digests are those of the bytes as they are sent.
+        .no_gzip()
 }
 
 /// The client for packages.
@@ -70,13 +74,10 @@ pub(crate) fn for_packages(
     plain: &reqwest::Client,
     options: &Options,
     credentials: &Credentials,
-) -> Result<ClientWithMiddleware, Error> {
-    Ok(layers(
-        ClientBuilder::new(plain.clone()),
-        options,
-        credentials,
-        &storage(options)?,
-    ))
+    storage: &AuthenticationStorage,
+) -> ClientWithMiddleware {
+    let builder = ClientBuilder::new(plain.clone());
+    layers(builder, options, credentials, storage)
 }
 
 /// The client for repodata.
@@ -84,8 +85,9 @@ pub(crate) fn for_repodata(
     plain: &reqwest::Client,
     options: &Options,
     credentials: &Credentials,
+    storage: &AuthenticationStorage,
     reports: &RetryReports,
-) -> Result<ClientWithMiddleware, Error> {
+) -> ClientWithMiddleware {
     let mut builder = ClientBuilder::new(plain.clone());
     if options.offline {
         builder = builder.with(OfflineMiddleware);
@@ -95,7 +97,7 @@ pub(crate) fn for_repodata(
         reports: reports.clone(),
         credentials: credentials.clone(),
     });
-    Ok(layers(builder, options, credentials, &storage(options)?))
+    layers(builder, options, credentials, storage)
 }
 
 fn layers(
@@ -142,7 +144,7 @@ fn mirrors(options: &Options) -> HashMap<Url, Vec<Mirror>> {
 
 /// rattler's stores: `RATTLER_AUTH_FILE`, `~/.rattler/credentials.json`, netrc; before them the
 /// file of the options. Keyrings are not asked: a build host has none, and asking takes a D-Bus.
-fn storage(options: &Options) -> Result<AuthenticationStorage, Error> {
+pub(crate) fn storage(options: &Options) -> Result<AuthenticationStorage, Error> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Error::Credentials(Cause::new(error, &str::to_owned))
     };

@@ -182,7 +182,7 @@ impl Client {
         if url.as_str() != wanted.url.as_str()
             && let Ok(folder) = wanted.url.join(".")
         {
-            self.credentials.take(&folder, &self.plain);
+            self.credentials.take(&folder, &self.bare);
             url.set_query(wanted.url.query());
         }
         Wanted {

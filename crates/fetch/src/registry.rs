@@ -82,7 +82,11 @@ impl Registry<'_> {
         let mut attempt = 0;
         let mut asked = false;
         loop {
-            let mut request = self.client.plain.request(method.clone(), url.clone());
+            let mut request = self
+                .client
+                .connections()
+                .plain
+                .request(method.clone(), url.clone());
             // Uploads may go to another host, which the credential is not for.
             let ours = self.is_ours(url);
             if let Some(header) = self.authorization().filter(|_| ours) {
@@ -140,7 +144,12 @@ impl Registry<'_> {
             token::Challenge::Bearer(bearer) => {
                 let open = self.base.scheme() == "http";
                 let login = self.login.as_ref();
-                let token = bearer.fetch(&self.client.plain, login, &self.reference, open);
+                let token = bearer.fetch(
+                    &self.client.connections().plain,
+                    login,
+                    &self.reference,
+                    open,
+                );
                 token.await.map(Some)
             }
         }

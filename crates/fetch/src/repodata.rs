@@ -78,7 +78,7 @@ impl Client {
     fn bare(&self, channel: &Channel) -> Channel {
         let url: &Url = channel.base_url.url();
         Channel {
-            base_url: self.credentials.take(url, &self.plain).into(),
+            base_url: self.credentials.take(url, &self.bare).into(),
             ..channel.clone()
         }
     }
@@ -164,6 +164,7 @@ impl Query<'_> {
         let sources = self.load(&unique).await?;
         let output = self
             .client
+            .connections()
             .gateway
             .query(sources, self.subdirs.clone(), self.specs.to_vec())
             .recursive(true)
@@ -232,6 +233,7 @@ impl Query<'_> {
         });
         let result = self
             .client
+            .connections()
             .gateway
             .query([channel.clone()], [subdir], self.specs.to_vec())
             .channel_relations(ChannelRelationsMode::Disabled)
@@ -266,6 +268,7 @@ impl Query<'_> {
             .collect();
         let names = self
             .client
+            .connections()
             .gateway
             .names([channel.clone()], platforms)
             .channel_relations(ChannelRelationsMode::Disabled)
@@ -278,7 +281,7 @@ impl Query<'_> {
             });
         }
         Ok(Source::Custom(Arc::new(WithoutNoarch {
-            gateway: self.client.gateway.clone(),
+            gateway: self.client.connections().gateway.clone(),
             channel: channel.clone(),
         })))
     }

@@ -50,9 +50,11 @@ impl Client {
     fn forget(&self, channel: &Channel, subdir: Subdir) {
         let subdirs = SubdirSelection::Some(HashSet::from([subdir.to_string()]));
         // The failure that brought us here matters more than one of the cache.
-        let _ =
-            self.gateway
-                .clear_repodata_cache(channel, subdirs, CacheClearMode::InMemoryAndDisk);
+        let _ = self.connections().gateway.clear_repodata_cache(
+            channel,
+            subdirs,
+            CacheClearMode::InMemoryAndDisk,
+        );
     }
 }
 
