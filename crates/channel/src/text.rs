@@ -37,6 +37,8 @@ pub(crate) struct Text {
     file: Option<(File, Stat)>,
     /// Why one of them could not be read.
     failure: OnceLock<io::Error>,
+    /// How many packages were passed over because their names would lead out of a channel's folder.
+    pub(crate) refused: usize,
     /// `info.base_url` (CEP 15).
     pub(crate) base_url: Option<String>,
     /// `info.subdir`.

@@ -265,6 +265,12 @@ impl Loader<'_> {
                 continue;
             };
             let text = self.readable(&document, text)?;
+            if text.refused > 0 {
+                (self.report)(Event::Warning(format!(
+                    "{} has records that are left out, since their file names lead out of the channel: {}",
+                    document.url, text.refused
+                )));
+            }
             open.revision.add(name, &document);
             open.content = Content::Whole(text);
             break;

@@ -260,6 +260,7 @@ impl Reading {
             (key, Some(kind)) => (Cow::Owned(format!("{key}{kind}")), true),
         };
         if !is_file_name(&file) {
+            self.text.refused += usize::from(Kind::from_file_name(&file).is_some());
             return Some(());
         }
         let is_other = self.text.names.add(self.text.rows.len(), &file, record);

@@ -51,6 +51,9 @@ fn records_are_the_text_that_they_are() {
         .map(|(file, record)| (&**file, &**record))
         .collect();
     assert_eq!(found, expected);
+    let refused =
+        r#"{"packages":{"../a-1-0.conda":{},"README":{},"/b-1-0.conda":{},"c-1-0.conda":{}}}"#;
+    assert_eq!(Text::parse(refused.to_owned()).unwrap().refused, 2);
 }
 
 #[test]
