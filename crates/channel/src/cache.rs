@@ -187,10 +187,7 @@ impl Cache {
     /// What is known of the files of a platform, sorted by name.
     pub(crate) fn files(&self, subdir: &str) -> Result<Vec<(String, Known)>, Error> {
         if let Some(listing) = self.given(subdir) {
-            let files = listing.files();
-            return Ok(files
-                .map(|(file, known)| (file.to_owned(), *known))
-                .collect());
+            return Ok(listing.files_below(""));
         }
         let (start, end) = below(subdir);
         self.files_between(&start, &end)
@@ -203,10 +200,7 @@ impl Cache {
         begin: &str,
     ) -> Result<Vec<(String, Known)>, Error> {
         if let Some(listing) = self.given(subdir) {
-            let files = listing.files().filter(|(file, _)| file.starts_with(begin));
-            return Ok(files
-                .map(|(file, known)| (file.to_owned(), *known))
-                .collect());
+            return Ok(listing.files_below(begin));
         }
         let start = format!("{subdir}/{begin}");
         // Nothing in UTF-8 comes after it.

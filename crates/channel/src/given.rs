@@ -52,10 +52,13 @@ struct Told {
 }
 
 impl Listing {
-    /// What is known of the packages, sorted by file name.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &Known)> {
-        let files = |part| Part::files(part);
-        self.parts.iter().flat_map(files)
+    /// What is known of the packages whose file names begin so, sorted by name.
+    pub(crate) fn files_below(&self, begin: &str) -> Vec<(String, Known)> {
+        let files = self.parts.iter().flat_map(Part::files);
+        let files = files.filter(|(file, _)| file.starts_with(begin));
+        files
+            .map(|(file, known)| (file.to_owned(), *known))
+            .collect()
     }
 
     /// What is known of one.
@@ -69,7 +72,7 @@ impl Listing {
         let (part, place) = self.find(file)?;
         let record = part.texts.at(place)?;
         let run_exports = record.run_exports.to_owned();
-        let mut scanned = Foreign::verbatim(file, record.record, Some(run_exports))?.scanned;
+        let mut scanned = Foreign::verbatim(file, record.record, run_exports)?.scanned;
         if let Some(about) = self.about(file) {
             scanned.about = Some(about.text.clone());
             scanned.post_install = about.post_install;
@@ -296,7 +299,8 @@ mod tests {
         ];
         assert_eq!(texts, expected);
         let named: Vec<_> = given
-            .files()
+            .files_below("")
+            .iter()
             .map(|(_, known)| known.mark.is_named)
             .collect();
         assert_eq!(named, [true, true, false]);

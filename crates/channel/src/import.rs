@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use archive::digest::{Md5, Sha256};
 use archive::package::{Kind, is_file_name};
 
-use crate::json::{self, Json};
+use crate::json::Json;
 use crate::output::date;
 use crate::output::repodata::fields;
 use crate::scan::{LEFT_OUT, Wanted};
@@ -99,14 +99,11 @@ pub(crate) fn read<E: From<Error>>(
 }
 
 impl Foreign {
-    /// A package whose record is to stay as it is, but for what it imposes on others, which has its own
-    /// place. `run_exports` counts where the record does not tell.
-    pub(crate) fn verbatim(file: &str, record: &str, run_exports: Option<String>) -> Option<Self> {
-        let record = Record::verbatim(record)?;
-        let run_exports = record.run_exports.clone().or(run_exports);
-        let mut foreign = record.finish(file, run_exports)?;
-        foreign.wanted.run_exports = true;
-        Some(foreign)
+    /// A package whose record stays as it is; `run_exports` counts where the record does not tell.
+    pub(crate) fn verbatim(file: &str, record: &str, run_exports: String) -> Option<Self> {
+        let record = Record::of(Json::parse(record.as_bytes()).ok()?, &[])?;
+        let run_exports = record.run_exports.clone().unwrap_or(run_exports);
+        record.finish(file, Some(run_exports))
     }
 }
 
@@ -144,31 +141,6 @@ impl Told {
 }
 
 impl Record {
-    /// Takes a record apart that is to stay as it is; `None` where it is no object.
-    fn verbatim(record: &str) -> Option<Self> {
-        let (mut told, mut run_exports) = (Told::default(), None);
-        let spelled = json::respelled(record, &mut |key, value| match key {
-            RUN_EXPORTS => run_exports = Some(value.to_owned()),
-            _ => told.add(key, value),
-        });
-        let Some(text) = spelled else {
-            return Self::of(Json::parse(record.as_bytes()).ok()?, &[]);
-        };
-        if !text.starts_with('{') {
-            return None;
-        }
-        let text = match run_exports {
-            None => text,
-            Some(_) => fields::with(&text, RUN_EXPORTS, None),
-        };
-        Some(Self {
-            text,
-            told,
-            run_exports,
-            indexed_ms: None,
-        })
-    }
-
     /// Takes the record of an indexer apart; `None` where it is no object.
     fn new(record: Json) -> Option<Self> {
         let indexed_ms = match &record {

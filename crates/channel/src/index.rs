@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -73,20 +72,12 @@ pub fn index(
     options: &Options,
     report: &(dyn Fn(Event<'_>) + Sync),
 ) -> Result<Report, Error> {
-    index_with(&channel.into(), options, &[], report)
+    index_given(&channel.into(), options, &[], report)
 }
 
-/// The same of a folder with listings that the caller has as those of the stage that the options name.
+/// The same with listings that the caller has as those of the stage that the options name. The options add nothing to
+/// their records.
 pub(crate) fn index_given(
-    folder: &Path,
-    options: &Options,
-    given: &[Arc<Listing>],
-    report: &(dyn Fn(Event<'_>) + Sync),
-) -> Result<Report, Error> {
-    index_with(&Location::from(folder), options, given, report)
-}
-
-fn index_with(
     channel: &Location,
     options: &Options,
     given: &[Arc<Listing>],

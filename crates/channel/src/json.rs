@@ -84,14 +84,9 @@ impl Json {
     }
 }
 
-/// The text of a value in the dialect, as [`Json::parse`] and [`Json::write`] make it, where that can be had without a
-/// tree: where keys are sorted, strings plain and numbers whole. `member` takes key and value of each member of an object.
-pub(crate) fn respelled(text: &str, member: &mut dyn FnMut(&str, &str)) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    respell(text, &mut out, member).then_some(out)
-}
-
-/// The same appended to `out`; whether that could be done.
+/// Appends the text of a value in the dialect, as [`Json::parse`] and [`Json::write`] make it, where that can be had without
+/// a tree: where keys are sorted, strings plain and numbers whole; whether it could. `member` takes key and value of each
+/// member of an object.
 pub(crate) fn respell(text: &str, out: &mut String, member: &mut dyn FnMut(&str, &str)) -> bool {
     let start = out.len();
     let is_spelled = respell::respell(text, out, member);

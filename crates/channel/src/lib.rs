@@ -40,3 +40,4 @@ pub use json::{Error as JsonError, Json};
 pub use lock::{Error as LockError, Owner};
 pub use origins::Origins;
 pub use place::Location;
+pub use publish::write_file;

@@ -5,7 +5,6 @@
 //! `spec`'s business, serving the channel is others'.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use conda::{Subdir, credentials};
@@ -14,7 +13,7 @@ use spec::{Keep, MetaChannel, Mirror, Newer};
 
 use crate::base_url::BaseUrl;
 use crate::index;
-use crate::publish::{self, Target};
+use crate::publish;
 use candidate::{Id, Pool};
 use closure::Closure;
 use lock::Locked;
@@ -400,19 +399,9 @@ fn prove(
     Ok(proofs)
 }
 
-/// Writes a file whole, or leaves what was there. A device is written to, and a link stays one.
+/// The same as [`publish::write_file`], with the error that names the file.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let written = Target::of(path).and_then(|target| match target {
-        Target::Stream(mut file) => file.write_all(bytes),
-        Target::File(path) => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            let draft = publish::draft(folder.unwrap_or(Path::new(".")), bytes, true)?;
-            draft.persist(path).map(drop).map_err(|error| error.error)
-        }
-    });
-    written.map_err(|source| Error::Write {
+    publish::write_file(path, bytes).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
     })

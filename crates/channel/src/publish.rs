@@ -328,6 +328,24 @@ impl Target {
     }
 }
 
+/// Writes a small file for a user: whole, or what was there stays. A device is written to, and a link stays one.
+pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match Target::of(path)? {
+        Target::Stream(mut file) => file.write_all(bytes),
+        Target::File(path) => {
+            let draft = draft(folder_of(&path), bytes, true)?;
+            draft.persist(path).map(drop).map_err(|error| error.error)
+        }
+    }
+}
+
+/// The folder that a file lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 /// A file beside the place that it will have.
 pub(crate) fn draft(folder: &Path, bytes: &[u8], sync: bool) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()

@@ -2,7 +2,6 @@
 //! digests. Two runs with the same lock make the same packages.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -71,17 +70,6 @@ impl Lock {
         let text = format!(
             "# What the definition beside this file stands for. Written by `archiconda repack`.\n\n{body}"
         );
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-            use std::os::unix::fs::PermissionsExt as _;
-            file.write_all(text.as_bytes())?;
-            file.as_file()
-                .set_permissions(std::fs::Permissions::from_mode(0o644))?;
-            file.persist(path).map_err(|error| error.error)
-        });
-        written.map(drop).map_err(error::file("write", path))
+        channel::write_file(path, text.as_bytes()).map_err(error::file("write", path))
     }
 }

@@ -32,10 +32,9 @@ impl<'c> Records<'c> {
         platform: &Platform,
     ) -> Result<Self, cache::Error> {
         if let Some(listing) = cache.given(&platform.place) {
-            let parts = listing.parts.par_iter();
-            let texts = |part: &'c Part| Self::complete(context, platform, &part.texts);
+            let texts = |part: &'c Part| Cow::Borrowed(&part.texts);
             return Ok(Self {
-                parts: parts.map(texts).collect(),
+                parts: listing.parts.iter().map(texts).collect(),
             });
         }
         let files = platform.files.len();
@@ -53,19 +52,6 @@ impl<'c> Records<'c> {
         Ok(Self {
             parts: parts.into_iter().map(Cow::Owned).collect(),
         })
-    }
-
-    /// Records that are at hand, which stay where they are unless the indexer adds something.
-    fn complete(context: &Context<'_>, platform: &Platform, texts: &'c Texts) -> Cow<'c, Texts> {
-        if !platform.adds_to_records(context) {
-            return Cow::Borrowed(texts);
-        }
-        let mut completed = Texts::default();
-        for one in texts.iter() {
-            let record = platform.complete(context, one.file, one.record);
-            completed.push(one.file, &record, Some(one.run_exports));
-        }
-        Cow::Owned(completed)
     }
 
     /// A few packages of a platform.

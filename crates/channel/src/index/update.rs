@@ -334,14 +334,6 @@ impl Platform {
         record
     }
 
-    /// Whether [`Platform::complete`] changes any record.
-    pub(super) fn adds_to_records(&self, context: &Context<'_>) -> bool {
-        let outputs = context.options.outputs;
-        outputs.indexed_timestamp
-            || !self.attestations.is_empty()
-            || outputs.attestations && context.options.folder_counts()
-    }
-
     /// What [`Platform::complete`] adds to a record, for telling whether it changed.
     pub(super) fn own(&self, context: &Context<'_>, file: &str) -> String {
         let attested = self.attestations.get(file).map_or("", String::as_str);

@@ -206,7 +206,7 @@ pub(super) fn write(
         },
         ..options.index.clone()
     };
-    let written = index::index_given(output, &options, &given, &|event| {
+    let written = index::index_given(&output.into(), &options, &given, &|event| {
         report(Event::Index(event));
     })?;
     Ok(written.subdirs.iter().any(|subdir| subdir.changed))

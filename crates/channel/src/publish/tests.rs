@@ -107,3 +107,21 @@ fn a_file_of_the_user_is_told_from_ours() {
     assert!(!folder(place.path(), &BTreeMap::new()).is_ours("patch", b"y"));
     assert!(folder(place.path(), &BTreeMap::new()).is_ours("patch", b"mine"));
 }
+
+#[test]
+fn a_link_stays_one_and_a_device_is_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    fs_err::write(&file, "old").unwrap();
+    fs_err::os::unix::fs::symlink("file", &link).unwrap();
+    super::write_file(&link, b"new").unwrap();
+    assert_eq!(fs_err::read(&file).unwrap(), b"new");
+    assert!(fs_err::symlink_metadata(&link).unwrap().is_symlink());
+    // Where a replaced device would be noticed, and does no harm: a link to one, in a folder of its own.
+    let null = folder.path().join("null");
+    fs_err::os::unix::fs::symlink("/dev/null", &null).unwrap();
+    super::write_file(&null, b"gone").unwrap();
+    assert!(fs_err::symlink_metadata(&null).unwrap().is_symlink());
+    assert!(super::write_file(folder.path(), b"").is_err());
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 3);
+}

@@ -9,7 +9,7 @@ use archive::digest::{Hasher, HashingWriter, Sha256};
 use super::{Error, Event, File, MANIFEST, Manifest, Report, ReportTo, VERSION, rank};
 use crate::output::repodata::fields::{field, string};
 use crate::output::shards;
-use crate::publish::{self, Target};
+use crate::publish::{self, Target, folder_of};
 use crate::text::Text;
 
 /// How much is gathered before it is written, in bytes.
@@ -35,11 +35,7 @@ pub fn export(
     match Target::of(to).map_err(failed)? {
         Target::Stream(file) => export_into(channel, (file, to), since, report),
         Target::File(real) => {
-            let folder = real
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
-            let mut draft = publish::draft(folder, b"", false).map_err(failed)?;
+            let mut draft = publish::draft(folder_of(&real), b"", false).map_err(failed)?;
             let done = export_into(channel, (&mut draft, to), since, report)?;
             draft.as_file().sync_all().map_err(failed)?;
             draft.persist(&real).map_err(|error| failed(error.error))?;
@@ -84,11 +80,8 @@ pub fn export_into(
 
 /// Whether a file would be one of those that are carried.
 fn is_part(channel: &Path, file: &Path) -> bool {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let real = fs_err::canonicalize(folder.unwrap_or(Path::new(".")));
-    let (Ok(folder), Ok(channel)) = (real, fs_err::canonicalize(channel)) else {
+    let real = [folder_of(file), channel].map(fs_err::canonicalize);
+    let [Ok(folder), Ok(channel)] = real else {
         return false;
     };
     let inner = folder.strip_prefix(channel).ok();
