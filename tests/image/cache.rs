@@ -79,17 +79,39 @@ fn a_damaged_cache_is_no_cache() {
     let first = baked(&place, "first", &[]);
     let count = cached(&first).len();
     let folder = place.join("cache/images/layers");
-    for entry in fs::read_dir(folder.join("blobs")).expect("blobs") {
-        // Beside it, so that the first image stays.
-        let path = entry.expect("an entry").path();
-        let mut bytes = fs::read(&path).expect("a blob");
-        bytes[20] ^= 1;
-        fs::remove_file(&path).expect("removed");
-        fs::write(&path, bytes).expect("written");
+    let damage = |change: &dyn Fn(&mut Vec<u8>)| {
+        for entry in fs::read_dir(folder.join("blobs")).expect("blobs") {
+            // Beside it, so that the first image stays.
+            let path = entry.expect("an entry").path();
+            let mut bytes = fs::read(&path).expect("a blob");
+            change(&mut bytes);
+            fs::remove_file(&path).expect("removed");
+            fs::write(&path, bytes).expect("written");
+        }
+    };
+    let registry = Registry::start();
+    let name = format!("{}/a:1", registry.authority());
+    baked(&place, "first.tar", &[]);
+    for (first, output) in [("first", "second"), ("first.tar", "second.tar")] {
+        for threads in ["1", "2"] {
+            damage(&|bytes| bytes[20] ^= 1);
+            let mut command = bake(&place, output, &["-p", "linux-64", "--threads", threads]);
+            let again = run(&mut command).succeeds();
+            let again = again.says(&["the kept layer", "is damaged; the image is baked again"]);
+            assert_eq!(cached(&again.json()), vec![false; count]);
+            same(&place, first, output);
+        }
+        // What is too short is seen before anything is made of it.
+        damage(&|bytes| bytes.truncate(20));
+        let again = run(&mut bake(&place, output, &["-p", "linux-64"])).succeeds();
+        let again = again.hides(&["damaged"]);
+        assert_eq!(cached(&again.json()), vec![false; count]);
+        same(&place, first, output);
     }
-    let second = baked(&place, "second", &[]);
-    assert_eq!(cached(&second), vec![false; count]);
-    same(&place, "first", "second");
+    // Nothing wrong reaches a registry.
+    damage(&|bytes| bytes[20] ^= 1);
+    let pushed = run(&mut push(&place, &name, &["-p", "linux-64"])).succeeds();
+    assert_eq!(cached(&pushed.json()), vec![false; count]);
     for entry in fs::read_dir(&folder).expect("entries") {
         let path = entry.expect("an entry").path();
         if path.is_file() {

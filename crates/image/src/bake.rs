@@ -24,12 +24,12 @@ use std::path::{Path, PathBuf};
 
 use conda::Subdir;
 use serde::Serialize;
-use spec::{Distribution, Image, ImageTarget};
+use spec::{Distribution, Image, ImageTarget, LinkScripts, Pyc};
 
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Warning};
 use crate::oci::{self, Descriptor, DockerImage, Index, Platform};
-use crate::output::Staging;
+use crate::output::{Check, Staging};
 use crate::{Report, config};
 
 pub use debs::DebsError;
@@ -185,6 +185,30 @@ pub fn bake(
     options: &Options,
     report: Report<'_>,
 ) -> Result<Baked, Error> {
+    let emulates =
+        definition.pyc == Pyc::Emulate || definition.link_scripts == LinkScripts::Emulate;
+    let check = if emulates || !options.push.is_empty() {
+        // Layers are read before the image is complete.
+        Check::First
+    } else {
+        Check::Last
+    };
+    match attempt(definition, client, options, report, check) {
+        Err(Error::Damaged { path }) => {
+            report(Event::Warning(Warning::Damaged { path: &path }));
+            attempt(definition, client, options, report, Check::First)
+        }
+        done => done,
+    }
+}
+
+fn attempt(
+    definition: &Image,
+    client: &fetch::Client,
+    options: &Options,
+    report: Report<'_>,
+    check: Check,
+) -> Result<Baked, Error> {
     let folder = folder(&options.definition);
     let opened = distribution::open(definition, &folder, &options.platforms)?;
     let distribution = opened.distribution;
@@ -210,7 +234,7 @@ pub fn bake(
     let staging = if options.dry_run {
         None
     } else {
-        Some(Staging::begin(output.unwrap_or(&unwritten))?)
+        Some(Staging::begin(output.unwrap_or(&unwritten), check)?)
     };
     let recipe = Recipe {
         definition,
@@ -279,7 +303,7 @@ pub fn bake(
     let output = match output {
         None => None,
         Some(output) => {
-            let written = finish(staging, &done, &bills, top, &tags)?;
+            let written = pool.install(|| finish(staging, &done, &bills, top, &tags))?;
             report(Event::Wrote(&written));
             for bill in &bills {
                 sboms.push(bill.write_beside(output)?);

@@ -183,6 +183,12 @@ pub enum Error {
         /// Why nothing is written there.
         problem: &'static str,
     },
+    /// A layer that an earlier run kept is no longer what it was.
+    #[error("the kept layer `{path}` is damaged")]
+    Damaged {
+        /// The layer.
+        path: PathBuf,
+    },
     /// Somebody else writes the output.
     #[error("`{path}` is being written by another process")]
     Busy {
@@ -195,6 +201,7 @@ impl Error {
     /// Whether bytes were wrong: exit code 4.
     pub fn is_integrity(&self) -> bool {
         match self {
+            Error::Damaged { .. } => true,
             Error::Installer(error) => error.is_integrity(),
             Error::Env { source, .. } => source.is_integrity(),
             Error::Image { source, .. } => source.is_integrity(),

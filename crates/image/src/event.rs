@@ -102,6 +102,12 @@ pub enum Warning<'a> {
         /// Why not.
         reason: &'a str,
     },
+    /// All is done again.
+    #[error("the kept layer `{}` is damaged; the image is baked again", .path.display())]
+    Damaged {
+        /// The layer.
+        path: &'a Path,
+    },
     /// Many layers.
     #[error(
         "{platform}: the image has {count} layers, {base} of them from the base; each costs at every start"

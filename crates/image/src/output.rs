@@ -6,11 +6,13 @@ use std::ffi::OsString;
 use std::fs::TryLockError;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use archive::digest::HashingWriter;
+use archive::digest::{HashingWriter, Sha256};
 use fs_err as fs;
 use fs_err::File;
 use installer::Draft;
+use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::Error;
@@ -36,8 +38,21 @@ pub(crate) struct Staging {
     output: PathBuf,
     folder: PathBuf,
     tar: bool,
+    check: Check,
+    /// Blobs that were taken and not digested yet, and where they came from.
+    unproved: Mutex<Vec<(Digest, PathBuf)>>,
     /// Held until the end: the folder is ours.
     _lock: File,
+}
+
+/// When blobs that earlier runs kept are digested. An image is not in its place before all of them are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// When they are taken: a damaged one is built again.
+    First,
+    /// When all else is done, and while a tar file is written, which leaves a processor idle. A damaged one
+    /// ends the run ([`Error::Damaged`]).
+    Last,
 }
 
 /// A blob that is being written.
@@ -50,7 +65,7 @@ pub(crate) struct Blob {
 impl Staging {
     /// Begins a layout for `output`: a tar file if its name ends so, else a folder. Nothing that is
     /// no image is replaced.
-    pub(crate) fn begin(output: &Path) -> Result<Staging, Error> {
+    pub(crate) fn begin(output: &Path, check: Check) -> Result<Staging, Error> {
         let refuse = |problem| Error::Output {
             path: output.to_owned(),
             problem,
@@ -105,6 +120,8 @@ impl Staging {
             output: output.to_owned(),
             folder,
             tar,
+            check,
+            unproved: Mutex::default(),
             _lock: lock,
         })
     }
@@ -119,8 +136,9 @@ impl Staging {
         self.tar
     }
 
-    /// Where a stored blob lies.
+    /// Where a stored blob lies. Who reads it checks first ([`Check::First`]), or has written it.
     pub(crate) fn place(&self, digest: Digest) -> PathBuf {
+        debug_assert!(!self.unproved().iter().any(|(one, _)| *one == digest));
         let path = self.folder.join(digest.path());
         if self.tar && !path.exists() {
             return self.aside(digest);
@@ -154,8 +172,14 @@ impl Staging {
         Ok((digest, length))
     }
 
-    /// Takes a file that is the blob with this digest, as the same file where the system lets it be.
-    pub(crate) fn adopt(&self, path: &Path, digest: Digest) -> Result<(), Error> {
+    /// Takes a file that should be the blob with this digest, as the same file where the system lets it
+    /// be. Whether it is, as far as that is known yet.
+    pub(crate) fn adopt(&self, path: &Path, digest: Digest) -> Result<bool, Error> {
+        match self.check {
+            Check::First if !is_blob(path, digest)? => return Ok(false),
+            Check::First => {}
+            Check::Last => self.unproved().push((digest, path.to_owned())),
+        }
         let place = self.folder.join(digest.path());
         let write = |source| cannot_write(&place, source);
         if !place.exists() && fs::hard_link(path, &place).is_err() {
@@ -165,7 +189,27 @@ impl Staging {
             let file = File::open(&place).map_err(write)?;
             file.sync_data().map_err(write)?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Digests what was taken and is not digested yet.
+    fn prove(&self) -> Result<(), Error> {
+        let unproved = std::mem::take(&mut *self.unproved());
+        unproved
+            .into_par_iter()
+            .with_max_len(1)
+            .try_for_each(|(digest, path)| {
+                if is_blob(&self.folder.join(digest.path()), digest)? {
+                    Ok(())
+                } else {
+                    Err(Error::Damaged { path })
+                }
+            })
+    }
+
+    fn unproved(&self) -> MutexGuard<'_, Vec<(Digest, PathBuf)>> {
+        // Pushing and taking leave the list whole, whatever else a thread died of.
+        self.unproved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a file that is the blob with this digest and stays where it lies, for a tar file that gets its
@@ -195,7 +239,7 @@ impl Staging {
         if !self.tar {
             return self.document(bytes);
         }
-        let digest = Digest(archive::digest::Sha256::of(bytes));
+        let digest = Digest(Sha256::of(bytes));
         let path = self.aside(digest);
         let folder = self.folder.join(ASIDE);
         fs::create_dir_all(&folder).map_err(|source| cannot_write(&folder, source))?;
@@ -218,8 +262,12 @@ impl Staging {
         let mut texts = vec![(MARK, MARK_TEXT.as_bytes().to_vec()), ("index.json", index)];
         if self.tar {
             texts.push(("manifest.json", oci::canonical(&docker)));
-            self.write_tar(&texts)?;
+            let draft = Draft::beside(&self.output)?;
+            let (draft, proved) = rayon::join(|| self.write_tar(draft, &texts), || self.prove());
+            proved?;
+            draft?.publish(&self.output, 0o644, true)?;
         } else {
+            self.prove()?;
             for (name, text) in &texts {
                 let path = self.folder.join(name);
                 let written = fs::write(&path, text);
@@ -232,9 +280,8 @@ impl Staging {
         Ok(output)
     }
 
-    fn write_tar(&self, texts: &[(&str, Vec<u8>)]) -> Result<(), Error> {
+    fn write_tar(&self, draft: Draft, texts: &[(&str, Vec<u8>)]) -> Result<Draft, Error> {
         let write = |source| cannot_write(&self.output, source);
-        let draft = Draft::beside(&self.output)?;
         let mut tar = tar::Builder::new(BufWriter::with_capacity(1 << 18, draft));
         for (name, text) in texts {
             let mut header = header(tar::EntryType::Regular, text.len() as u64);
@@ -275,11 +322,7 @@ impl Staging {
             io::copy(&mut io::repeat(0).take(end), sink).map_err(write)?;
         }
         let sink = tar.into_inner().map_err(write)?;
-        let draft = sink
-            .into_inner()
-            .map_err(|error| write(error.into_error()))?;
-        draft.publish(&self.output, 0o644, true)?;
-        Ok(())
+        sink.into_inner().map_err(|error| write(error.into_error()))
     }
 
     /// Puts the folder in its place, and what was there in the folder's.
@@ -351,6 +394,12 @@ fn claim(folder: &Path) -> Result<Option<File>, Error> {
             return Ok(Some(file));
         }
     }
+}
+
+fn is_blob(path: &Path, digest: Digest) -> Result<bool, Error> {
+    let read = |source| cannot_read(path, source);
+    let file = File::open(path).map_err(read)?;
+    Ok(Digest(Sha256::of_reader(file).map_err(read)?) == digest)
 }
 
 fn header(kind: tar::EntryType, size: u64) -> tar::Header {
