@@ -100,7 +100,6 @@ fn a_token_opens_its_channel_in_three_ways() {
         "/closed/",
         "/closed/noarch/absent.conda",
         "/nothing/noarch/b-1-0.conda",
-        "/",
     ]
     .map(|path| server.get(path).is(401));
     for answer in &mut answers {
@@ -115,6 +114,15 @@ fn a_token_opens_its_channel_in_three_ways() {
     server
         .get(&format!("/t/{right}/open/noarch/a-1-0.conda"))
         .is(200);
+    // The list of channels has those that one may read.
+    for (path, expected) in [
+        ("/".to_owned(), "/open\n"),
+        (format!("/t/{right}/"), "/open\n/closed\n"),
+        (format!("/t/{other}/"), "/open\n"),
+    ] {
+        let listed = server.get(&path).is(200).body;
+        assert_eq!(String::from_utf8_lossy(&listed), expected, "{path}");
+    }
     // Numbers tell names.
     server.get("/metrics").is(401);
     server.get(&format!("/t/{right}/metrics")).is(200);

@@ -279,11 +279,11 @@ fn several_channels_each_under_its_name() {
         "/noarch/a-1-0.conda",
         "/two/noarch/b-1-0.conda",
         "/one/noarch/b-1-0.conda",
-        "/",
         "/one/",
     ] {
         server.get(path).is(404);
     }
+    assert_eq!(server.get("/").is(200).body, b"/one\n/pkgs/main\n");
     let urls: Vec<_> = server.printed["channels"]
         .as_array()
         .expect("channels")

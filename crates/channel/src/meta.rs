@@ -350,6 +350,15 @@ fn compile<'t>(
             roots,
         });
     }
+    let known: HashSet<&str> = compiled.iter().flat_map(|one| one.pool.names()).collect();
+    for (key, name) in rules::names(definition) {
+        let name = name.to_lowercase();
+        if !known.contains(name.as_str()) {
+            report(Event::Warning(format!(
+                "`{key}` names `{name}`, and the roots lead to no package that is called so"
+            )));
+        }
+    }
     Ok(compiled)
 }
 

@@ -100,8 +100,8 @@ impl Origins {
         let Some(sha256) = index.shards.get(name) else {
             return Ok(None);
         };
-        let records = sections(&folder.join(file_name(sha256))).map_err(io::Error::other)?;
-        let record = records.into_iter().find(|(other, _)| other == file);
+        let shard = sections(&folder.join(file_name(sha256))).map_err(io::Error::other)?;
+        let record = shard.records.into_iter().find(|(other, _)| other == file);
         let record = record.filter(|(_, record)| matches!(record, Json::Map(_)));
         Ok(record.map(|(_, record)| {
             let mut text = String::new();

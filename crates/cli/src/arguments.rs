@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use conda::Subdir;
 use url::Url;
 
@@ -55,6 +56,16 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or definition, 4 damaged or wrong bytes.";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  archiconda completions bash > ~/.local/share/bash-completion/completions/archiconda
+  archiconda completions zsh > ~/.zfunc/_archiconda
+      where ~/.zfunc is in fpath before compinit runs
+  archiconda completions fish > ~/.config/fish/completions/archiconda.fish
+  archiconda completions fish build-installer > ~/.config/fish/completions/build-installer.fish
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
 /// Makes and serves conda distributions, for any CPU from any host.
 #[derive(Debug, Parser)]
 #[command(
@@ -96,6 +107,9 @@ pub(crate) enum Command {
     /// Serve channels over HTTP.
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Serve>),
+    /// Write what makes a shell complete commands and options.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
 }
 
 /// How a command tells what it does.
@@ -104,7 +118,7 @@ pub(crate) struct Telling {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Say nothing but warnings and errors.
+    /// Say nothing but warnings, errors and what was asked for.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -337,6 +351,25 @@ pub(crate) struct Repack {
     /// Say nothing but warnings and errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+/// Options of `archiconda completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: Shell,
+    /// The command that is completed.
+    #[arg(value_name = "COMMAND", default_value = "archiconda")]
+    pub(crate) executable: Executable,
+}
+
+/// What is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Executable {
+    /// `archiconda`
+    Archiconda,
+    /// `build-installer`
+    BuildInstaller,
 }
 
 /// A format of packages.

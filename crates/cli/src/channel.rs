@@ -2,7 +2,6 @@
 //! channels is in `verify` and `transfer`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +14,7 @@ use spec::MetaChannel;
 
 use crate::arguments::channel::{Channel, ChannelBuild, ChannelWhy, Definition};
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::progress::{Progress, megabytes};
 use crate::{index, network};
 
@@ -60,12 +59,11 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
     });
     progress.finish();
     let built = built?;
-    let text = if asked.telling.json {
-        format!("{:#}\n", as_json(&built, arguments.plan))
-    } else {
-        describe(&built, arguments.plan)
-    };
-    print(&text)?;
+    if asked.telling.json {
+        print(&format!("{:#}\n", as_json(&built, arguments.plan)))?;
+    } else if arguments.plan || !asked.telling.quiet {
+        print(&describe(&built, arguments.plan))?;
+    }
     if built.failures == 0 {
         return Ok(Exit::Done);
     }
@@ -100,10 +98,6 @@ fn why(arguments: &ChannelWhy) -> Result<Exit, Failure> {
     let answers = meta::why(&definition, &client, &options(asked)?, &wanted, &report);
     progress.finish();
     let answers = answers?;
-    if answers.iter().all(|answer| answer.packages.is_empty()) {
-        let error = anyhow!("no channel of the definition has `{}`", arguments.wanted);
-        return Err(Failure::new(Exit::Failed, error));
-    }
     let text = if asked.telling.json {
         format!(
             "{:#}\n",
@@ -366,11 +360,4 @@ fn answer_as_json(answer: &Answer) -> Value {
         })
         .collect();
     json!({ "platform": answer.platform, "packages": packages })
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the result")
-        .map_err(|error| Failure::new(Exit::Failed, error))
 }

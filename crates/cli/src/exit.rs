@@ -1,7 +1,9 @@
-//! Exit codes, and how an error is told.
+//! Exit codes, and how results and errors are told.
 
 use std::io::Write as _;
 use std::process::ExitCode;
+
+use anyhow::Context as _;
 
 /// What a shell learns (design: "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,16 @@ impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
         Failure::new(first(&[(error.is_integrity(), Exit::Integrity)]), error)
     }
+}
+
+/// Tells the result.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout();
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .context("cannot write the result")
+        .map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 /// Tells the error, the causes below it, and turns both into an exit code.

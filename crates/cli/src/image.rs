@@ -1,19 +1,19 @@
 //! `archiconda image`: bakes, and says what is in an image and how two differ.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use crate::arguments::image::{Bake, Diff, Image, Inspect, Reach};
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::network;
 use crate::progress::{Progress, megabytes};
-use ::image::inspect::{Difference, Inspected, Network, REGISTRY};
+use ::image::inspect::{Difference, Inspected, Network};
 use ::image::{Baked, BakedImage, BakedLayer, Event, LayerKind, Options};
+use spec::Base;
 
 /// Packages that a line of the table names; the others are counted.
 const NAMED: usize = 4;
@@ -81,26 +81,27 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
     let baked = ::image::bake(&parsed.definition, &client, &options, &report);
     progress.finish();
     let baked = baked?;
-    say(&if arguments.json {
-        format!("{:#}\n", json!(baked))
-    } else {
-        describe(&baked)
-    })
+    if arguments.json {
+        print(&format!("{:#}\n", json!(baked)))?;
+    } else if arguments.dry_run || !arguments.quiet {
+        print(&describe(&baked))?;
+    }
+    Ok(Exit::Done)
 }
 
 fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
     let images = inspected(&arguments.image, &arguments.reach)?;
-    say(&if arguments.json {
+    print(&if arguments.json {
         format!("{:#}\n", json!({ "images": images }))
     } else {
         images.iter().map(table).collect()
-    })
+    })?;
+    Ok(Exit::Done)
 }
 
 /// What is in an image. Nobody is asked for one that lies here.
-fn inspected(image: &Path, reach: &Reach) -> Result<Vec<Inspected>, Failure> {
-    let named = image.to_str().and_then(|text| text.strip_prefix(REGISTRY));
-    let Some(name) = named else {
+fn inspected(image: &Base, reach: &Reach) -> Result<Vec<Inspected>, Failure> {
+    let Base::Registry(name) = image else {
         return Ok(::image::inspect::inspect(image)?);
     };
     let (client, _) = network::client(&reach.network)?;
@@ -122,23 +123,16 @@ fn diff(arguments: &Diff) -> Result<Exit, Failure> {
     if differences.is_empty() {
         let error = anyhow!(
             "`{}` and `{}` have no platform in common",
-            arguments.old.display(),
-            arguments.new.display()
+            arguments.old,
+            arguments.new
         );
         return Err(Failure::new(Exit::Failed, error));
     }
-    say(&if arguments.json {
+    print(&if arguments.json {
         format!("{:#}\n", json!({ "differences": differences }))
     } else {
         differences.iter().map(changes).collect()
-    })
-}
-
-fn say(text: &str) -> Result<Exit, Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the result")
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    })?;
     Ok(Exit::Done)
 }
 

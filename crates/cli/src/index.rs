@@ -1,14 +1,12 @@
 //! `archiconda index`: makes a folder of packages a channel, and names what it left out.
 
-use std::io::Write as _;
-
 use ::channel::{BaseUrl, ChannelRelations, Event, Location, Options, Outputs, Report};
 use anyhow::{Context as _, anyhow};
 use fetch::postgres::Address;
 use serde_json::json;
 
 use crate::arguments::{self, Database, Index, Relation};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::progress::Progress;
 
 /// What conda-index takes where no URL is given.
@@ -151,11 +149,7 @@ fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
     })?;
     let silent = arguments.watch.is_some() && indexed.subdirs.iter().all(|one| !one.changed);
     if !silent {
-        let text = describe(&indexed, arguments);
-        std::io::stdout()
-            .write_all(text.as_bytes())
-            .context("cannot write the result")
-            .map_err(failed)?;
+        print(&describe(&indexed, arguments))?;
     }
     let unusable = indexed.subdirs.iter().any(|one| !one.skipped.is_empty());
     Ok(if arguments.strict && unusable {

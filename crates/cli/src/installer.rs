@@ -1,6 +1,5 @@
 //! `build-installer`: reads the spec, builds, and says what was built.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
@@ -8,10 +7,9 @@ use serde_json::json;
 
 use crate::arguments::Installer;
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::network;
-use crate::progress::Progress;
-use crate::progress::megabytes;
+use crate::progress::{Progress, megabytes};
 use installer::{Built, LockMode, Options};
 
 /// Runs the command.
@@ -46,17 +44,16 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
     let report = |event: installer::Event<'_>| progress.show(&event);
     let built = installer::build(&parsed.distribution, &client, &options, &report);
     progress.finish();
-    let text = describe(&built?, arguments.json);
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the result")
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    print(&describe(&built?, arguments))?;
     Ok(Exit::Done)
 }
 
-fn describe(built: &[Built], as_json: bool) -> String {
-    if as_json {
+fn describe(built: &[Built], arguments: &Installer) -> String {
+    if arguments.json {
         return format!("{:#}\n", json!({ "installers": built }));
+    }
+    if arguments.quiet && !arguments.dry_run {
+        return String::new();
     }
     built.iter().map(describe_one).collect()
 }

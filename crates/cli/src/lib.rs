@@ -3,6 +3,7 @@
 
 mod arguments;
 mod channel;
+mod completions;
 mod environment;
 mod exit;
 mod image;

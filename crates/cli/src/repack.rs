@@ -1,6 +1,5 @@
 //! `archiconda repack`: makes a bootstrap channel, and says which packages are in it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -8,7 +7,7 @@ use serde_json::json;
 
 use crate::arguments::{PackageFormat, Repack};
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::progress::Progress;
 use ::repack::{Event, LockMode, Made, Options};
 
@@ -24,10 +23,7 @@ pub(crate) fn run(arguments: &Repack) -> Result<Exit, Failure> {
     let made = ::repack::repack(&arguments.spec, &options, &report);
     progress.finish();
     let made = made?;
-    std::io::stdout()
-        .write_all(describe(&made, arguments).as_bytes())
-        .context("cannot write the result")
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    print(&describe(&made, arguments))?;
     Ok(Exit::Done)
 }
 

@@ -6,31 +6,23 @@ use clap::Parser;
 
 use crate::arguments::{Archiconda, BuildInstaller, Command};
 use crate::exit::{self, Exit};
-use crate::{channel, image, index, installer, repack, serve};
+use crate::{channel, completions, image, index, installer, repack, serve};
 
 /// The `archiconda` executable.
 pub fn archiconda() -> ExitCode {
-    match parse::<Archiconda>() {
-        Ok(Archiconda {
-            command: Command::Installer(arguments),
-        }) => exit::finish(installer::run(&arguments)),
-        Ok(Archiconda {
-            command: Command::Index(arguments),
-        }) => exit::finish(index::run(&arguments)),
-        Ok(Archiconda {
-            command: Command::Channel(arguments),
-        }) => exit::finish(channel::run(&arguments)),
-        Ok(Archiconda {
-            command: Command::Image(arguments),
-        }) => exit::finish(image::run(&arguments)),
-        Ok(Archiconda {
-            command: Command::Repack(arguments),
-        }) => exit::finish(repack::run(&arguments)),
-        Ok(Archiconda {
-            command: Command::Serve(arguments),
-        }) => exit::finish(serve::run(&arguments)),
-        Err(code) => code,
-    }
+    let command = match parse::<Archiconda>() {
+        Ok(Archiconda { command }) => command,
+        Err(code) => return code,
+    };
+    exit::finish(match command {
+        Command::Installer(arguments) => installer::run(&arguments),
+        Command::Index(arguments) => index::run(&arguments),
+        Command::Channel(arguments) => channel::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
+        Command::Repack(arguments) => repack::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+    })
 }
 
 /// The `build-installer` executable.

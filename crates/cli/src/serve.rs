@@ -1,7 +1,6 @@
 //! `archiconda serve`: serves channels until it is told to stop, and makes tokens.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use serde_json::json;
 use spec::{MetaChannel, Mirror};
 
 use crate::arguments::serve::{DynamicMirror, Log, NewToken, Serve, ServeCommand, TokenCommand};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::network;
 use ::serve::{Compiling, Event, Limits, LogForm, Named, Origin, Questions, Settings, Tls};
 
@@ -227,14 +226,6 @@ fn new_token(arguments: &NewToken) -> Result<Exit, Failure> {
     } else {
         format!("{token}\n\n{lines}")
     };
-    print(&text).map_err(|error| Failure::new(Exit::Failed, error))?;
+    print(&text)?;
     Ok(Exit::Done)
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout();
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .context("cannot write the result")
 }

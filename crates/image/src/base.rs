@@ -4,6 +4,7 @@
 
 mod beside;
 mod error;
+mod gate;
 mod layer;
 mod pull;
 mod store;
@@ -20,7 +21,7 @@ use crate::oci::{self, Descriptor, Digest, DockerImage, Index, Manifest, Object,
 pub(crate) const INPUTS: &str = "org.archiconda.layer.inputs";
 
 pub use error::Error;
-pub(crate) use layer::{Entry, EntryKind, Packing, packing, pass, walk};
+pub(crate) use layer::{Budget, Entry, EntryKind, Packing, decoder, entries, packing, pass, walk};
 pub(crate) use pull::{pull, pull_layers, top};
 pub(crate) use store::Store;
 
@@ -30,7 +31,7 @@ const LONGEST_DOCUMENT: u64 = 8 << 20;
 /// How deep indexes may lie in each other: tools write two levels.
 const DEEPEST: usize = 4;
 
-/// How many images an index may name.
+/// How many images, and indexes of them, an index may name.
 const MOST_IMAGES: usize = 1000;
 
 /// One image for one platform.
@@ -103,10 +104,10 @@ impl Source {
         let images = if docker {
             docker_images(&store)?
         } else {
-            let mut images = Vec::new();
             let index: Index = document(&store, "index.json", None)?;
-            collect(&store, &index, None, 0, &mut images)?;
-            images
+            let mut found = Found::default();
+            collect(&store, &index, None, 0, &mut found)?;
+            found.images
         };
         Ok(Source { store, images })
     }
@@ -122,22 +123,7 @@ impl Source {
         platform: &Platform,
         reference: Option<&str>,
     ) -> Result<&Image, Error> {
-        let named = |image: &&Image| match (reference, &image.reference) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            // A tag alone says enough, as in `docker pull`.
-            (Some(wanted), Some(name)) => {
-                name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
-            }
-        };
-        let mut of_name = self.images.iter().filter(named).peekable();
-        if let (Some(reference), None) = (reference, of_name.peek()) {
-            return Err(Error::NoReference {
-                reference: reference.to_owned(),
-                found: self.names(),
-            });
-        }
-        let all: Vec<&Image> = of_name.collect();
+        let all = self.of_name(reference)?;
         let fitting: Vec<&Image> = all
             .iter()
             .copied()
@@ -161,7 +147,28 @@ impl Source {
         }
     }
 
-    fn names(&self) -> Vec<String> {
+    /// The images of that name if one is given, else all.
+    pub(crate) fn of_name(&self, reference: Option<&str>) -> Result<Vec<&Image>, Error> {
+        let named = |image: &&Image| match (reference, &image.reference) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            // A tag alone says enough, as in `docker pull`.
+            (Some(wanted), Some(name)) => {
+                name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
+            }
+        };
+        let all: Vec<&Image> = self.images.iter().filter(named).collect();
+        match reference.filter(|_| all.is_empty()) {
+            None => Ok(all),
+            Some(reference) => Err(Error::NoReference {
+                reference: reference.to_owned(),
+                found: self.names(),
+            }),
+        }
+    }
+
+    /// What the images are called.
+    pub(crate) fn names(&self) -> Vec<String> {
         let names: BTreeSet<&String> = self
             .images
             .iter()
@@ -184,21 +191,26 @@ pub(crate) fn place(base: &spec::Base, folder: &Path) -> Option<(PathBuf, Form, 
     Some((folder.join(path), form, reference.clone()))
 }
 
+/// What was found below an index so far.
+#[derive(Default)]
+struct Found {
+    images: Vec<Image>,
+    /// Documents that were read.
+    read: usize,
+}
+
 /// The images below an index. An index in it has the name that all its images have.
 fn collect(
     store: &Store,
     index: &Index,
     reference: Option<&str>,
     depth: usize,
-    images: &mut Vec<Image>,
+    found: &mut Found,
 ) -> Result<(), Error> {
     if depth > DEEPEST {
         return Err(Error::Deep);
     }
     for descriptor in &index.manifests {
-        if images.len() >= MOST_IMAGES {
-            return Err(Error::ManyImages);
-        }
         // What is attached to images lies beside them.
         if descriptor.artifact_type.is_some() {
             continue;
@@ -208,8 +220,9 @@ fn collect(
         let name = name.map(String::as_str).or(reference);
         match &*descriptor.media_type {
             oci::INDEX | oci::DOCKER_INDEX => {
+                found.count()?;
                 let inner: Index = blob(store, descriptor)?;
-                collect(store, &inner, name, depth + 1, images)?;
+                collect(store, &inner, name, depth + 1, found)?;
             }
             oci::MANIFEST | oci::DOCKER_MANIFEST => {
                 // Statements of who built an image lie beside it, as an image for no machine.
@@ -217,13 +230,25 @@ fn collect(
                 if platform.is_some_and(|platform| platform.architecture == "unknown") {
                     continue;
                 }
-                images.push(image(store, descriptor, name)?);
+                found.count()?;
+                found.images.push(image(store, descriptor, name)?);
             }
             // Other things may lie in a layout.
             _ => {}
         }
     }
     Ok(())
+}
+
+impl Found {
+    /// Counts a document. One index may name another many times, and that one a third.
+    fn count(&mut self) -> Result<(), Error> {
+        self.read += 1;
+        if self.read > MOST_IMAGES {
+            return Err(Error::ManyImages);
+        }
+        Ok(())
+    }
 }
 
 fn annotation<'d>(descriptor: &'d Descriptor, key: &str) -> Option<&'d String> {

@@ -102,6 +102,16 @@ pub enum Warning<'a> {
         /// Why not.
         reason: &'a str,
     },
+    /// Images that lay where this one is put.
+    #[error(
+        "`{}` held {}, which this image takes the place of; another `--output` keeps both", .path.display(), .names.join(", ")
+    )]
+    Replaced {
+        /// Where.
+        path: &'a Path,
+        /// What they are called.
+        names: &'a [String],
+    },
     /// All is done again.
     #[error("the kept layer `{}` is damaged; the image is baked again", .path.display())]
     Damaged {

@@ -7,13 +7,16 @@ use std::path::Path;
 use fetch::registry::Reference;
 use serde::Serialize;
 use serde_json::Value;
+use spec::Base;
 
-use crate::base::{self, Entry, EntryKind, Form, Source};
+use crate::base::{self, Entry, EntryKind, Source};
 use crate::error::Error;
 use crate::oci::Object;
 
-/// A record that is longer is not read: the longest have a few megabytes.
-const LONGEST_RECORD: u64 = 64 << 20;
+/// A record that is longer is not read, nor is one after so many bytes of a layer's: the longest have a few megabytes,
+/// and all of a large distribution a hundred.
+const LONGEST_RECORD: u64 = 16 << 20;
+const MOST_RECORDS: u64 = 256 << 20;
 
 /// One image for one platform.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,33 +131,31 @@ pub struct Network<'a> {
     pub report: &'a (dyn Fn(fetch::Event<'_>) + Sync),
 }
 
-/// What names in registries begin with.
-pub const REGISTRY: &str = "docker://";
-
-/// Reads all images at a path: every layer, with its digests.
-pub fn inspect(path: &Path) -> Result<Vec<Inspected>, Error> {
-    let source = Source::open(path, Form::Any);
-    let images = source.and_then(|source| all(&source));
-    images.map_err(|source| Error::Image {
-        path: path.to_owned(),
-        source,
-    })
+/// Reads all images at a place that are meant: every layer, with its digests. There are none in what is no place,
+/// as a registry.
+pub fn inspect(place: &Base) -> Result<Vec<Inspected>, Error> {
+    let Some((path, form, reference)) = base::place(place, Path::new("")) else {
+        return Ok(Vec::new());
+    };
+    let source = Source::open(&path, form);
+    let images = source.and_then(|source| all(&source, reference.as_deref()));
+    images.map_err(|source| Error::Image { path, source })
 }
 
-/// Reads all images that a name in a registry stands for, without [`REGISTRY`] before it.
+/// Reads all images that a name in a registry stands for.
 pub fn inspect_pulled(name: &str, network: &Network<'_>) -> Result<Vec<Inspected>, Error> {
     let source = pulled(name, network);
-    let images = source.and_then(|source| all(&source));
+    let images = source.and_then(|source| all(&source, None));
     images.map_err(|source| Error::Image {
-        path: format!("{REGISTRY}{name}").into(),
+        path: format!("docker://{name}").into(),
         source,
     })
 }
 
-fn all(source: &Source) -> Result<Vec<Inspected>, base::Error> {
+fn all(source: &Source, reference: Option<&str>) -> Result<Vec<Inspected>, base::Error> {
     let mut seen = BTreeSet::new();
     let mut images = Vec::new();
-    for image in source.images() {
+    for image in source.of_name(reference)? {
         // One image may have several names.
         if !seen.insert(image.config_digest) {
             continue;
@@ -278,7 +279,7 @@ struct Record {
 fn layer(source: &Source, layer: &base::Layer) -> Result<InspectedLayer, base::Error> {
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     let mut records = Vec::new();
-    let mut entries = 0;
+    let (mut entries, mut read) = (0, 0);
     let passed = base::pass(&source.store, layer, None, &mut |entry: Entry<'_>| {
         entries += 1;
         if entry.kind != EntryKind::File {
@@ -286,7 +287,9 @@ fn layer(source: &Source, layer: &base::Layer) -> Result<InspectedLayer, base::E
         }
         if let Some((prefix, name)) = record_place(&entry.path)
             && entry.size <= LONGEST_RECORD
+            && read + entry.size <= MOST_RECORDS
         {
+            read += entry.size;
             let mut text = Vec::new();
             // A layer that ends too early is an error of its own.
             if entry.content.read_to_end(&mut text).is_ok() {

@@ -27,6 +27,7 @@ mod process;
 mod python;
 mod root;
 mod sbom;
+mod scratch;
 mod trim;
 mod userland;
 

@@ -28,6 +28,11 @@ pub(crate) const DOCKER_LAYER_TAR: &str = "application/vnd.docker.image.rootfs.d
 pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 pub(crate) const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
+/// With what names begin that take away what the layers below have, and the name that takes away all that they have in
+/// its folder (image specification, "Layer Filesystem Changeset").
+pub(crate) const WHITEOUT: &str = ".wh.";
+pub(crate) const OPAQUE: &str = ".wh..wh..opq";
+
 /// The name of an image in an index.
 pub(crate) const REFERENCE: &str = "org.opencontainers.image.ref.name";
 

@@ -17,6 +17,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::Error;
 use crate::oci::{self, Digest};
+use crate::scratch::remove_tree;
 
 /// The mark of a layout.
 const MARK: &str = "oci-layout";
@@ -41,6 +42,8 @@ pub(crate) struct Staging {
     check: Check,
     /// Blobs that were taken and not digested yet, and where they came from.
     unproved: Mutex<Vec<(Digest, PathBuf)>>,
+    /// Whether the folder is not ours any more.
+    is_done: bool,
     /// Held until the end: the folder is ours.
     _lock: File,
 }
@@ -122,8 +125,21 @@ impl Staging {
             tar,
             check,
             unproved: Mutex::default(),
+            is_done: false,
             _lock: lock,
         })
+    }
+
+    /// Begins a layout that is only sent somewhere. Other processes may do the same with the same cache.
+    pub(crate) fn unnamed(cache_dir: &Path, check: Check) -> Result<Staging, Error> {
+        let mut number = 0;
+        loop {
+            let place = cache_dir.join(format!("images/unwritten-{number}"));
+            match Staging::begin(&place, check) {
+                Err(Error::Busy { .. }) => number += 1,
+                begun => return begun,
+            }
+        }
     }
 
     /// A folder for what is not kept.
@@ -254,7 +270,7 @@ impl Staging {
     /// Completes the layout and puts it in its place. `docker` is `manifest.json`, which a tar file
     /// gets so that every version of Docker loads it.
     pub(crate) fn finish(
-        self,
+        mut self,
         index: &oci::Index,
         docker: &[oci::DockerImage],
     ) -> Result<PathBuf, Error> {
@@ -266,6 +282,7 @@ impl Staging {
             let (draft, proved) = rayon::join(|| self.write_tar(draft, &texts), || self.prove());
             proved?;
             draft?.publish(&self.output, 0o644, true)?;
+            remove(&self.folder)?;
         } else {
             self.prove()?;
             for (name, text) in &texts {
@@ -273,11 +290,13 @@ impl Staging {
                 let written = fs::write(&path, text);
                 written.map_err(|source| cannot_write(&path, source))?;
             }
-            self.exchange()?;
+            let old = self.exchange()?;
+            self.is_done = true;
+            remove(&self.folder)?;
+            drop(old);
         }
-        remove(&self.folder)?;
-        let output = self.output.clone();
-        Ok(output)
+        self.is_done = true;
+        Ok(self.output.clone())
     }
 
     fn write_tar(&self, draft: Draft, texts: &[(&str, Vec<u8>)]) -> Result<Draft, Error> {
@@ -325,29 +344,40 @@ impl Staging {
         sink.into_inner().map_err(|error| write(error.into_error()))
     }
 
-    /// Puts the folder in its place, and what was there in the folder's.
-    fn exchange(&self) -> Result<(), Error> {
+    /// Puts the folder in its place, and what was there in the folder's. That is ours, too, as long as what is returned
+    /// is open.
+    fn exchange(&self) -> Result<Option<File>, Error> {
         let write = |source| cannot_write(&self.output, source);
         let (from, to) = (&self.folder, &self.output);
-        if !to.exists() {
-            return fs::rename(from, to).map_err(write);
-        }
+        let old = match File::open(to) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::rename(from, to).map_err(write)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(write(error)),
+        };
+        // Who wrote it may still be busy with the one before.
+        old.file().lock().map_err(write)?;
         if renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).is_ok() {
-            return Ok(());
+            return Ok(Some(old));
         }
         // A file system without exchange: for a moment there is nothing.
         let aside = self.folder.with_extension("old-image");
         remove(&aside)?;
         fs::rename(to, &aside).map_err(write)?;
         fs::rename(from, to).map_err(write)?;
-        remove(&aside)
+        remove(&aside)?;
+        Ok(None)
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed now, the next process removes.
-        let _ = remove(&self.folder);
+        if !self.is_done {
+            // What cannot be removed now, the next process removes.
+            let _ = remove(&self.folder);
+        }
     }
 }
 
@@ -370,9 +400,11 @@ fn claim(folder: &Path) -> Result<Option<File>, Error> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(write(error)),
             _ => {}
         }
-        let Ok(file) = File::open(folder) else {
+        let file = match File::open(folder) {
+            Ok(file) => file,
             // Somebody just finished with it.
-            continue;
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(write(error)),
         };
         match file.file().try_lock() {
             Ok(()) => {}
@@ -383,11 +415,11 @@ fn claim(folder: &Path) -> Result<Option<File>, Error> {
         let ours = file.metadata().map_err(write)?.ino();
         if fs::metadata(folder).is_ok_and(|there| there.ino() == ours) {
             for entry in fs::read_dir(folder).map_err(write)? {
-                let path = entry.map_err(write)?.path();
-                let removed = if path.is_dir() {
-                    fs::remove_dir_all(&path)
+                let entry = entry.map_err(write)?;
+                let removed = if entry.file_type().map_err(write)?.is_dir() {
+                    remove_tree(&entry.path())
                 } else {
-                    fs::remove_file(&path)
+                    fs::remove_file(entry.path())
                 };
                 removed.map_err(write)?;
             }
@@ -414,7 +446,7 @@ fn header(kind: tar::EntryType, size: u64) -> tar::Header {
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
+    match remove_tree(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_write(folder, error)),
         _ => Ok(()),
     }

@@ -60,9 +60,6 @@ const MAGIC: [(&str, u16); 10] = [
 
 /// A Python that compiles modules.
 pub(crate) trait Python {
-    /// The folder below which modules must lie for it to see them, if not anywhere.
-    fn scratch(&self) -> io::Result<Option<PathBuf>>;
-
     /// Compiles modules, which are paths below `root`, for a prefix. Returns where the results are, relative too: those
     /// of modules that do not compile are not there.
     fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>>;
@@ -111,10 +108,6 @@ impl Interpreter {
 }
 
 impl Python for Interpreter {
-    fn scratch(&self) -> io::Result<Option<PathBuf>> {
-        Ok(None)
-    }
-
     fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>> {
         let mut command = clean(&self.program);
         command

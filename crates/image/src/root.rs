@@ -12,11 +12,7 @@ use std::ops::Bound;
 use archive::digest::Md5;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Entry, EntryKind, Error};
-
-/// How many entries the layers of a base may have: more than the largest images, and few enough to be
-/// kept in mind.
-const MOST_ENTRIES: usize = 2_000_000;
+use crate::base::{Budget, Entry, EntryKind, Error};
 
 /// How many links may lead to a place (`MAXSYMLINKS` of the kernel).
 const MOST_LINKS: usize = 40;
@@ -80,7 +76,7 @@ pub(crate) struct Root {
     kept: BTreeMap<String, String>,
     kept_bytes: u64,
     digests: BTreeMap<String, Md5>,
-    entries: usize,
+    entries: Budget,
     layer: u16,
 }
 
@@ -92,45 +88,33 @@ impl Root {
 
     /// Takes an entry of the current layer in.
     pub(crate) fn add(&mut self, mut entry: Entry<'_>) -> Result<(), Error> {
-        self.entries += 1;
-        if self.entries > MOST_ENTRIES {
-            return Err(Error::ManyEntries {
-                limit: MOST_ENTRIES,
-            });
-        }
-        let (folder, name) = split(&entry.path);
-        let folder = self.resolve(folder)?;
-        let join = |name: &str| {
-            if folder.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{folder}/{name}")
-            }
-        };
-        // OCI image specification, "Layer filesystem changeset", whiteouts.
-        if name == ".wh..wh..opq" {
+        self.entries.take(&entry.path)?;
+        if entry.kind == EntryKind::Opaque {
+            let folder = self.resolve(&entry.path)?;
             self.remove_below(&folder);
             return Ok(());
         }
-        if let Some(gone) = name.strip_prefix(".wh.") {
-            let gone = join(gone);
-            self.remove_below(&gone);
-            if self
-                .nodes
-                .get(&gone)
-                .is_some_and(|(_, layer)| *layer < self.layer)
-            {
-                self.remove(&gone);
-            }
-            return Ok(());
-        }
-        let path = join(name);
-        self.make_parents(&path);
+        let (folder, name) = split(&entry.path);
+        let folder = self.resolve(folder)?;
+        let path = if folder.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{folder}/{name}")
+        };
         let node = match &entry.kind {
+            EntryKind::Whiteout | EntryKind::Opaque => {
+                self.remove_below(&path);
+                let place = self.nodes.get(&path);
+                if place.is_some_and(|(_, layer)| *layer < self.layer) {
+                    self.remove(&path);
+                }
+                return Ok(());
+            }
             EntryKind::Directory => Node::Directory,
             EntryKind::Link(target) => Node::Link(target.clone()),
             EntryKind::File | EntryKind::HardLink(_) | EntryKind::Special => Node::Other,
         };
+        self.make_parents(&path)?;
         let was_directory = matches!(self.nodes.get(&path), Some((Node::Directory, _)));
         if was_directory && node != Node::Directory {
             self.remove_all_below(&path);
@@ -141,8 +125,7 @@ impl Root {
     }
 
     fn keep(&mut self, path: &str, entry: &mut Entry<'_>) {
-        self.kept.remove(path);
-        self.digests.remove(path);
+        self.forget(path);
         let configuration = path.starts_with(CONFIGURATION) && entry.size <= LONGEST_CONFIGURATION;
         let kept = Root::keeps(path)
             && entry.size <= LONGEST_KEPT
@@ -159,7 +142,7 @@ impl Root {
             self.digests.insert(path.to_owned(), Md5::of(&bytes));
         }
         if let (true, Ok(text)) = (kept, String::from_utf8(bytes)) {
-            self.kept_bytes += entry.size;
+            self.kept_bytes += text.len() as u64;
             self.kept.insert(path.to_owned(), text);
         }
     }
@@ -279,22 +262,31 @@ impl Root {
     }
 
     /// Folders that a layer does not list are there nevertheless.
-    fn make_parents(&mut self, path: &str) {
+    fn make_parents(&mut self, path: &str) -> Result<(), Error> {
         let mut end = path.len();
         while let Some(slash) = path[..end].rfind('/') {
             let folder = &path[..slash];
             if let Some((Node::Directory, _)) = self.nodes.get(folder) {
-                return;
+                break;
             }
+            self.entries.take(folder)?;
             let node = (Node::Directory, self.layer);
             self.nodes.insert(folder.to_owned(), node);
             end = slash;
         }
+        Ok(())
     }
 
     fn remove(&mut self, path: &str) {
         self.nodes.remove(path);
-        self.kept.remove(path);
+        self.forget(path);
+    }
+
+    /// What was in a file is not in it any more.
+    fn forget(&mut self, path: &str) {
+        if let Some(text) = self.kept.remove(path) {
+            self.kept_bytes -= text.len() as u64;
+        }
         self.digests.remove(path);
     }
 
@@ -341,6 +333,11 @@ mod tests {
         root.add(Entry {
             path: path.to_owned(),
             kind,
+            meta: crate::layer::Meta {
+                mode: 0o644,
+                owner: (0, 0),
+                modified: 0,
+            },
             size: content.len() as u64,
             content: &mut content.as_bytes(),
         })
@@ -402,20 +399,50 @@ mod tests {
         root.next_layer();
         entry(&mut root, "lib/new.so", EntryKind::File, "").unwrap();
         assert_eq!(root.node("usr/lib/new.so"), Some(&Node::Other));
-        entry(&mut root, "var/.wh.run", EntryKind::File, "").unwrap();
+        entry(&mut root, "var/run", EntryKind::Whiteout, "").unwrap();
         assert_eq!(root.node("var/run"), None);
         entry(&mut root, "opt/own", EntryKind::File, "").unwrap();
-        entry(&mut root, "opt/.wh..wh..opq", EntryKind::File, "").unwrap();
+        entry(&mut root, "opt", EntryKind::Opaque, "").unwrap();
         assert_eq!(
             root.node("opt/own"),
             Some(&Node::Other),
             "of the same layer"
         );
-        entry(&mut root, "etc/.wh.passwd", EntryKind::File, "").unwrap();
+        entry(&mut root, "etc/passwd", EntryKind::Whiteout, "").unwrap();
         assert_eq!(root.text("etc/passwd"), None);
         // A file takes the place of a folder.
         entry(&mut root, "usr", EntryKind::File, "").unwrap();
         assert_eq!(root.node("usr/lib"), None);
+    }
+
+    #[test]
+    fn what_is_rewritten_again_and_again_is_kept() {
+        let mut root = debian();
+        let status = "x".repeat(6 << 20);
+        for layer in 0..30 {
+            root.next_layer();
+            if layer % 3 == 2 {
+                let kind = EntryKind::Whiteout;
+                entry(&mut root, "var/lib/dpkg/status", kind, "").unwrap();
+            }
+            let kind = EntryKind::File;
+            entry(&mut root, "var/lib/dpkg/status", kind, &status).unwrap();
+        }
+        assert_eq!(root.text("var/lib/dpkg/status"), Some(status.as_str()));
+    }
+
+    #[test]
+    fn deep_paths_cost_what_they_take() {
+        let mut root = Root::default();
+        let mut add = |number: usize| {
+            let path = format!("{number}/{}", "a/".repeat(2000));
+            entry(&mut root, path.trim_end_matches('/'), EntryKind::File, "")
+        };
+        let failed = (0..1000).find_map(|number| add(number).err());
+        assert!(
+            matches!(failed, Some(Error::ManyEntries { .. })),
+            "{failed:?}"
+        );
     }
 
     #[test]
@@ -436,7 +463,7 @@ mod tests {
         let passwd = root.configuration("etc/passwd");
         assert!(passwd.is_some() && passwd == debian().configuration("etc/passwd"));
         root.next_layer();
-        entry(&mut root, "etc/.wh..wh..opq", EntryKind::File, "").unwrap();
+        entry(&mut root, "etc", EntryKind::Opaque, "").unwrap();
         assert_eq!(root.text("etc/passwd"), None);
         assert_eq!(serde_json::to_vec(&debian()).unwrap(), text);
     }

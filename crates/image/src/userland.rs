@@ -13,21 +13,21 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use tempfile::TempDir;
+
+use crate::scratch::Scratch;
 
 pub(crate) use sandbox::{Call, can_run, run};
 
 /// Folders that are the kernel's, or nobody's for long: what lies there is never an image's.
 const FLEETING: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
 
-/// Where files lie that are ours; it is in no image.
+/// Where programs find the folder that they work in. It is in no image, and none of the userland.
 pub(crate) const OURS: &str = ".archiconda";
 
 /// A root file system that nobody else writes into.
 #[derive(Debug)]
 pub(crate) struct Userland {
-    folder: TempDir,
-    root: PathBuf,
+    folder: Scratch,
     handle: rustix::fd::OwnedFd,
     /// What files are in the image and cannot be here, by path.
     special: BTreeMap<String, Special>,
@@ -46,15 +46,11 @@ impl Userland {
     /// An empty one, in a folder of its own below `scratch`.
     pub(crate) fn new(scratch: &Path) -> io::Result<Userland> {
         // Files for all sorts of users come into it, which are nobody's business here.
-        let folder = tempfile::Builder::new()
-            .prefix("userland-")
-            .tempdir_in(scratch)?;
-        let root = fs::canonicalize(folder.path())?;
+        let folder = Scratch::new("userland-", scratch)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = openat(CWD, &root, flags, Mode::empty())?;
+        let handle = openat(CWD, folder.path(), flags, Mode::empty())?;
         Ok(Userland {
             folder,
-            root,
             handle,
             special: BTreeMap::new(),
         })
@@ -62,12 +58,7 @@ impl Userland {
 
     /// Its folder.
     pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// A folder in it for files of ours, which programs find at `/.archiconda`.
-    pub(crate) fn ours(&self) -> io::Result<PathBuf> {
-        self.folder(OURS)
+        self.folder.path()
     }
 
     /// Where a folder lies, which is made if it is not there. Links on the way lead where they lead in the image.

@@ -27,7 +27,7 @@ use crate::proxies;
 use crate::publish::Publisher;
 use crate::reply::{self, Reply};
 use crate::settings::Limits;
-use crate::site::{Site, Source};
+use crate::site::{Channel, Site, Source};
 use crate::upload::{self, Target, Upload};
 
 const READING: &str = "GET, HEAD, OPTIONS";
@@ -215,6 +215,9 @@ async fn respond(
         Method::PUT | Method::DELETE if methods == WRITING => Act::Write,
         _ => return not_allowed(methods),
     };
+    if address.parts.is_empty() && act == Act::Read && shared.site.channels().len() > 1 {
+        return channels(&shared.site, &access, &who);
+    }
     if let Err(denial) = access.check(&who, channel, act) {
         upload::discard(&mut body, &head.headers, &shared.limits).await;
         return denied(denial);
@@ -273,6 +276,17 @@ async fn respond(
         upload::put(upload, body, &mut about.received).await
     } else {
         upload::delete(upload).await
+    }
+}
+
+/// Where the channels are that somebody may read.
+fn channels(site: &Site, access: &Access, who: &Who) -> Reply {
+    let channels = site.channels().iter();
+    let readable = channels.filter(|one| access.check(who, Some(one), Act::Read).is_ok());
+    let paths: Vec<String> = readable.flat_map(Channel::paths).collect();
+    match access.check(who, None, Act::Read) {
+        Err(denial) if paths.is_empty() => denied(denial),
+        _ => reply::text(StatusCode::OK, &paths.join("\n")),
     }
 }
 

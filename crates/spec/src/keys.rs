@@ -151,10 +151,7 @@ pub(crate) fn suggestion(key: &str) -> Option<&'static str> {
 
 /// The candidate with the least edit distance to `word`, where that is small enough for a slip of
 /// the fingers; the first one of several.
-pub(crate) fn nearest<'c>(
-    word: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     const LONGEST: usize = 40;
     let word: Vec<char> = word
         .chars()

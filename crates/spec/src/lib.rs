@@ -41,6 +41,7 @@ pub use image::{
     ImageTarget, LayerCompression, LinkScripts, MOST_LAYERS, ParsedImage, Pyc, Trim, TrimGroup,
     User, Variant,
 };
+pub use keys::nearest;
 pub use meta_channel::{
     Keep, MetaChannel, Mirror, Newer, ParsedMetaChannel, Patterns, Priority, Question,
 };

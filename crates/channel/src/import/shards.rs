@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use archive::digest::Sha256;
-use archive::package::is_file_name;
+use archive::package::{Kind, is_file_name};
 use rayon::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -140,10 +140,19 @@ fn paths(path: &Path) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// The records of a shard that are not withdrawn, with their file names, which lead nowhere else.
-pub(crate) fn sections(path: &Path) -> Result<Vec<(String, Json)>, Error> {
+/// A shard, taken apart.
+#[derive(Default)]
+pub(crate) struct Sections {
+    /// The records that are not withdrawn, with their file names, which lead nowhere else.
+    pub(crate) records: Vec<(String, Json)>,
+    /// How many packages are left out, since their file names do.
+    pub(crate) refused: usize,
+}
+
+/// Takes a shard apart.
+pub(crate) fn sections(path: &Path) -> Result<Sections, Error> {
     let Json::Map(mut shard) = unpack(path)? else {
-        return Ok(Vec::new());
+        return Ok(Sections::default());
     };
     let mut records = Vec::new();
     let mut add = |section: Option<Json>, extension: &str| {
@@ -159,7 +168,12 @@ pub(crate) fn sections(path: &Path) -> Result<Vec<(String, Json)>, Error> {
         add(v3.remove("conda"), ".conda");
         add(v3.remove("tar.bz2"), ".tar.bz2");
     }
-    records.retain(|(file, _)| is_file_name(file));
+    let mut refused = 0;
+    records.retain(|(file, _)| {
+        let is_sound = is_file_name(file);
+        refused += usize::from(!is_sound && Kind::from_file_name(file).is_some());
+        is_sound
+    });
     if let Some(Json::List(removed)) = shard.remove("removed") {
         records.retain(|(file, _)| {
             !removed
@@ -167,7 +181,7 @@ pub(crate) fn sections(path: &Path) -> Result<Vec<(String, Json)>, Error> {
                 .any(|gone| matches!(gone, Json::Text(gone) if gone == file))
         });
     }
-    Ok(records)
+    Ok(Sections { records, refused })
 }
 
 /// What `take` makes of the records of some shards.
@@ -176,7 +190,7 @@ fn records<T: Send>(
     take: &(dyn Fn(&str, Record) -> Option<T> + Sync),
 ) -> Result<Vec<T>, Error> {
     let of_one = |path: &PathBuf| {
-        let records = sections(path)?.into_iter();
+        let records = sections(path)?.records.into_iter();
         let made = records.filter_map(|(file, record)| take(&file, Record::new(record)?));
         Ok(made.collect::<Vec<_>>())
     };

@@ -195,6 +195,13 @@ impl<'t> Pool<'t> {
         self.by_name.get(name).copied()
     }
 
+    /// The names of all packages that anything led to, in no order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let slots = self.by_name.iter();
+        let filled = slots.filter(|(_, slot)| !self.slots[**slot as usize].candidates.is_empty());
+        filled.map(|(name, _)| &**name)
+    }
+
     fn read(&mut self, name: &str) -> Slot<'t> {
         let upstream = self.upstream;
         let mut candidates = Vec::new();

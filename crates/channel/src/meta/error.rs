@@ -67,6 +67,14 @@ pub enum Error {
         /// What there is.
         known: Vec<String>,
     },
+    /// Packages that are nowhere.
+    #[error("no channel of the definition has `{wanted}`{}", .near.as_ref().map_or(String::new(), |near| format!("; did you mean `{near}`?")))]
+    NoPackage {
+        /// What was asked for.
+        wanted: String,
+        /// The name that is most like it.
+        near: Option<String>,
+    },
     /// A channel that has nothing.
     #[error("the channel `{channel}` does not exist or has none of {}: there is no repodata at {url}", subdirs.join(", "))]
     ChannelAbsent {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use conda::{MatchSpec, ParseStrictness, VersionSpec};
-use spec::{MetaChannel, Patterns};
+use spec::{MetaChannel, PackageSpec, Patterns};
 
 use super::candidate::{Candidate, Pool};
 use crate::glob::Glob;
@@ -66,6 +66,24 @@ struct Matcher {
     specs: HashMap<String, Vec<(MatchSpec, String)>>,
     licenses: Vec<(Glob, String)>,
     features: Vec<(Glob, String)>,
+}
+
+/// The names that a definition's own rules are about, each with its key. Patterns are about no certain name.
+pub(super) fn names(definition: &MetaChannel) -> impl Iterator<Item = (&'static str, &str)> {
+    let pins = definition.pins.keys();
+    let pins = pins.map(|name| ("pins", name.as_normalized()));
+    let patterns = [
+        ("exclude", &definition.exclude),
+        ("include", &definition.include),
+    ];
+    let named = patterns.into_iter().flat_map(|(key, patterns)| {
+        let names = patterns.names.iter().map(String::as_str);
+        let names = names.filter(|name| !name.contains(['*', '?', '[']));
+        let specs = patterns.specs.iter().filter_map(PackageSpec::name);
+        let specs = specs.map(conda::PackageName::as_normalized);
+        names.chain(specs).map(move |name| (key, name))
+    });
+    pins.chain(named)
 }
 
 impl Rules {

@@ -1,30 +1,25 @@
 //! What the channels have: for each platform's folder either the shards of all names that the roots can
 //! lead to, or the whole repodata.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod follow;
+mod open;
+
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader};
 
-use archive::digest::Sha256;
-use archive::package::Kind;
-use conda::{Channel, PackageName, Subdir};
-use fetch::{Client, Document, Wanted};
+use conda::{Channel, Subdir};
+use fetch::Client;
 use serde_json::Value;
 use url::Url;
 
-use super::fields::{Fields, exported};
 use super::lock::{Locked, Revision};
 use super::relations::Relations;
 use super::{Error, Event};
-use crate::import::shards::{Index, sections};
-use crate::index::ChannelRelations;
-use crate::output::shards::INDEX;
-use crate::text::{self, Text};
+use crate::text::Text;
+use open::{Content, Open, Read, unpack};
 
 /// How often the channels are read when one of them changes meanwhile.
 const ATTEMPTS: usize = 3;
-
-/// What a compressed document may come to, in bytes.
-const LIMIT: u64 = 8 << 30;
 
 /// All that was read.
 #[derive(Debug)]
@@ -105,37 +100,6 @@ pub(super) struct Loader<'a> {
     pub(super) locked: Option<&'a Locked>,
     /// Whether what packages impose on others is wanted.
     pub(super) run_exports: bool,
-}
-
-/// A folder whose records are not all here.
-struct Open {
-    channel: usize,
-    subdir: Subdir,
-    url: Url,
-    content: Content,
-    revision: Revision,
-}
-
-enum Content {
-    Absent,
-    Whole(Text),
-    Sharded {
-        index: Index,
-        text: Text,
-        /// The names whose shards were read.
-        read: BTreeSet<String>,
-    },
-}
-
-impl Open {
-    /// What the folder says of other channels.
-    fn relations(&self) -> Option<&ChannelRelations> {
-        match &self.content {
-            Content::Absent => None,
-            Content::Whole(text) => Some(&text.relations),
-            Content::Sharded { index, .. } => Some(&index.relations),
-        }
-    }
 }
 
 impl Loader<'_> {
@@ -230,248 +194,6 @@ impl Loader<'_> {
         )));
     }
 
-    /// Finds the best form in which a folder's records can be had.
-    fn open(&self, number: usize, channel: &Source, subdir: Subdir) -> Result<Open, Error> {
-        let url = join(&channel.url, &format!("{subdir}/"))?;
-        (self.report)(Event::Loading {
-            channel: &channel.text,
-            subdir: subdir.as_str(),
-        });
-        let mut open = Open {
-            channel: number,
-            subdir,
-            revision: Revision::new(&url),
-            url,
-            content: Content::Absent,
-        };
-        // Of files that are here, one is as good as many.
-        let index = match open.url.scheme() {
-            "file" => None,
-            _ => self.document(&join(&open.url, INDEX)?)?,
-        };
-        if let Some(document) = index {
-            let index = Index::read(&document.path);
-            let index = self.readable(&document, index.map_err(Into::into))?;
-            open.revision.add(INDEX, &document);
-            open.content = Content::Sharded {
-                index,
-                text: Text::default(),
-                read: BTreeSet::new(),
-            };
-            return Ok(open);
-        }
-        for name in ["repodata.json.zst", "repodata.json"] {
-            let Some((document, text)) = self.text(&join(&open.url, name)?)? else {
-                continue;
-            };
-            let text = self.readable(&document, text)?;
-            if text.refused > 0 {
-                (self.report)(Event::Warning(format!(
-                    "{} has records that are left out, since their file names lead out of the channel: {}",
-                    document.url, text.refused
-                )));
-            }
-            open.revision.add(name, &document);
-            open.content = Content::Whole(text);
-            break;
-        }
-        Ok(open)
-    }
-
-    /// The file at a URL: as it is now, or as the lock says. A server that refuses a file that is one of
-    /// several forms need not have it: stores of objects do not tell what is not there.
-    fn document(&self, url: &Url) -> Result<Option<Document>, Error> {
-        let report = |event: fetch::Event<'_>| (self.report)(Event::Fetch(event));
-        let Some(locked) = self.locked else {
-            return match self.client.document(url, &report) {
-                Err(error) if error.is_refusal() && !url.path().ends_with("repodata.json") => {
-                    Ok(None)
-                }
-                found => Ok(found?),
-            };
-        };
-        let Some((sha256, size)) = locked.get(url) else {
-            return Ok(None);
-        };
-        let wanted = Wanted {
-            url: url.clone(),
-            file_name: file_name(url),
-            sha256: Some(sha256),
-            md5: None,
-            size: Some(size),
-        };
-        let found = self.client.packages(std::slice::from_ref(&wanted), &report);
-        let found = found.map_err(|source| {
-            if source.is_integrity() {
-                Error::Moved {
-                    url: url.to_string(),
-                    source,
-                }
-            } else {
-                source.into()
-            }
-        })?;
-        Ok(found.into_iter().next().map(|package| Document {
-            url: url.clone(),
-            path: package.path,
-            sha256: package.sha256,
-            size: package.size,
-            cached: true,
-        }))
-    }
-
-    /// The same, taken apart. A file that lies here is read once for its digest and for this.
-    fn text(&self, url: &Url) -> Result<Option<(Document, Read<Text>)>, Error> {
-        if url.scheme() == "file" && !is_packed(url) && self.locked.is_none() {
-            let Some(mut found) = self.client.local_document(url)? else {
-                return Ok(None);
-            };
-            let file = found.file().map_err(text::Error::from);
-            let text = file.and_then(|file| Text::of_file(file, &mut found));
-            return Ok(Some((found.finish(), text.map_err(Into::into))));
-        }
-        let found = self.document(url)?;
-        Ok(found.map(|document| {
-            let text = parse(&document);
-            (document, text)
-        }))
-    }
-
-    /// What cannot be read is not kept for the next time.
-    fn readable<T>(&self, document: &Document, read: Read<T>) -> Result<T, Error> {
-        read.map_err(|source| {
-            self.client.forget_document(&document.url);
-            Error::Unreadable {
-                url: document.url.to_string(),
-                source,
-            }
-        })
-    }
-
-    /// Reads the shards of all names that the roots lead to on a platform.
-    fn follow(
-        &self,
-        channels: &[Source],
-        folders: &mut [Open],
-        platform: Subdir,
-        roots: &[String],
-    ) -> Result<(), Error> {
-        let mut seen: HashSet<String> = HashSet::new();
-        let mut frontier: Vec<String> = roots.to_vec();
-        while !frontier.is_empty() {
-            frontier.retain(|name| !name.starts_with("__") && seen.insert(name.clone()));
-            let mut next = BTreeSet::new();
-            let of_platform = |open: &&mut Open| [platform, Subdir::NoArch].contains(&open.subdir);
-            for open in folders.iter_mut().filter(of_platform) {
-                match &open.content {
-                    Content::Absent => {}
-                    Content::Whole(text) => {
-                        for row in frontier.iter().flat_map(|name| text.of_name(name)) {
-                            self.asked_for(text.record(*row), &mut next);
-                        }
-                    }
-                    Content::Sharded { .. } => {
-                        self.shards(channels, open, &frontier, &mut next)?;
-                    }
-                }
-            }
-            frontier = next.into_iter().collect();
-        }
-        Ok(())
-    }
-
-    /// Adds the names that a record leads to.
-    fn asked_for(&self, record: &str, names: &mut BTreeSet<String>) {
-        let Some(fields) = Fields::read(record) else {
-            return;
-        };
-        let exports = fields.run_exports.as_ref().filter(|_| self.run_exports);
-        let asked = fields.depends.iter().chain(&fields.extra_depends);
-        for text in asked
-            .map(|text| &**text)
-            .chain(exports.map(exported).unwrap_or_default())
-        {
-            let name = PackageName::normalized_name_from_matchspec_str(text);
-            if !names.contains(name.as_ref()) {
-                names.insert(name.into_owned());
-            }
-        }
-        if record.contains("\"name\":\"python\"") {
-            names.insert("pip".to_owned());
-        }
-    }
-
-    /// Reads the shards of some names, and what they lead to.
-    fn shards(
-        &self,
-        channels: &[Source],
-        open: &mut Open,
-        names: &[String],
-        next: &mut BTreeSet<String>,
-    ) -> Result<(), Error> {
-        let Content::Sharded { index, read, .. } = &open.content else {
-            return Ok(());
-        };
-        let wanted: Vec<(String, Wanted)> = names
-            .iter()
-            .filter(|name| !read.contains(*name))
-            .filter_map(|name| Some((name.clone(), index.shards.get(name)?)))
-            .map(|(name, sha256)| {
-                let url = shard_url(index, &open.url, sha256);
-                let wanted = url.map(|url| Wanted {
-                    file_name: format!("{name} ({})", open.subdir),
-                    url,
-                    sha256: Some(sha256.0),
-                    md5: None,
-                    size: None,
-                });
-                wanted.map(|wanted| (name, wanted))
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|source| Error::Unreadable {
-                url: open.url.to_string(),
-                source: Box::new(source),
-            })?;
-        let asked: Vec<Wanted> = wanted.iter().map(|(_, wanted)| wanted.clone()).collect();
-        let report = |event: fetch::Event<'_>| (self.report)(Event::Fetch(event));
-        let packages = match self.client.packages(&asked, &report) {
-            Ok(packages) => wanted.into_iter().map(|(name, _)| name).zip(packages),
-            Err(error) => return Err(self.shard_error(channels, open, error)),
-        };
-        let packages: Vec<_> = packages.collect();
-        let Content::Sharded { text, read, .. } = &mut open.content else {
-            return Ok(());
-        };
-        for (name, package) in packages {
-            let records = sections(&package.path).map_err(|source| Error::Unreadable {
-                url: open.url.to_string(),
-                source: source.into(),
-            })?;
-            for (file, record) in records {
-                if Kind::from_file_name(&file).is_some() {
-                    let row = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                    text.push(&file, &record);
-                    self.asked_for(text.record(row), next);
-                }
-            }
-            read.insert(name);
-        }
-        Ok(())
-    }
-
-    /// A shard that is not there may belong to an index that has been replaced since it was read.
-    fn shard_error(&self, channels: &[Source], open: &Open, error: fetch::Error) -> Error {
-        if !error.is_absent() || self.locked.is_some() {
-            return error.into();
-        }
-        match self.open(open.channel, &channels[open.channel], open.subdir) {
-            Ok(now) if now.revision != open.revision => Error::Changing {
-                url: open.url.to_string(),
-            },
-            _ => error.into(),
-        }
-    }
-
     /// Adds what a folder has to the whole.
     fn close(&self, open: Open, upstream: &mut Upstream) -> Result<(), Error> {
         let mut revision = open.revision;
@@ -486,6 +208,12 @@ impl Loader<'_> {
                 (text, index.base_url, None, index.shards.len())
             }
         };
+        if text.refused > 0 {
+            (self.report)(Event::Warning(format!(
+                "{} has records that are left out, since their file names lead out of the channel: {}",
+                open.url, text.refused
+            )));
+        }
         let told =
             |subdir: Option<&String>| subdir.is_none_or(|subdir| subdir == open.subdir.as_str());
         if !told(text.subdir.as_ref()) {
@@ -560,71 +288,9 @@ fn run_exports_of(reader: Box<dyn io::Read>) -> Read<HashMap<String, Value>> {
         .collect())
 }
 
-/// What was read, or why it could not be.
-type Read<T> = Result<T, super::Reason>;
-
-fn is_packed(url: &Url) -> bool {
-    file_name(url).strip_suffix(".zst").is_some()
-}
-
-/// What a document has, decompressed.
-fn unpack(document: &Document) -> Read<Box<dyn io::Read>> {
-    let file = fs_err::File::open(&document.path)?;
-    Ok(if is_packed(&document.url) {
-        Box::new(Limited {
-            reader: zstd::Decoder::new(file)?,
-            left: LIMIT,
-        })
-    } else {
-        Box::new(file)
-    })
-}
-
-/// A document taken apart. What is not compressed stays where it is.
-fn parse(document: &Document) -> Read<Text> {
-    let mut reader = unpack(document)?;
-    Ok(if is_packed(&document.url) {
-        Text::read(&mut reader)?
-    } else {
-        let file = fs_err::File::open(&document.path)?;
-        Text::of_file(file.into_file(), &mut reader)?
-    })
-}
-
-/// What a compressed document has, if that is not absurdly much.
-struct Limited<R> {
-    reader: R,
-    left: u64,
-}
-
-impl<R: io::Read> io::Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => self.left = left,
-            None => return Err(io::Error::other("it is above the limit of 8 GiB")),
-        }
-        Ok(count)
-    }
-}
-
-/// Where a shard is (CEP 16): the base is relative to the index, or whole.
-fn shard_url(index: &Index, folder: &Url, sha256: &Sha256) -> Result<Url, url::ParseError> {
-    let base = index.shards_base_url.trim_end_matches('/');
-    let base = match base {
-        "" => folder.clone(),
-        base => folder.join(&format!("{base}/"))?,
-    };
-    base.join(&crate::output::shards::file_name(sha256))
-}
-
 fn join(url: &Url, name: &str) -> Result<Url, Error> {
     url.join(name).map_err(|source| Error::Unreadable {
         url: url.to_string(),
         source: Box::new(source),
     })
-}
-
-fn file_name(url: &Url) -> String {
-    url.path().rsplit('/').next().unwrap_or_default().to_owned()
 }

@@ -34,7 +34,7 @@ pub struct Told {
     pub cut: Option<Cut>,
 }
 
-/// Tells why the packages that a spec means stay or are left out.
+/// Tells why the packages that a spec means stay or are left out. It is an error if there are none on any platform.
 pub fn why(
     definition: &MetaChannel,
     client: &Client,
@@ -66,6 +66,15 @@ pub fn why(
         answers.push(Answer {
             platform: one.platform.to_string(),
             packages,
+        });
+    }
+    if answers.iter().all(|answer| answer.packages.is_empty()) {
+        let known: BTreeSet<&str> = compiled.iter().flat_map(|one| one.pool.names()).collect();
+        let name = name.filter(|name| !known.contains(name.as_str()));
+        let near = name.and_then(|name| spec::nearest(&name, known.into_iter()));
+        return Err(Error::NoPackage {
+            wanted: wanted.to_string(),
+            near: near.map(str::to_owned),
         });
     }
     Ok(answers)

@@ -236,9 +236,10 @@ fn read_shard(path: &Path, sha256: &Sha256) -> Result<Vec<(String, Json)>, Fault
             found: found.to_string(),
         });
     }
-    sections(path).map_err(|error| Fault::Unreadable {
+    let shard = sections(path).map_err(|error| Fault::Unreadable {
         reason: chain(&error),
-    })
+    })?;
+    Ok(shard.records)
 }
 
 fn all(text: &Text) -> Vec<(String, Json)> {

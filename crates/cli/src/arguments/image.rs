@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use conda::Subdir;
+use spec::Base;
 
 use super::{Network, platform};
 
@@ -125,8 +126,10 @@ fn annotation(text: &str) -> Result<(String, String), String> {
 /// Options of `archiconda image inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// The image: an OCI layout, as a folder or a tar file, what docker save writes, or docker://NAME in a registry.
-    pub(crate) image: PathBuf,
+    /// The image: an OCI layout, as a folder or a tar file, what docker save writes, or docker://NAME in a registry;
+    /// one of several by its name, as oci:DIR:NAME, oci-archive:FILE:NAME or docker-archive:FILE:NAME.
+    #[arg(value_parser = Base::named)]
+    pub(crate) image: Base,
     #[command(flatten)]
     pub(crate) reach: Reach,
     /// Print the result as JSON.
@@ -148,9 +151,11 @@ pub(crate) struct Reach {
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The image before.
-    pub(crate) old: PathBuf,
+    #[arg(value_parser = Base::named)]
+    pub(crate) old: Base,
     /// The image after.
-    pub(crate) new: PathBuf,
+    #[arg(value_parser = Base::named)]
+    pub(crate) new: Base,
     #[command(flatten)]
     pub(crate) reach: Reach,
     /// Print the result as JSON.

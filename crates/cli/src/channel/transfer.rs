@@ -7,9 +7,9 @@ use ::channel::transfer::{self, Event, Report};
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::print;
+use crate::arguments::Telling;
 use crate::arguments::channel::{Export, Import};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, print};
 use crate::progress::{Progress, megabytes};
 
 /// What stands for standard output and input in the place of a file.
@@ -32,7 +32,7 @@ pub(super) fn export(arguments: &Export) -> Result<Exit, Failure> {
         transfer::export(channel, file, since, &report)
     };
     progress.finish();
-    let text = tell(&done?, arguments.telling.json, "carried");
+    let text = tell(&done?, &arguments.telling, "carried");
     if is_stream || file == Path::new("/dev/stdout") {
         // Nothing may follow the bytes. Nobody is left to tell if standard error is closed.
         let _ = io::stderr().write_all(text.as_bytes());
@@ -52,7 +52,7 @@ pub(super) fn import(arguments: &Import) -> Result<Exit, Failure> {
     let report = |event: Event<'_>| show(&progress, "import", event);
     let done = transfer::import(file, &arguments.channel, arguments.wait, &report);
     progress.finish();
-    print(&tell(&done?, arguments.telling.json, "taken over"))?;
+    print(&tell(&done?, &arguments.telling, "taken over"))?;
     Ok(Exit::Done)
 }
 
@@ -69,12 +69,14 @@ fn show(progress: &Progress, verb: &'static str, event: Event<'_>) {
     }
 }
 
-fn tell(done: &Report, is_json: bool, verb: &str) -> String {
-    if is_json {
+fn tell(done: &Report, telling: &Telling, verb: &str) -> String {
+    if telling.json {
         let value = json!({
             "files": done.files, "carried": done.carried, "bytes": done.bytes, "removed": done.removed,
         });
         format!("{value:#}\n")
+    } else if telling.quiet {
+        String::new()
     } else {
         format!(
             "{} of {} files {verb}, {:.1} MB; {} removed\n",

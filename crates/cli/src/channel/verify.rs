@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Verify) -> Result<Exit, Failure> {
     let text = if arguments.telling.json {
         format!("{:#}\n", as_json(&found))
     } else {
-        describe(&found)
+        describe(&found, arguments.telling.quiet)
     };
     print(&text)?;
     Ok(match found.failures() {
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Verify) -> Result<Exit, Failure> {
     })
 }
 
-fn describe(found: &Report) -> String {
+fn describe(found: &Report, only_problems: bool) -> String {
     let mut text = String::new();
     for problem in &found.problems {
         let state = if problem.is_repaired {
@@ -60,6 +60,9 @@ fn describe(found: &Report) -> String {
         };
         // Writing to a String does not fail.
         let _ = writeln!(text, "{} {}{state}", problem.path, problem.fault);
+    }
+    if only_problems {
+        return text;
     }
     for subdir in &found.subdirs {
         let _ = write!(

@@ -11,11 +11,12 @@ use std::path::Path;
 use archive::digest::{HashingWriter, Sha256};
 use fetch::registry::{Blob, Registry};
 use serde_json::json;
+use spec::Base;
 
 use super::items::Item;
 use super::pins;
 use super::platform::Job;
-use crate::base::{self, Entry, EntryKind, Form, Packing, Source};
+use crate::base::{self, Entry, EntryKind, Packing, Source};
 use crate::error::Error;
 use crate::event::{Event, Warning};
 use crate::layer::Packed;
@@ -192,12 +193,21 @@ fn open<'a>(job: &'a Job<'a>, name: &'a str) -> Result<Images<'a>, Error> {
         path: name.into(),
         source,
     };
-    let path = Path::new(name);
-    let (source, registry) = if !name.starts_with("docker://") && path.exists() {
-        (Source::open(path, Form::Any).map_err(cannot)?, None)
+    let named = Base::named(name).map_err(|problem| Error::Definition {
+        key: "--cache-from",
+        problem,
+    })?;
+    // A name in a registry needs no `docker://`.
+    let text = match &named {
+        Base::Registry(text) => Some(text),
+        Base::Path(text) if !Path::new(text).exists() => Some(text),
+        _ => None,
+    };
+    let place = base::place(&named, Path::new(""));
+    let (source, registry) = if let (None, Some((path, form, _))) = (text, place) {
+        (Source::open(&path, form).map_err(cannot)?, None)
     } else {
-        let text = name.strip_prefix("docker://").unwrap_or(name);
-        let reference = pins::reference(text)?;
+        let reference = pins::reference(text.map_or(name, String::as_str))?;
         let registry = recipe
             .client
             .registry(&reference, recipe.options.plain_http);

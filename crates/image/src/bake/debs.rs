@@ -16,9 +16,8 @@ use spec::{Archive, Base, DebianLike, Variant};
 use url::Url;
 
 use super::ground::Ground;
-use super::platform::{Job, described};
-use super::{BakedLayer, BakedPackage, LayerKind};
-use crate::config::Step;
+use super::platform::Job;
+use super::{BakedPackage, LayerKind};
 use crate::error::Error;
 use crate::root::Root;
 use archives::Sources;
@@ -94,7 +93,8 @@ impl Job<'_> {
         };
         if self.staging.is_none() {
             for layer in &locked.layers {
-                ground.layers.push(planned(layer));
+                let packages = layer.iter().map(planned).collect();
+                ground.stack.plan(LayerKind::Debs, packages);
             }
             return Ok(());
         }
@@ -234,21 +234,14 @@ impl Job<'_> {
             kept::keep(&layer, key, &done, &ground.root);
             done
         };
-        let names: Vec<&str> = done.packages.iter().map(|one| one.name.as_str()).collect();
-        ground.steps.push(Step {
-            diff_id: done.packed.diff_id,
-            comment: names.join(" "),
-        });
         ground.made.extend(done.made);
         // A newer version takes the place of an older one.
         let newer = |name: &str| done.components.iter().any(|one| one.name == name);
         ground.components.retain(|one| !newer(&one.name));
         ground.components.extend(done.components);
         ground.unconfigured.extend(done.unconfigured);
-        let (descriptor, layer) = described(LayerKind::Debs, &done.packed, done.packages);
-        ground
-            .layers
-            .push((descriptor, BakedLayer { cached, ..layer }));
+        let stack = &mut ground.stack;
+        stack.push(LayerKind::Debs, &done.packed, done.packages, cached);
         Ok(())
     }
 }
@@ -340,30 +333,14 @@ fn set_command(ground: &mut Ground) {
     config.entry("config").or_insert(run);
 }
 
-/// A layer that is not written.
-fn planned(debs: &[LockedDeb]) -> (crate::oci::Descriptor, BakedLayer) {
-    let packages: Vec<BakedPackage> = debs
-        .iter()
-        .map(|deb| BakedPackage {
-            name: deb.title(),
-            size: deb.size,
-            env: None,
-            prefetched: false,
-        })
-        .collect();
-    let size = packages.iter().map(|package| package.size).sum();
-    let digest = crate::oci::Digest(::archive::digest::Sha256([0; 32]));
-    let descriptor = crate::oci::Descriptor::new(crate::oci::LAYER_GZIP, (digest, size));
-    let layer = BakedLayer {
-        kind: LayerKind::Debs,
-        digest: None,
-        diff_id: None,
-        size,
-        unpacked: None,
-        cached: false,
-        packages,
-    };
-    (descriptor, layer)
+/// A package that is not unpacked.
+fn planned(deb: &LockedDeb) -> BakedPackage {
+    BakedPackage {
+        name: deb.title(),
+        size: deb.size,
+        env: None,
+        prefetched: false,
+    }
 }
 
 /// The packages that come for `wanted`, with their files.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::layer::{Archive, Packed, Packer};
 use crate::oci::{Descriptor, Object};
 use crate::output::Staging;
 use crate::python::{self, Python};
+use crate::scratch::Scratch;
 use crate::userland::{self, Call, OURS, Userland};
 
 /// How long scripts may run in all: under emulation all takes ten times as long.
@@ -78,9 +79,9 @@ impl Job<'_> {
             source,
         };
         let userland = unpacked(staging, layers).map_err(cannot)?;
-        let ours = userland.ours().map_err(cannot)?;
+        let ours = Scratch::new("scripts-", staging.scratch()).map_err(cannot)?;
         for file in &scripts.files {
-            write_below(&ours, file).map_err(cannot)?;
+            write_below(ours.path(), file).map_err(cannot)?;
         }
         let before = userland.snapshot().map_err(cannot)?;
         let mut variables = config::variables(base, &self.target);
@@ -94,6 +95,7 @@ impl Job<'_> {
         words.extend(variables.iter().map(String::as_str));
         words.extend(["--", &runner]);
         let call = Call {
+            work: ours.path(),
             words: &words,
             environment: &[],
             input: "",
@@ -186,17 +188,14 @@ pub(super) struct OwnPython {
 }
 
 impl Python for OwnPython {
-    fn scratch(&self) -> io::Result<Option<PathBuf>> {
-        self.userland.ours().map(Some)
-    }
-
     fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>> {
-        let root = format!("/{}", self.userland.relative(root));
+        let place = format!("/{OURS}");
         let program = python::compiling();
         let mut words = vec![self.program.as_str()];
         words.extend(python::CLEAN);
-        words.extend(["-Wi", "-c", &program, prefix, &root]);
+        words.extend(["-Wi", "-c", &program, prefix, &place]);
         let call = Call {
+            work: root,
             words: &words,
             environment: &python::VARIABLES,
             input: &python::listed(modules),

@@ -10,33 +10,32 @@ use fetch::registry::Reference;
 use spec::Base;
 
 use crate::base::{self, Packing, Source};
-use crate::config::Step;
 use crate::error::Error;
 use crate::event::Event;
 use crate::layer::{Packed, Packer};
-use crate::oci::{self, Descriptor, Digest};
+use crate::oci::{self, Digest};
 use crate::root::Root;
 use crate::sbom::Component;
 
 use super::cache::{Found, Kept, Shelf};
 use super::listing::{self, Listing};
-use super::platform::{Job, described};
-use super::{BakedLayer, LayerKind, pins};
+use super::pins;
+use super::platform::Job;
+use super::stack::{Layer, Stack};
 use carry::{AtHand, Failure, blob_name, carry, recheck};
 
 /// A base that was read.
 #[derive(Default)]
 pub(super) struct Ground {
     pub(super) config: Option<oci::Object>,
-    pub(super) layers: Vec<(Descriptor, BakedLayer)>,
+    /// Its layers, and those of ours that lie below the packages of conda.
+    pub(super) stack: Stack,
     pub(super) diff_ids: Vec<Digest>,
     pub(super) root: Root,
     pub(super) reference: Option<String>,
     pub(super) manifest: Option<Digest>,
     /// Its name, if it came from a registry.
     pub(super) registry: Option<Reference>,
-    /// Layers of ours that lie below the packages of conda.
-    pub(super) steps: Vec<Step>,
     /// See [`super::BakedImage`].
     pub(super) made: Vec<String>,
     pub(super) unconfigured: Vec<String>,
@@ -132,7 +131,7 @@ impl Job<'_> {
             self.check_layers(image.layers.len(), 1)?;
             return Ok(Ground {
                 config: Some(image.config.clone()),
-                layers: image.layers.iter().filter_map(named).collect(),
+                stack: Stack::of_base(image.layers.iter().map(Layer::unread)),
                 registry: Some(reference),
                 ..Ground::default()
             });
@@ -172,13 +171,12 @@ impl Job<'_> {
             root,
             at_hand,
         } = read.map_err(|failure| failure.named(cannot))?;
-        let described = |packed: &Packed| described(LayerKind::Base, packed, Vec::new());
         let ground = Ground {
             config: Some(image.config.clone()),
             reference: image.reference.clone(),
             manifest: image.manifest,
             diff_ids: layers.iter().map(|packed| packed.diff_id).collect(),
-            layers: layers.iter().map(described).collect(),
+            stack: Stack::of_base(layers.iter().map(Layer::of_base)),
             root,
             ..Ground::default()
         };
@@ -310,21 +308,4 @@ impl Job<'_> {
             .map_err(|error| Failure::copied(error, staging))?;
         Ok(packer.finish(staging)?)
     }
-}
-
-/// A layer that was not read, as its image describes it.
-fn named(layer: &base::Layer) -> Option<(Descriptor, BakedLayer)> {
-    let packed = Packed {
-        digest: layer.digest?,
-        size: layer.size,
-        media_type: oci::LAYER_GZIP,
-        diff_id: layer.diff_id,
-        unpacked: 0,
-    };
-    let (descriptor, layer) = described(LayerKind::Base, &packed, Vec::new());
-    let layer = BakedLayer {
-        unpacked: None,
-        ..layer
-    };
-    Some((descriptor, layer))
 }

@@ -1,13 +1,13 @@
 //! The layers of one image: how each group of packages becomes a tar stream, or is taken from a cache.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use archive::digest::Sha256;
 use archive::payload::{Frame, Payload};
 use installer::{Assembled, Prepared};
+use rayon::prelude::*;
 use runtime::compile;
 use runtime::lay::{self, Extent, Laid, Settings};
 use runtime::plan::{Kind, Package};
@@ -59,7 +59,6 @@ pub(super) struct LayerWriter<'a> {
     pub(super) root: &'a Root,
     pub(super) prefix: &'a str,
     pub(super) items: &'a [Item<'a>],
-    pub(super) laid: &'a [Mutex<Option<Laid>>],
     pub(super) cancelled: &'a AtomicBool,
     pub(super) cache: &'a Cache<'a>,
     pub(super) pythons: &'a Pythons<'a>,
@@ -76,8 +75,40 @@ pub(super) struct Written {
 }
 
 impl LayerWriter<'_> {
+    /// Writes the layer of each group of items. Returns what became of each item, too.
+    pub(super) fn groups(
+        &self,
+        groups: &[Vec<usize>],
+    ) -> Result<(Vec<Written>, Vec<Option<Laid>>), Error> {
+        let sizes = self.items.iter().map(|item| item.head.size);
+        (self.job.recipe.report)(Event::Layers {
+            platform: self.job.platform,
+            total: sizes.sum(),
+        });
+        // The longest first, so that no long layer starts last.
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.sort_by_key(|&layer| {
+            let sizes = groups[layer].iter().map(|&item| self.items[item].head.size);
+            std::cmp::Reverse(sizes.sum::<u64>())
+        });
+        let written = order
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|layer| Ok((layer, self.packages(layer, &groups[layer])?)))
+            .collect::<Result<BTreeMap<usize, _>, Error>>()?;
+        let mut laid: Vec<Option<Laid>> = self.items.iter().map(|_| None).collect();
+        let mut layers = Vec::new();
+        for (layer, (written, members)) in written {
+            for (&item, one) in groups[layer].iter().zip(members) {
+                laid[item] = Some(one);
+            }
+            layers.push(written);
+        }
+        Ok((layers, laid))
+    }
+
     /// Writes the layer of these packages, or takes it from a cache.
-    pub(super) fn packages(&self, layer: usize, members: &[usize]) -> Result<Written, Error> {
+    fn packages(&self, layer: usize, members: &[usize]) -> Result<(Written, Vec<Laid>), Error> {
         let modified = members
             .iter()
             .map(|member| newest(self.items[*member].package))
@@ -93,13 +124,12 @@ impl LayerWriter<'_> {
         let key = cache::key(self.job, frame, &items);
         let found = self.cache.find(key, &items);
         let cached = found.is_some();
-        let found = if let Some(found) = found {
-            self.foresee(members)?;
-            found
+        let (found, laid) = if let Some(found) = found {
+            (found, self.foresee(&items)?)
         } else {
-            let found = self.build(layer, members, modified)?;
+            let (found, laid) = self.build(layer, members, modified)?;
             self.cache.keep(&key.to_string(), &found);
-            found
+            (found, laid)
         };
         let packages = items
             .iter()
@@ -110,35 +140,38 @@ impl LayerWriter<'_> {
                 env: item.env().map(str::to_owned),
                 prefetched: item.prefetched(),
             });
-        Ok(Written {
+        let written = Written {
             packages: packages.collect(),
             packed: found.packed,
             key,
             cached,
-        })
+        };
+        Ok((written, laid))
     }
 
-    /// Notes of packages whose layer is there what laying them would have told.
-    fn foresee(&self, members: &[usize]) -> Result<(), Error> {
-        for &member in members {
-            let item = &self.items[member];
+    /// Of packages whose layer is there, what laying them would have told.
+    fn foresee(&self, items: &[&Item<'_>]) -> Result<Vec<Laid>, Error> {
+        let foresee = |item: &&Item<'_>| {
             let laid = lay::foresee(item.package.clone(), item.python());
             let laid = laid.map_err(|source| self.cannot_lay(item, source))?;
             (self.job.recipe.report)(Event::Bytes {
                 bytes: item.head.size,
             });
-            if let Ok(mut slot) = self.laid[member].lock() {
-                *slot = Some(laid);
-            }
-        }
-        Ok(())
+            Ok(laid)
+        };
+        items.iter().map(foresee).collect()
     }
 
-    fn build(&self, layer: usize, members: &[usize], modified: u64) -> Result<Found, Error> {
+    fn build(
+        &self,
+        layer: usize,
+        members: &[usize],
+        modified: u64,
+    ) -> Result<(Found, Vec<Laid>), Error> {
         let archive = self.begin(&format!("{layer}"), modified)?;
         let scratch = self.staging.scratch();
         let mut tree = LayerTree::new(archive, self.prefix, modified, scratch);
-        let mut sizes = Vec::new();
+        let (mut sizes, mut all) = (Vec::new(), Vec::new());
         for &member in members {
             let item = &self.items[member];
             let before = tree.length();
@@ -149,18 +182,14 @@ impl LayerWriter<'_> {
                 bytes: item.head.size,
             });
             sizes.push(tree.length() - before);
-            if let Ok(mut slot) = self.laid[member].lock() {
-                *slot = Some(laid);
-            }
+            all.push(laid);
         }
         let packer = tree
             .into_archive()
             .and_then(Archive::finish)
             .map_err(|source| self.cannot_write(source))?;
-        Ok(Found {
-            packed: packer.finish(self.staging)?,
-            sizes,
-        })
+        let packed = packer.finish(self.staging)?;
+        Ok((Found { packed, sizes }, all))
     }
 
     /// The files that an earlier package of the layer has, too: the same package in another environment.
@@ -196,9 +225,7 @@ impl LayerWriter<'_> {
                 &own
             }
         };
-        let scratch = compiler.scratch().map_err(cannot)?;
-        let scratch = scratch.as_deref().unwrap_or(self.staging.scratch());
-        let modules = Modules::new(tree, item.dist(), scratch);
+        let modules = Modules::new(tree, item.dist(), self.staging.scratch());
         let modules = modules.map_err(|source| self.cannot_write(source))?;
         let laid = lay::lay_package(&payload, package, Some(python), &modules, settings, &|_| {})
             .map_err(|source| self.cannot_lay(item, source))?;

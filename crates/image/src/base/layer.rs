@@ -1,19 +1,24 @@
 //! One layer on its way: from its file through two digests to the headers of its entries,
 //! and copied on the way where it is wanted. Memory does not depend on what is in it.
 
-use std::cell::Cell;
 use std::io::{self, BufReader, Read, Write};
-use std::rc::Rc;
 use std::thread::{self, Scope};
 
 use archive::digest::HashingReader;
+use serde::{Deserialize, Serialize};
 
 use super::beside::DigestBeside;
+use super::gate::{Gate, HEADER_LIMIT};
 use super::{Error, Layer, Store};
-use crate::oci::Digest;
+use crate::layer::Meta;
+use crate::oci::{Digest, OPAQUE, WHITEOUT};
 
-/// What may stand between two entries: padding, long names and extended attributes.
-const HEADER_LIMIT: u64 = 1 << 20;
+/// The longest path and the longest name in it, in bytes, that Linux takes (`PATH_MAX` and `NAME_MAX` of its `limits.h`).
+const LONGEST_PATH: usize = 4095;
+const LONGEST_NAME: usize = 255;
+
+/// Letters of a name that is told.
+const TOLD: usize = 200;
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +29,11 @@ pub(crate) enum Packing {
     Zstd,
 }
 
-/// An entry of a layer. Its path is relative and made of plain names.
+/// An entry of a layer. Its path is relative and made of plain names; that of a whiteout is the path of what is gone.
 pub(crate) struct Entry<'a> {
     pub(crate) path: String,
     pub(crate) kind: EntryKind,
+    pub(crate) meta: Meta,
     pub(crate) size: u64,
     pub(crate) content: &'a mut dyn Read,
 }
@@ -43,6 +49,30 @@ pub(crate) enum EntryKind {
     HardLink(String),
     /// A device or a pipe.
     Special,
+    /// What the layers below have here is gone.
+    Whiteout,
+    /// All that they have in this folder is gone, which may be the root.
+    Opaque,
+}
+
+/// What the names in layers may come to: more than in the largest images, and few enough to be kept in mind.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Budget(usize);
+
+impl Budget {
+    const MOST: usize = 2_000_000;
+    /// A name counts once for every so many bytes of it.
+    const SHARE: usize = 128;
+
+    /// Takes the share of a path.
+    pub(crate) fn take(&mut self, path: &str) -> Result<(), Error> {
+        self.0 += 1 + path.len() / Self::SHARE;
+        if self.0 > Self::MOST {
+            return Err(Error::ManyEntries { limit: Self::MOST });
+        }
+        Ok(())
+    }
 }
 
 /// What a layer turned out to be.
@@ -162,62 +192,86 @@ fn decode<'scope>(
         member: member.to_owned(),
         source,
     };
+    let decoder = decoder(raw, packing).map_err(undecodable)?;
+    let mut stream = DigestBeside::new(decoder, scope).map_err(undecodable)?;
+    entries(&mut stream, member, visit)?;
+    let digests = stream.finish().map_err(undecodable)?;
+    Ok((Digest(digests.sha256), digests.length))
+}
+
+/// What makes a tar stream of the bytes of a layer's file.
+pub(crate) fn decoder<'r>(raw: impl Read + 'r, packing: Packing) -> io::Result<Box<dyn Read + 'r>> {
     let buffered = BufReader::with_capacity(1 << 17, raw);
-    let decoder: Box<dyn Read + '_> = match packing {
+    Ok(match packing {
         Packing::Plain => Box::new(buffered),
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
-        Packing::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(buffered);
-            Box::new(decoder.map_err(undecodable)?)
-        }
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(buffered)?),
+    })
+}
+
+/// Shows the entries of a tar stream, and reads it to its end.
+pub(crate) fn entries(
+    stream: impl Read,
+    member: &str,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let undecodable = |source| Error::Decode {
+        member: member.to_owned(),
+        source,
     };
-    let left = Rc::new(Cell::new(HEADER_LIMIT));
-    let mut gate = Gate {
-        inner: DigestBeside::new(decoder, scope).map_err(undecodable)?,
-        left: Rc::clone(&left),
-    };
+    let (mut gate, left) = Gate::before(stream);
+    let mut budget = Budget::default();
     let mut archive = tar::Archive::new(&mut gate);
-    let entries = archive.entries().map_err(undecodable)?;
-    for found in entries {
+    for found in archive.entries().map_err(undecodable)? {
         let mut found = found.map_err(undecodable)?;
         left.set(u64::MAX);
-        show(&mut found, member, visit)?;
+        show(&mut found, member, &mut budget, visit)?;
         io::copy(&mut found, &mut io::sink()).map_err(undecodable)?;
         left.set(HEADER_LIMIT);
     }
     left.set(u64::MAX);
     io::copy(&mut gate, &mut io::sink()).map_err(undecodable)?;
-    let digests = gate.inner.finish().map_err(undecodable)?;
-    Ok((Digest(digests.sha256), digests.length))
+    Ok(())
 }
 
 fn show<R: Read>(
     found: &mut tar::Entry<'_, R>,
     member: &str,
+    budget: &mut Budget,
     visit: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let name = String::from_utf8_lossy(&found.path_bytes()).into_owned();
     let hostile = |problem| Error::Hostile {
         member: member.to_owned(),
-        entry: name.clone(),
+        entry: name.chars().take(TOLD).collect(),
         problem,
     };
     let link = || {
         let target = found.link_name_bytes().unwrap_or_default();
-        String::from_utf8_lossy(&target).into_owned()
+        if target.len() > LONGEST_PATH {
+            return Err(hostile("a link that is longer than any path"));
+        }
+        Ok(String::from_utf8_lossy(&target).into_owned())
     };
-    let Some(path) = relative(&name).map_err(hostile)? else {
+    let Some(mut path) = relative(&name).map_err(hostile)? else {
         // The root itself.
         return Ok(());
     };
+    budget.take(&path)?;
     let header = found.header();
     let entry_type = header.entry_type();
-    let kind = if entry_type.is_dir() {
+    let gone = whiteout(&path).map_err(hostile)?;
+    let kind = if let Some((kind, place)) = gone {
+        path = place;
+        kind
+    } else if entry_type.is_dir() {
         EntryKind::Directory
     } else if entry_type.is_symlink() {
-        EntryKind::Link(link())
+        let target = link()?;
+        budget.take(&target)?;
+        EntryKind::Link(target)
     } else if entry_type.is_hard_link() {
-        match relative(&link()) {
+        match relative(&link()?) {
             Ok(Some(target)) => EntryKind::HardLink(target),
             _ => return Err(hostile("a hard link that leads out of the image")),
         }
@@ -240,12 +294,33 @@ fn show<R: Read>(
     } else {
         0
     };
+    let number = |id: io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+    let meta = Meta {
+        mode: header.mode().unwrap_or(0o755) & 0o7777,
+        owner: (number(header.uid()), number(header.gid())),
+        modified: header.mtime().unwrap_or(0),
+    };
     visit(Entry {
         path,
         kind,
+        meta,
         size,
         content: found,
     })
+}
+
+/// What a path takes away, if it is a whiteout (OCI image specification, "Layer Filesystem Changeset").
+fn whiteout(path: &str) -> Result<Option<(EntryKind, String)>, &'static str> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if name == OPAQUE {
+        return Ok(Some((EntryKind::Opaque, folder.to_owned())));
+    }
+    match name.strip_prefix(WHITEOUT) {
+        None => Ok(None),
+        Some("" | "." | "..") => Err("which takes away what has no name"),
+        Some(gone) if folder.is_empty() => Ok(Some((EntryKind::Whiteout, gone.to_owned()))),
+        Some(gone) => Ok(Some((EntryKind::Whiteout, format!("{folder}/{gone}")))),
+    }
 }
 
 /// A path without `.` and empty names; none for the root.
@@ -253,11 +328,15 @@ fn relative(name: &str) -> Result<Option<String>, &'static str> {
     if name.starts_with('/') {
         return Err("with an absolute path");
     }
+    if name.len() > LONGEST_PATH {
+        return Err("with a path that is longer than any");
+    }
     let mut names = Vec::new();
     for part in name.split('/') {
         match part {
             "" | "." => {}
             ".." => return Err("which leads out of the image"),
+            part if part.len() > LONGEST_NAME => return Err("with a name that is longer than any"),
             part => names.push(part),
         }
     }
@@ -309,28 +388,6 @@ impl Read for Raw<'_> {
             self.failure = Some(Failure::Copy(error));
             return Err(failed());
         }
-        Ok(count)
-    }
-}
-
-/// Lets as many bytes pass as the walk allows: the tar reader keeps long names in memory, however
-/// long they say to be.
-struct Gate<R> {
-    inner: R,
-    left: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Gate<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
-        if left == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("there is too much before the next file"));
-        }
-        let most = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let count = self.inner.read(&mut buffer[..most])?;
-        self.left.set(left - count as u64);
         Ok(count)
     }
 }

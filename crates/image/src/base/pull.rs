@@ -42,6 +42,7 @@ pub(crate) fn pull(
         report,
         files: HashMap::new(),
         found: Vec::new(),
+        read: 0,
         others: BTreeSet::new(),
     };
     search.descend(top, 0)?;
@@ -96,6 +97,8 @@ struct Search<'a> {
     report: Report<'a>,
     files: HashMap<String, std::path::PathBuf>,
     found: Vec<Descriptor>,
+    /// Manifests and indexes that were read.
+    read: usize,
     /// The platforms of images that do not fit.
     others: BTreeSet<String>,
 }
@@ -105,7 +108,8 @@ impl Search<'_> {
         if depth > DEEPEST {
             return Err(Error::Deep);
         }
-        if self.found.len() >= MOST_IMAGES {
+        self.read += 1;
+        if self.read > MOST_IMAGES {
             return Err(Error::ManyImages);
         }
         let name = format!("{}@{digest}", self.reference);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 
 use super::Error;
+use super::gate::{Gate, HEADER_LIMIT};
 
 /// More members than this are no image's.
 const MOST_MEMBERS: usize = 100_000;
@@ -63,11 +64,13 @@ impl Store {
             return Err(Error::NotAnImage);
         }
         file.seek(SeekFrom::Start(0)).map_err(read)?;
-        let mut archive = tar::Archive::new(file);
+        let (gate, left) = Gate::before(file);
+        let mut archive = tar::Archive::new(gate);
         let mut members = HashMap::new();
         // Whatever is no tar file ends here.
         let entries = archive.entries_with_seek().map_err(|_| Error::NotAnImage)?;
         for entry in entries {
+            left.set(HEADER_LIMIT);
             let Ok(entry) = entry else {
                 if members.is_empty() {
                     return Err(Error::NotAnImage);

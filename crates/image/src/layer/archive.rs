@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 
 use tar::EntryType;
 
+use crate::oci::WHITEOUT;
+
 /// What an entry has besides its content.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meta {
@@ -98,8 +100,26 @@ impl<W: Write> Archive<W> {
         self.end()
     }
 
+    /// Hides what the layers below have at a path.
+    pub(crate) fn whiteout(&mut self, path: &str, meta: Meta) -> io::Result<()> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let between = if folder.is_empty() { "" } else { "/" };
+        let sign = format!("{folder}{between}{WHITEOUT}{name}");
+        self.head(&sign, meta, What::File(0))?;
+        self.end()
+    }
+
     /// Begins an entry; a file's bytes follow, and then [`Archive::end`].
     pub(crate) fn begin(&mut self, path: &str, meta: Meta, what: What<'_>) -> io::Result<()> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if name.starts_with(WHITEOUT) {
+            let problem = format!("`{path}` has a name that takes away what the layers below have");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        self.head(path, meta, what)
+    }
+
+    fn head(&mut self, path: &str, meta: Meta, what: What<'_>) -> io::Result<()> {
         self.check_ended()?;
         let mut header = tar::Header::new_ustar();
         let mut records: Vec<(&str, &str)> = Vec::new();
@@ -221,6 +241,22 @@ mod tests {
                 ("opt/h".to_owned(), Some(long), 0),
             ]
         );
+    }
+
+    #[test]
+    fn whiteouts_are_no_accident() {
+        let mut archive = Archive::new(Vec::new());
+        archive.whiteout("opt/x", META).unwrap();
+        archive.whiteout("y", META).unwrap();
+        for path in ["opt/.wh.x", ".wh..wh..opq"] {
+            archive.begin(path, META, What::File(0)).unwrap_err();
+        }
+        archive.directory("opt/.wh.d", META).unwrap_err();
+        let bytes = archive.finish().unwrap();
+        let mut reader = tar::Archive::new(&bytes[..]);
+        let entries = reader.entries().unwrap();
+        let names = entries.map(|entry| entry.unwrap().path_bytes().into_owned());
+        assert_eq!(names.collect::<Vec<_>>(), [&b"opt/.wh.x"[..], b".wh.y"]);
     }
 
     #[test]

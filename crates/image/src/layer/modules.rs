@@ -10,21 +10,24 @@ use std::time::{Duration, UNIX_EPOCH};
 use fs_err as fs;
 use runtime::record;
 use runtime::tree::{Attributes, Tree};
-use tempfile::TempDir;
 
 use super::tree::{LayerFile, LayerTree};
 use crate::python::Python;
+use crate::scratch::Scratch;
 
 /// Permission bits that bytecode has of its source's (`_calc_mode` and `set_data` of `CPython`'s
 /// `_bootstrap_external.py`).
 const BYTECODE_MODE: u32 = 0o666;
 const WRITABLE: u32 = 0o200;
 
+/// Bytecode that is longer is none: the longest modules come to ten megabytes.
+const LONGEST: u64 = 256 << 20;
+
 /// One package on its way into a layer.
 pub(crate) struct Modules<'t, W: Write + Send> {
     tree: &'t LayerTree<W>,
     /// Where the copies are, by the paths that they have in the prefix.
-    folder: TempDir,
+    folder: Scratch,
     /// Where the record goes, and what it has besides bytes.
     record: String,
     state: Mutex<State>,
@@ -60,10 +63,9 @@ impl<'t, W: Write + Send> Modules<'t, W> {
         dist: &str,
         scratch: &Path,
     ) -> io::Result<Modules<'t, W>> {
-        let mut folder = tempfile::Builder::new();
         Ok(Modules {
             tree,
-            folder: folder.prefix("modules-").tempdir_in(scratch)?,
+            folder: Scratch::new("modules-", scratch)?,
             record: format!("conda-meta/{dist}.json"),
             state: Mutex::default(),
         })
@@ -93,7 +95,7 @@ impl<'t, W: Write + Send> Modules<'t, W> {
             if !answer.contains(&result) {
                 continue;
             }
-            let bytes = fs::read(root.join(&result))?;
+            let bytes = self.folder.read(&result, LONGEST)?;
             let mode = modes.get(&module).copied().unwrap_or(0o644);
             let attributes = Attributes {
                 mode: mode & BYTECODE_MODE | WRITABLE,

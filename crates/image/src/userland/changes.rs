@@ -106,22 +106,17 @@ impl Userland {
                 continue;
             }
             gone = Some(path);
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));
             let is_file_now = now.0.get(folder).is_some_and(|state| !state.is_folder);
             if is_file_now {
                 continue;
             }
-            let mark = if folder.is_empty() {
-                format!(".wh.{name}")
-            } else {
-                format!("{folder}/.wh.{name}")
-            };
             let meta = Meta {
                 mode: 0o644,
                 owner: (0, 0),
                 modified: latest,
             };
-            archive.entry(&mark, meta, What::File(0), &mut io::empty())?;
+            archive.whiteout(path, meta)?;
             paths.push(path.clone());
         }
         paths.sort();

@@ -3,14 +3,14 @@
 //! namespaces of its own (`unshare`, `mount` and `setpriv` of util-linux), which nobody needs rights for.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use conda::Subdir;
 use fs_err as fs;
 
-use super::Userland;
+use super::{OURS, Userland};
 use crate::process::{self, Ended};
 
 /// Where the kernel lists who runs foreign programs.
@@ -19,12 +19,14 @@ const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 /// Devices that programs find; the same as in [`ENTER`].
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// Becomes the program. The folder `$1` comes to lie over the root of the file systems, so that nothing is above it, and
-/// the program has no rights over what is mounted: it cannot uncover what lies below. Where no `/proc` may be mounted, as
+/// Becomes the program. The folder `$1` comes to lie over the root of the file systems, so that nothing is above it, with
+/// the folder `$2` at its `$3`, and the program has no rights over what is mounted: it cannot uncover what lies below. Where no `/proc` may be mounted, as
 /// in some containers, there is none.
 const ENTER: &str = r#"
 root=$1
-shift
+work=$2
+place=$1/$3
+shift 3
 umask 022
 hostname localhost 2>/dev/null || :
 setpriv=$(command -v setpriv) && chroot=$(command -v chroot) || exit 125
@@ -32,6 +34,7 @@ mount -n --bind "$root" "$root" || exit 125
 for device in null zero full random urandom; do
     mount -n --bind "/dev/$device" "$root/dev/$device" || exit 125
 done
+mount -n --bind "$work" "$place" || exit 125
 mount -n -t proc proc "$root/proc" 2>/dev/null || :
 cd "$root" && mount -n --move "$root" / || exit 125
 exec "$setpriv" --bounding-set=-sys_admin "$chroot" . "$@"
@@ -46,6 +49,8 @@ const TOOLS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// What is run.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
+    /// The folder of this machine that it works in, without links on the way: it finds it as [`OURS`], and no other.
+    pub(crate) work: &'a Path,
     /// The program, by its path in the image, and its arguments.
     pub(crate) words: &'a [&'a str],
     /// Variables. Programs of this machine see them, too, so they must not be an image's.
@@ -57,7 +62,7 @@ pub(crate) struct Call<'a> {
 impl Userland {
     /// Makes the places that are mounted over. Those of the image may be links.
     pub(crate) fn add_devices(&self) -> io::Result<()> {
-        for name in ["dev", "proc", "tmp"] {
+        for name in ["dev", "proc", "tmp", OURS] {
             let place = self.root().join(name);
             match fs::symlink_metadata(&place) {
                 Ok(found) if found.is_dir() => continue,
@@ -95,7 +100,8 @@ pub(crate) fn run(userland: &Userland, call: &Call<'_>) -> io::Result<String> {
         .args(["--user", "--map-root-user", "--mount", "--pid", "--net"])
         .args(["--ipc", "--uts", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", ENTER, "sh"])
-        .arg(userland.root())
+        .args([userland.root(), call.work])
+        .arg(OURS)
         .args(call.words)
         .env_clear()
         .envs(call.environment.iter().copied())

@@ -8,15 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fs_err as fs;
-use tar::EntryType;
 
 use super::{Special, Userland};
+use crate::base::{self, Entry, EntryKind, Packing};
+use crate::layer::Meta;
 use crate::oci;
-
-/// What hides all that the layers below have in a folder, and what hides one thing (OCI image specification, "Layer
-/// filesystem changeset").
-const OPAQUE: &str = ".wh..wh..opq";
-const WHITEOUT: &str = ".wh.";
 
 /// Permission bits that every folder has here: it must be possible to fill it.
 const ENTERED: u32 = 0o700;
@@ -26,76 +22,71 @@ const PLAIN: u32 = 0o777;
 impl Userland {
     /// Unpacks a layer over those that are there.
     pub(crate) fn add_layer(&mut self, blob: &Path, media_type: &str) -> io::Result<()> {
-        let file = io::BufReader::with_capacity(1 << 17, fs::File::open(blob)?);
-        match media_type {
-            oci::LAYER_GZIP => self.unpack(flate2::bufread::MultiGzDecoder::new(file)),
-            oci::LAYER_ZSTD => self.unpack(zstd::stream::read::Decoder::with_buffer(file)?),
-            _ => self.unpack(file),
-        }
+        let packing = match media_type {
+            oci::LAYER_GZIP => Packing::Gzip,
+            oci::LAYER_ZSTD => Packing::Zstd,
+            _ => Packing::Plain,
+        };
+        self.unpack(base::decoder(fs::File::open(blob)?, packing)?)
     }
 
     fn unpack(&mut self, stream: impl Read) -> io::Result<()> {
         let mut layer = Layer::default();
-        let mut archive = tar::Archive::new(stream);
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let names: Vec<&str> = path
-                .split('/')
-                .filter(|name| !matches!(*name, "" | "."))
-                .collect();
-            if names.contains(&"..") {
-                return Err(io::Error::other(format!("`{path}` leads out of the image")));
-            }
-            if let Some((name, above)) = names.split_last() {
-                self.add(&mut layer, &above.join("/"), name, &mut entry)?;
-            }
-        }
-        Ok(())
+        let mut failure = Ok(());
+        let mut add = |entry: Entry<'_>| {
+            let path = entry.path.clone();
+            self.add(&mut layer, entry).map_err(|source| {
+                let problem = format!("`{path}`: {source}");
+                failure = Err(io::Error::new(source.kind(), problem));
+                base::Error::Copy { source }
+            })
+        };
+        let read = base::entries(stream, "layer", &mut add);
+        failure.and(read.map_err(io::Error::other))
     }
 
-    fn add<R: Read>(
-        &mut self,
-        layer: &mut Layer,
-        above: &str,
-        name: &str,
-        entry: &mut tar::Entry<'_, R>,
-    ) -> io::Result<()> {
-        let folder = self.above(layer, above)?;
-        if name == OPAQUE {
-            return layer.clear(&folder);
-        }
-        if let Some(gone) = name.strip_prefix(WHITEOUT) {
-            return layer.remove(&folder.join(gone));
-        }
-        let place = folder.join(name);
-        let header = entry.header();
-        let mode = header.mode()? & 0o7777;
-        let owner = (header.uid()?, header.gid()?);
-        let modified = header.mtime()?;
-        match header.entry_type() {
-            EntryType::Directory => {
+    fn add(&mut self, layer: &mut Layer, entry: Entry<'_>) -> io::Result<()> {
+        let Entry {
+            path,
+            kind,
+            meta,
+            content,
+            ..
+        } = entry;
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        let place = match &kind {
+            // Devices and pipes are the engine's.
+            EntryKind::Special => return Ok(()),
+            EntryKind::Opaque => {
+                let folder = self.above(layer, &path)?;
+                return layer.clear(&folder);
+            }
+            _ => self.above(layer, above)?.join(name),
+        };
+        match kind {
+            EntryKind::Special | EntryKind::Opaque => {}
+            EntryKind::Whiteout => return layer.remove(&place),
+            EntryKind::Directory => {
                 let there = fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir());
                 if !there {
                     layer.replace(&place)?;
                     fs::create_dir(&place)?;
                 }
-                let bits = mode & PLAIN | ENTERED;
+                let bits = meta.mode & PLAIN | ENTERED;
                 fs::set_permissions(&place, std::fs::Permissions::from_mode(bits))?;
-                self.note(&place, mode, bits, owner);
+                self.note(&place, meta, bits);
             }
-            EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let target: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&target);
+            EntryKind::Link(target) => {
                 layer.replace(&place)?;
                 fs::os::unix::fs::symlink(target, &place)?;
-                self.note(&place, PLAIN, PLAIN, owner);
+                let meta = Meta {
+                    mode: PLAIN,
+                    ..meta
+                };
+                self.note(&place, meta, PLAIN);
             }
-            EntryType::Link => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let target = String::from_utf8_lossy(&target).into_owned();
-                let target = target.trim_start_matches("./").trim_matches('/');
-                let (above, name) = target.rsplit_once('/').unwrap_or(("", target));
+            EntryKind::HardLink(target) => {
+                let (above, name) = target.rsplit_once('/').unwrap_or(("", &target));
                 let existing = self.above(layer, above)?.join(name);
                 layer.replace(&place)?;
                 fs::hard_link(&existing, &place)?;
@@ -103,21 +94,17 @@ impl Userland {
                     self.special.insert(self.relative(&place), special);
                 }
             }
-            // Devices and pipes are the engine's.
-            EntryType::Char | EntryType::Block | EntryType::Fifo | EntryType::XGlobalHeader => {
-                return Ok(());
-            }
-            _ => {
+            EntryKind::File => {
                 layer.replace(&place)?;
                 let mut file = fs::File::create_new(&place)?;
-                io::copy(entry, &mut file)?;
-                let bits = mode & PLAIN;
+                io::copy(content, &mut file)?;
+                let bits = meta.mode & PLAIN;
                 file.set_permissions(std::fs::Permissions::from_mode(bits))?;
-                let modified = UNIX_EPOCH.checked_add(Duration::from_secs(modified));
+                let modified = UNIX_EPOCH.checked_add(Duration::from_secs(meta.modified));
                 if let Some(modified) = modified {
                     file.file().set_modified(modified)?;
                 }
-                self.note(&place, mode, bits, owner);
+                self.note(&place, meta, bits);
             }
         }
         layer.written.insert(place);
@@ -137,10 +124,9 @@ impl Userland {
     }
 
     /// Remembers what a file is in the image where it differs from what it is here.
-    fn note(&mut self, place: &Path, mode: u32, bits: u32, owner: (u64, u64)) {
+    fn note(&mut self, place: &Path, meta: Meta, bits: u32) {
+        let Meta { mode, owner, .. } = meta;
         let path = self.relative(place);
-        let number = |id: u64| u32::try_from(id).unwrap_or(0);
-        let owner = (number(owner.0), number(owner.1));
         if owner == (0, 0) && mode == bits {
             self.special.remove(&path);
         } else {
@@ -150,7 +136,7 @@ impl Userland {
 
     /// The path in the image of a file here.
     pub(crate) fn relative(&self, place: &Path) -> String {
-        let path = place.strip_prefix(&self.root).unwrap_or(place);
+        let path = place.strip_prefix(self.root()).unwrap_or(place);
         path.to_string_lossy().into_owned()
     }
 }
@@ -200,6 +186,8 @@ impl Layer {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
+
+    use tar::EntryType;
 
     use super::*;
 
@@ -324,6 +312,9 @@ mod tests {
             layer(&[("x", 0o777, Link(target)), ("x/.wh.secret", 0, File(""))]),
             layer(&[("x", 0o777, Link(target)), ("y", 0, Same("x/secret"))]),
             layer(&[("../outside/new", 0o644, File("bad"))]),
+            layer(&[(".wh...", 0, File(""))]),
+            layer(&[("etc/passwd", 0o644, File("")), ("etc/.wh...", 0, File(""))]),
+            layer(&[("etc", 0o755, Folder), ("etc/.wh..", 0, File(""))]),
             layer(&[
                 ("x", 0o777, Link(target)),
                 ("x/a/b/new", 0o644, File("bad")),
@@ -336,6 +327,7 @@ mod tests {
         ] {
             let mut userland = Userland::new(scratch.path()).unwrap();
             let _ = userland.unpack(&entries[..]);
+            assert!(userland.root().is_dir());
             assert_ne!(text(&userland, "y").as_deref(), Some("s"));
         }
         let names: Vec<_> = fs::read_dir(&outside).unwrap().collect();

@@ -67,10 +67,15 @@ impl Terms {
         let length = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let force = query
-            .unwrap_or_default()
-            .split('&')
-            .any(|pair| pair == "force=true");
+        let mut force = false;
+        for pair in query.unwrap_or_default().split('&') {
+            match pair.split_once('=').unwrap_or((pair, "true")) {
+                ("force", "true") => force = true,
+                ("force", "false") => {}
+                ("force", _) => return Err("force is true or false"),
+                _ => {}
+            }
+        }
         Ok(Self {
             sha256,
             length,
@@ -171,5 +176,6 @@ mod tests {
             Ok((Some(7), true))
         );
         assert_eq!(terms(&[], Some("force=false")), Ok(Terms::default()));
+        assert!(terms(&[], Some("force=yes")).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! `base` and `tags`: what images are called, here and in registries.
 
+use std::fmt;
+
 use toml::de::DeValue;
 
 use super::{Base, debian};
@@ -18,53 +20,89 @@ pub(super) fn base<'t>(source: &mut Source<'t>, value: &Value<'t>) -> Option<Bas
     if text == "scratch" {
         return Some(Base::Scratch);
     }
-    if let Some(reference) = text.strip_prefix("docker://") {
-        let Some(fault) = remote_fault(reference) else {
-            return Some(Base::Registry(reference.to_owned()));
-        };
-        let advice = Some("write for example \"docker://debian:bookworm-slim\"".to_owned());
-        source.error(value.span(), format!("{} {fault}", quote(&text)), advice);
-        return None;
+    match Base::named(&text) {
+        Ok(base) => Some(base),
+        Err(problem) => {
+            let advice = if text.starts_with(REGISTRY) {
+                "write for example \"docker://debian:bookworm-slim\""
+            } else {
+                FORMS
+            };
+            source.error(value.span(), problem, Some(advice.to_owned()));
+            None
+        }
     }
-    let part = |rest: &str| {
+}
+
+/// What the names of images in registries begin with.
+const REGISTRY: &str = "docker://";
+
+/// Transports of containers-transports(5) for images that lie in files, and such as only an engine can read.
+const TRANSPORTS: [&str; 6] = [
+    "oci:",
+    "oci-archive:",
+    "docker-archive:",
+    "docker:",
+    "docker-daemon:",
+    "containers-storage:",
+];
+
+impl Base {
+    /// The image that a text names: in a registry with `docker://` before it; at a path, with `oci:`,
+    /// `oci-archive:` or `docker-archive:` before it and a colon and its name behind it, or without (sources:
+    /// containers-transports(5)).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for people.
+    pub fn named(text: &str) -> Result<Base, String> {
+        if let Some(reference) = text.strip_prefix(REGISTRY) {
+            return match remote_fault(reference) {
+                None => Ok(Base::Registry(reference.to_owned())),
+                Some(fault) => Err(format!("{} {fault}", quote(text))),
+            };
+        }
+        let mut transports = TRANSPORTS.into_iter();
+        let Some((transport, rest)) =
+            transports.find_map(|transport| Some((transport, text.strip_prefix(transport)?)))
+        else {
+            return Ok(Base::Path(text.to_owned()));
+        };
         let (path, reference) = match rest.split_once(':') {
-            Some((path, reference)) => (path, Some(reference.to_owned())),
-            None => (rest, None),
+            Some((path, reference)) => (path.to_owned(), Some(reference.to_owned())),
+            None => (rest.to_owned(), None),
         };
-        let sound = !path.is_empty() && reference.as_deref() != Some("");
-        sound.then(|| (path.to_owned(), reference))
-    };
-    let split = [
-        "oci-archive:",
-        "docker-archive:",
-        "oci:",
-        "docker:",
-        "containers-storage:",
-    ]
-    .into_iter()
-    .find_map(|transport| Some((transport, text.strip_prefix(transport)?)));
-    let base = match split {
-        None => Some(Base::Path(text)),
-        Some(("oci:", rest)) => {
-            part(rest).map(|(path, reference)| Base::Layout { path, reference })
+        let complete = !path.is_empty() && reference.as_deref() != Some("");
+        match transport {
+            "oci:" if complete => Ok(Base::Layout { path, reference }),
+            "oci-archive:" if complete => Ok(Base::OciArchive { path, reference }),
+            "docker-archive:" if complete => Ok(Base::DockerArchive { path, reference }),
+            "oci:" | "oci-archive:" | "docker-archive:" => {
+                Err(format!("{} names no file or folder", quote(text)))
+            }
+            _ => Err(format!("images from `{transport}` are not read here")),
         }
-        Some(("oci-archive:", rest)) => {
-            part(rest).map(|(path, reference)| Base::OciArchive { path, reference })
-        }
-        Some(("docker-archive:", rest)) => {
-            part(rest).map(|(path, reference)| Base::DockerArchive { path, reference })
-        }
-        Some((transport, _)) => {
-            let message = format!("a base from `{transport}` is not supported here yet");
-            source.error(value.span(), message, Some(FORMS.to_owned()));
-            return None;
-        }
-    };
-    if base.is_none() {
-        let message = "`base` names no file or folder";
-        source.error(value.span(), message, Some(FORMS.to_owned()));
     }
-    base
+}
+
+/// As [`Base::named`] reads it.
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (transport, path, reference) = match self {
+            Base::Scratch => return f.write_str("scratch"),
+            Base::Path(path) => return f.write_str(path),
+            Base::Registry(name) => return write!(f, "{REGISTRY}{name}"),
+            Base::Debian(_) => return f.write_str("a root of Debian packages"),
+            Base::Layout { path, reference } => ("oci", path, reference),
+            Base::OciArchive { path, reference } => ("oci-archive", path, reference),
+            Base::DockerArchive { path, reference } => ("docker-archive", path, reference),
+        };
+        write!(f, "{transport}:{path}")?;
+        match reference {
+            None => Ok(()),
+            Some(reference) => write!(f, ":{reference}"),
+        }
+    }
 }
 
 /// What the image is called.

@@ -284,9 +284,9 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "base = \"containers-storage:a\"",
-            "a base from `containers-storage:` is not supported here yet",
+            "images from `containers-storage:` are not read here",
         ),
-        ("base = \"oci:\"", "`base` names no file or folder"),
+        ("base = \"oci:\"", "`oci:` names no file or folder"),
         ("prefix = \"opt/conda\"", "write \"/opt/conda\""),
         ("prefix = \"/\"", "`prefix` is the root"),
         ("prefix = \"/opt/my conda\"", "`prefix` may hold only"),

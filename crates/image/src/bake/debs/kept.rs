@@ -55,7 +55,7 @@ pub(super) fn key(
     } else {
         None
     };
-    let below = ground.steps.iter().map(|step| &step.diff_id);
+    let below = ground.stack.steps().iter().map(|step| &step.diff_id);
     let below: Vec<_> = ground.diff_ids.iter().chain(below).collect();
     let sources: Vec<String> = layer.sources.all.iter().map(Source::line).collect();
     let settings = json!({

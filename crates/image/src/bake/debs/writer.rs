@@ -160,18 +160,11 @@ impl<'a> Writer<'a> {
     /// Hides what a layer below has.
     pub(super) fn whiteout(&mut self, path: &str) -> Result<(), Fault> {
         let place = self.place(path)?;
-        let (folder, name) = place.rsplit_once('/').unwrap_or(("", &place));
-        let sign = if folder.is_empty() {
-            format!(".wh.{name}")
-        } else {
-            format!("{folder}/.wh.{name}")
-        };
-        known_folders(&mut self.archive, self.root, &sign);
-        self.archive.parents(&sign, folder_meta(self.modified))?;
+        known_folders(&mut self.archive, self.root, &place);
+        self.archive.parents(&place, folder_meta(self.modified))?;
         let meta = self.meta(0o644);
-        self.archive
-            .entry(&sign, meta, What::File(0), &mut io::empty())?;
-        self.note(path, sign, EntryKind::File, 0, &[])
+        self.archive.whiteout(&place, meta)?;
+        self.note(path, place, EntryKind::Whiteout, 0, &[])
     }
 
     fn note(
@@ -185,6 +178,7 @@ impl<'a> Writer<'a> {
         let noted = self.root.add(Entry {
             path: place,
             kind,
+            meta: self.meta(0),
             size,
             content: &mut &*bytes,
         });

@@ -12,9 +12,6 @@ use crate::error::Error;
 use crate::layer::{Archive, Meta, Packer, What};
 use crate::root::Node;
 
-/// With what names begin that take files of other layers away (OCI image specification, "Layer Filesystem Changeset").
-const WHITEOUT: &str = ".wh.";
-
 impl Shared<'_> {
     /// A file or folder of the definition.
     pub(super) fn file(
