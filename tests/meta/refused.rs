@@ -1,6 +1,6 @@
 //! What channels and definitions say wrong: told, refused, and harmless.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use archive::digest::Sha256;
 use fs_err as fs;

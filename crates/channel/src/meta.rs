@@ -4,7 +4,7 @@
 //! whole channel (`output`, `given`). Records pass through as the text that they are; what the definition may say is
 //! `spec`'s business, serving the channel is others'.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use conda::{Subdir, credentials};
