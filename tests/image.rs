@@ -31,7 +31,7 @@ use crate::support::channel::publish;
 use crate::support::package::{
     Package, binary_prefix, executable, file, hard_link, symbolic_link, text_prefix,
 };
-use crate::support::requirements;
+use crate::support::requirements::program;
 use crate::support::run::{Place, run};
 
 /// Packages of all kinds for both platforms, in the folder `channel`.
@@ -114,15 +114,6 @@ fn unpack(place: &Place, layout: &str, name: &str) -> Option<PathBuf> {
 fn install(place: &Place, name: &str, option: &str, prefix: &Path) {
     let script = format!("umask 022; exec sh out/{name}-1.0-Linux-x86_64.sh -b {option} -p \"$0\"");
     run(place.command("sh").args(["-c", &script]).arg(prefix)).succeeds();
-}
-
-/// One of the tools that read images, if the machine has it.
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|path: &PathBuf| Path::is_file(path));
-    requirements::require(&format!("{name} (apt-get install {name})"), found)
 }
 
 /// The digests of an image's layers, from the lowest upwards.

@@ -4,6 +4,7 @@
 
 mod build;
 mod channel;
+mod completions;
 mod damage;
 mod image;
 mod index;

@@ -7,10 +7,10 @@ use std::path::Path;
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use super::{bake, channel, definition, digests, inspect, install, program, tool, unpack};
+use super::{bake, channel, definition, digests, inspect, install, tool, unpack};
 use crate::support::channel::publish;
 use crate::support::package::Package;
-use crate::support::requirements;
+use crate::support::requirements::{self, program};
 use crate::support::run::{Place, run};
 use crate::support::tree::{Node, assert_same, snapshot};
 

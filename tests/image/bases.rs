@@ -269,3 +269,104 @@ fn a_base_of_several_layers_is_the_same_with_any_number_of_threads() {
         }
     }
 }
+
+#[test]
+fn a_folder_of_files_goes_where_the_bases_links_lead() {
+    let place = Place::new();
+    channel(&place);
+    let more = layer(&[
+        Put::Folder("usr/local/"),
+        Put::Folder("usr/share/"),
+        Put::Folder("usr/share/man/"),
+        Put::File("usr/share/man/a.1", "a"),
+        Put::Link("usr/local/man", "../share/man"),
+        Put::Link("var", "usr"),
+    ]);
+    let given = Given::new("amd64", vec![debian(), more]);
+    layout(&place, "base", &[("base:1", &given)]);
+    place.write("tree/man/b.1", "b");
+    place.write("tree/man/de/c.1", "c");
+    definition(
+        &place,
+        "base = \"base\"\nworkdir = \"/usr/local/man\"\n\
+         files = [{ path = \"/usr/local\", source = \"tree\" }]",
+    );
+    run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+    let Some(root) = unpack(&place, "image:example:1.0", "bundle") else {
+        return;
+    };
+    let link = fs::read_link(root.join("usr/local/man")).expect("a link");
+    assert_eq!(link.to_string_lossy(), "../share/man");
+    for path in ["a.1", "b.1", "de/c.1"] {
+        assert!(root.join("usr/share/man").join(path).is_file(), "{path}");
+    }
+    // What lies where a folder is, or the other way round, hides nothing silently.
+    place.write("tree/bin", "a file");
+    for (path, expected) in [
+        ("/usr", "`/usr/bin` is a folder in the base"),
+        ("/etc/passwd", "`/etc/passwd` is no folder in the base"),
+    ] {
+        let file = format!("base = \"base\"\nfiles = [{{ path = {path:?}, source = \"tree\" }}]");
+        definition(&place, &file);
+        run(&mut bake(&place, "other", &["-p", "linux-64"]))
+            .exits(2)
+            .says(&[expected]);
+    }
+}
+
+#[test]
+fn one_of_several_images_is_looked_at() {
+    let place = Place::new();
+    let one = base("amd64");
+    let two = Given::new("amd64", vec![debian()]);
+    layout(&place, "both", &[("a:1", &one), ("b:2", &two)]);
+    docker_archive(&place, "docker.tar", "c:3", &one);
+    let tags = |image: &str| -> Vec<String> {
+        let images = inspect(&place, image);
+        let tag = |image: &serde_json::Value| image["tag"].as_str().map(str::to_owned);
+        images.iter().filter_map(tag).collect()
+    };
+    assert_eq!(tags("both"), ["a:1", "b:2"]);
+    assert_eq!(tags("oci:both"), ["a:1", "b:2"]);
+    assert_eq!(tags("oci:both:b:2"), ["b:2"]);
+    assert_eq!(tags("docker-archive:docker.tar:c:3"), ["c:3"]);
+    for (image, expected) in [
+        ("oci:both:c:3", "has no image `c:3`"),
+        ("oci-archive:docker.tar", "no OCI layout"),
+        (
+            "docker-daemon:a:1",
+            "images from `docker-daemon:` are not read",
+        ),
+        ("oci:", "names no file or folder"),
+    ] {
+        let mut inspect = place.archiconda();
+        run(inspect.args(["image", "inspect", image]))
+            .exits(2)
+            .says(&[expected]);
+    }
+    let mut diff = place.archiconda();
+    diff.args(["image", "diff", "oci:both:a:1", "oci:both:b:2"]);
+    run(&mut diff).succeeds().prints(&["linux/amd64"]);
+}
+
+#[test]
+fn images_of_other_names_are_not_lost_without_a_word() {
+    let place = Place::new();
+    channel(&place);
+    definition(&place, "tags = [\"first:1\", \"same:1\"]");
+    run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+    let again = run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+    assert!(!again.stderr.contains(" held "), "{again}");
+    definition(&place, "tags = [\"second:1\", \"same:1\"]");
+    run(&mut bake(&place, "image", &["-p", "linux-64"]))
+        .succeeds()
+        .says(&["`image` held first:1, which this image takes the place of"]);
+    // Who wants to hear of warnings alone hears no more.
+    let mut quiet = place.archiconda();
+    quiet.args(["image", "bake", "image.toml", "-p", "linux-64", "--quiet"]);
+    let output = run(&mut quiet).succeeds();
+    assert_eq!(output.stdout, "");
+    let is_warning = |line: &str| line.starts_with("warning: ");
+    assert!(output.stderr.lines().all(is_warning), "{output}");
+    assert!(place.join("image.tar").is_file());
+}

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::push::{Distribution, RIGHT, discreet, login, push};
 use super::registry::Registry;
-use super::{bake, channel, definition, inspect, program};
-use crate::support::requirements;
+use super::{bake, channel, definition, inspect};
+use crate::support::requirements::{self, program};
 use crate::support::run::{Place, run};
 
 const SPDX: &str = "application/spdx+json";

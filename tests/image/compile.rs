@@ -31,11 +31,7 @@ for line in sys.stdin:
 
 /// A Python of this machine, and its minor version.
 fn python(place: &Place) -> Option<(PathBuf, String)> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let python = std::env::split_paths(&path)
-        .map(|folder| folder.join("python3"))
-        .find(|path: &PathBuf| Path::is_file(path));
-    let python = requirements::require("python3 (apt-get install python3)", python)?;
+    let python = requirements::program("python3")?;
     let mut ask = place.command(&python);
     ask.args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]);
     let said = run(&mut ask).succeeds();

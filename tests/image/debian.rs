@@ -9,8 +9,8 @@ use fs_err as fs;
 use serde_json::Value;
 
 use super::mirror::Deb;
-use super::{channel, definition, program, unpack};
-use crate::support::requirements;
+use super::{channel, definition, unpack};
+use crate::support::requirements::{self, program};
 use crate::support::run::{Place, run};
 
 const SUITE: &str = "bookworm";

@@ -12,8 +12,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::given::{Given, layout};
-use super::program;
-use crate::support::requirements;
+use crate::support::requirements::{self, program};
 use crate::support::run::{Output, Place, run};
 
 /// What is asked of the Python of an image, whoever starts it.

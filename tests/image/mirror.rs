@@ -8,7 +8,7 @@ use archive::digest::Sha256;
 use fs_err as fs;
 use tar::{EntryType, Header};
 
-use super::program;
+use crate::support::requirements::program;
 use crate::support::run::{Place, run};
 
 /// A package in the making.

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::given::{Given, Put, debian, gzip, layer};
 use super::push::{Distribution, RIGHT, discreet, login, push};
 use super::registry::{Fault, Registry};
-use super::{bake, channel, definition, inspect, program};
+use super::{bake, channel, definition, inspect};
+use crate::support::requirements::program;
 use crate::support::run::{Output, Place, run};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

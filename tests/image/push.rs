@@ -10,7 +10,8 @@ use archive::digest::Sha256;
 use serde_json::{Value, json};
 
 use super::registry::{Fault, Registry};
-use super::{channel, definition, program};
+use super::{channel, definition};
+use crate::support::requirements::program;
 use crate::support::run::{Output, Place, run};
 
 /// `bake` with the password `s3cret`, by `htpasswd -B`.
@@ -87,6 +88,28 @@ pub(super) fn login(place: &Place, file: &str, host: &str, auth: &str) {
 /// Nothing that anybody could log in with is in what was said.
 pub(super) fn discreet(output: Output) -> Output {
     output.hides(&["s3cret", RIGHT, WRONG, "given"])
+}
+
+#[test]
+fn two_that_share_a_cache_do_not_wait_for_each_other() {
+    let place = Place::new();
+    channel(&place);
+    definition(&place, "");
+    let registry = Registry::start();
+    let theirs = place.write("cache/images/.unwritten-0.baking/blobs/x", "theirs");
+    let folder = theirs.parent().and_then(Path::parent).expect("a folder");
+    let held = std::fs::File::open(folder).expect("a folder");
+    held.lock().expect("a lock");
+    for tag in ["a:1", "a:2"] {
+        let name = format!("{}/{tag}", registry.authority());
+        run(&mut push(&place, &name, &["-p", "linux-64"])).succeeds();
+    }
+    assert!(theirs.is_file());
+    // What a killed one left is taken away.
+    drop(held);
+    let name = format!("{}/a:3", registry.authority());
+    run(&mut push(&place, &name, &["-p", "linux-64"])).succeeds();
+    assert!(!theirs.exists());
 }
 
 #[test]

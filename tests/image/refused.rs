@@ -1,8 +1,9 @@
 //! What cannot be baked: a clear word, the right exit code, and nothing half-written.
 
 use fs_err as fs;
+use serde_json::json;
 
-use super::given::{Given, Put, debian, layer, layout};
+use super::given::{Given, Put, debian, digest, docker_archive, layer, layout};
 use super::{bake, channel, definition};
 use crate::support::channel::publish;
 use crate::support::package::{Package, executable, link_script};
@@ -70,6 +71,28 @@ fn hostile_layers() {
     over(&place, "base")
         .exits(4)
         .says(&["too much before the next file"]);
+    // Whiteouts of what has no name, which would be the folder itself or the one above.
+    for name in [".wh...", "usr/.wh..", "usr/.wh."] {
+        let given = Given::new("amd64", vec![debian(), layer(&[Put::File(name, "")])]);
+        layout(&place, "base", &[("b:1", &given)]);
+        over(&place, "base")
+            .exits(4)
+            .says(&["which takes away what has no name"]);
+    }
+    // Names that no system takes, in a few kilobytes.
+    for (name, expected) in [
+        ("a/".repeat(300_000), "a path that is longer than any"),
+        ("n".repeat(300), "a name that is longer than any"),
+    ] {
+        let given = Given::new("amd64", vec![debian(), named(&name)]);
+        layout(&place, "base", &[("b:1", &given)]);
+        let refused = over(&place, "base").exits(4).says(&[expected]);
+        assert!(refused.stderr.len() < 1000, "{refused}");
+        let mut inspect = place.archiconda();
+        run(inspect.args(["image", "inspect", "base"]))
+            .exits(4)
+            .says(&[expected]);
+    }
     // Links in circles.
     let circle = layer(&[Put::Link("opt", "srv"), Put::Link("srv", "opt")]);
     layout(
@@ -80,6 +103,56 @@ fn hostile_layers() {
     over(&place, "base")
         .exits(2)
         .says(&["too many symbolic links"]);
+}
+
+/// A layer with a file whose name is in an entry of its own, however long it is.
+fn named(name: &str) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(name.len() as u64);
+    header.set_cksum();
+    let mut stream = header.as_bytes().to_vec();
+    stream.extend_from_slice(name.as_bytes());
+    stream.resize(stream.len().next_multiple_of(512), 0);
+    stream.extend(layer(&[Put::File("x", "")]));
+    stream
+}
+
+#[test]
+fn hostile_archives_and_indexes() {
+    let place = Place::new();
+    channel(&place);
+    let inspect = |image: &str| {
+        let mut inspect = place.archiconda();
+        run(inspect.args(["image", "inspect", image]))
+    };
+    // A name in the archive itself that is as long as it.
+    let given = Given::new("amd64", vec![debian()]);
+    docker_archive(&place, "docker.tar", "b:1", &given);
+    let mut bytes = named(&"n".repeat(3 << 20));
+    bytes.extend(fs::read(place.join("docker.tar")).expect("an archive"));
+    place.write("long.tar", bytes);
+    inspect("long.tar").exits(2).says(&["no archive of images"]);
+    // An index that names one many times, which names a third many times, and so on.
+    layout(&place, "base", &[("b:1", &given)]);
+    let mut text = json!({ "schemaVersion": 2, "manifests": [] }).to_string();
+    for _ in 0..4 {
+        let digest = digest(text.as_bytes());
+        let blob = place.join("base/blobs").join(digest.replace(':', "/"));
+        fs::write(blob, &text).expect("written");
+        let descriptor = json!({
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "digest": digest,
+            "size": text.len(),
+        });
+        text = json!({ "schemaVersion": 2, "manifests": vec![descriptor; 2000] }).to_string();
+    }
+    place.write("base/index.json", text);
+    inspect("base").exits(4).says(&["more images than anybody"]);
+    over(&place, "base").exits(4);
+    // A name that steers the terminal.
+    layout(&place, "base", &[("b\u{1b}[2J:1", &given)]);
+    inspect("base").succeeds().prints(&["b\\u{1b}[2J:1"]);
 }
 
 #[test]
@@ -187,7 +260,7 @@ fn names_that_no_registry_has() {
         let mut inspect = place.archiconda();
         run(inspect.args(["image", "inspect", name]))
             .exits(2)
-            .says(&["cannot use the image"]);
+            .says(&["docker://", " has "]);
     }
 }
 

@@ -62,6 +62,8 @@ struct State {
     manifests: HashMap<String, (String, Vec<u8>)>,
     /// Whether it lists what refers to a manifest.
     lists_referrers: bool,
+    /// Uploads that were begun.
+    sessions: usize,
     /// What came of unfinished uploads.
     uploaded: HashMap<String, Vec<u8>>,
     /// The address that gives tokens.
@@ -339,7 +341,10 @@ fn answer(
         "POST" => {
             let place = match &state.uploads {
                 Some(other) => format!("{other}/elsewhere?state=1"),
-                None => format!("{bare}session-{}?state=1", state.requests.len()),
+                None => {
+                    state.sessions += 1;
+                    format!("{bare}session-{}?state=1", state.sessions)
+                }
             };
             (202, format!("Location: {place}\r\n"), Vec::new())
         }

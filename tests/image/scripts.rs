@@ -87,6 +87,55 @@ const NAMES: [&str; 2] = [
     "the post_install script of Example",
 ];
 
+/// Leaves links to a file of the machine in the place of bytecode.
+const CHEAT: &str = r#"#!/bin/sh
+for root; do :; done
+cd "$root" || exit 3
+while read -r module; do
+    folder=${module%/*}/__pycache__
+    name=${module##*/}
+    mkdir -p "$folder"
+    ln -s SECRET "$folder/${name%.py}.cpython-312.pyc"
+    echo "$folder/${name%.py}.cpython-312.pyc"
+done
+ls / /.archiconda >&2
+"#;
+
+#[test]
+fn a_python_that_cheats_gets_no_file_of_the_machine_into_an_image() {
+    let place = Place::new();
+    let (Some(root), Some(())) = (requirements::userland_arm64(), namespaces(&place)) else {
+        return;
+    };
+    let secret = place.write("secret", "of this machine");
+    let program = CHEAT.replace("SECRET", &secret.display().to_string());
+    let python = Package::named("python 3.12.1 0").on("linux-aarch64");
+    let python = python.with(vec![executable("bin/python3.12", program)]);
+    let tool = Package::python("tool 1.0 0", &[])
+        .with(vec![file("site-packages/tool/cli.py", "import os\n")]);
+    publish(&place, "channel", &[python, tool]);
+    base(&place, "arm64", &root);
+    define(&place, "pyc = \"emulate\"");
+    let spec = fs::read_to_string(place.join("dist.toml")).expect("a spec");
+    let spec = spec.replace("\"scripted\"", "\"tool\"");
+    let spec = spec.lines().filter(|line| !line.contains("post_install"));
+    place.write("dist.toml", spec.collect::<Vec<_>>().join("\n"));
+    run(&mut bake(&place, "image", &[]))
+        .exits(1)
+        .says(&["tool-1.0-0", "Too many levels of symbolic links"]);
+    let left = fs::read_dir(place.path()).expect("a folder");
+    let names = left.map(|entry| entry.expect("an entry").file_name());
+    let names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    assert!(
+        !names
+            .iter()
+            .any(|name| name == "image" || name.contains("baking")),
+        "{names:?}"
+    );
+}
+
 #[test]
 fn under_emulation_they_change_the_image_and_nothing_else() {
     let place = Place::new();

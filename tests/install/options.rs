@@ -6,8 +6,9 @@ use std::process::Stdio;
 
 use fs_err as fs;
 
-use super::support::{Made, greeting, make, make_in, program, python, sample, wait_for};
+use super::support::{Made, greeting, make, make_in, python, sample, wait_for};
 use crate::support::package::{Package, executable, link_script};
+use crate::support::requirements::program;
 use crate::support::run::{Place, run};
 use crate::support::tree::{Node, assert_same};
 

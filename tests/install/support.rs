@@ -207,15 +207,6 @@ pub(super) fn is_kind(path: &str, extension: &str) -> bool {
     Path::new(path).extension() == Some(OsStr::new(extension))
 }
 
-/// The path of a program.
-pub(super) fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    requirements::require(&format!("the program `{name}`"), found)
-}
-
 /// Permissions by mode.
 pub(super) fn permissions(mode: u32) -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(mode)
@@ -278,7 +269,7 @@ pub(super) struct Python {
 
 /// Makes one; it finds modules of its prefix, and notes `-m` calls in the file `calls` there.
 pub(super) fn python() -> Option<Python> {
-    let program = program("python3")?;
+    let program = requirements::program("python3")?;
     let ask = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
     let output = Command::new(program).args(["-c", ask]).output().ok();
     let text = output.and_then(|output| String::from_utf8(output.stdout).ok());

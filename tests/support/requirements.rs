@@ -37,6 +37,15 @@ pub(crate) fn userland_amd64() -> Option<PathBuf> {
     require("an amd64 userland (cargo xtask test)", found)
 }
 
+/// A program of the machine; Debian has it in a package that is mostly called so, too.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    require(&format!("the program `{name}`"), found)
+}
+
 /// A Python interpreter that has py-rattler and conda-package-handling.
 pub(crate) fn oracles() -> Option<PathBuf> {
     let made = || finished("oracles/environment", "bin/python");

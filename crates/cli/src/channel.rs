@@ -14,8 +14,9 @@ use spec::MetaChannel;
 
 use crate::arguments::channel::{Channel, ChannelBuild, ChannelWhy, Definition};
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, megabytes};
+use crate::say;
 use crate::{index, network};
 
 mod transfer;
@@ -60,9 +61,9 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
     progress.finish();
     let built = built?;
     if asked.telling.json {
-        print(&format!("{:#}\n", as_json(&built, arguments.plan)))?;
+        say::json(&as_json(&built, arguments.plan))?;
     } else if arguments.plan || !asked.telling.quiet {
-        print(&describe(&built, arguments.plan))?;
+        say::result(&describe(&built, arguments.plan))?;
     }
     if built.failures == 0 {
         return Ok(Exit::Done);
@@ -98,18 +99,13 @@ fn why(arguments: &ChannelWhy) -> Result<Exit, Failure> {
     let answers = meta::why(&definition, &client, &options(asked)?, &wanted, &report);
     progress.finish();
     let answers = answers?;
-    let text = if asked.telling.json {
-        format!(
-            "{:#}\n",
-            answers.iter().map(answer_as_json).collect::<Value>()
-        )
+    if asked.telling.json {
+        say::json(&answers.iter().map(answer_as_json).collect::<Value>())?;
     } else {
-        answers
-            .iter()
-            .map(|answer| tell(answer, answers.len() > 1))
-            .collect()
-    };
-    print(&text)?;
+        let texts = answers.iter();
+        let texts = texts.map(|answer| tell(answer, answers.len() > 1));
+        say::result(&texts.collect::<String>())?;
+    }
     Ok(Exit::Done)
 }
 
@@ -182,8 +178,8 @@ fn prove(progress: &Progress, proof: &Proof) {
         Outcome::Different(whole, part) => progress.note(&format!(
             "{platform}: {specs} comes to {} other packages, {} instead of {}",
             part.len(),
-            some(part),
-            some(whole)
+            said(part),
+            said(whole)
         )),
         Outcome::Lost(explanation) => progress.warn(&format!(
             "{platform}: {specs} has a solution on the whole channels and none any more\n{explanation}"
@@ -194,23 +190,11 @@ fn prove(progress: &Progress, proof: &Proof) {
     }
 }
 
-/// The first of many.
-fn some(files: &[String]) -> String {
-    // Writing to a String does not fail.
-    const SHOWN: usize = 3;
-    let mut text = files
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if files.len() > SHOWN {
-        let _ = write!(text, " and {} more", files.len() - SHOWN);
-    }
-    if text.is_empty() {
-        "none".to_owned()
-    } else {
-        text
+/// The first of many packages.
+fn said(files: &[String]) -> String {
+    match files {
+        [] => "none".to_owned(),
+        files => say::some(files, 3),
     }
 }
 

@@ -3,7 +3,8 @@
 use clap::CommandFactory as _;
 
 use crate::arguments::{Archiconda, BuildInstaller, Completions, Executable};
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
+use crate::say;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Completions) -> Result<Exit, Failure> {
@@ -15,6 +16,6 @@ pub(crate) fn run(arguments: &Completions) -> Result<Exit, Failure> {
     // The generator panics where it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    print(&String::from_utf8_lossy(&script))?;
+    say::verbatim(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

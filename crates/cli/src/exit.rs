@@ -1,9 +1,8 @@
-//! Exit codes, and how results and errors are told.
+//! Exit codes, and how an error is told.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use crate::say;
 
 /// What a shell learns (design: "Exit codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +37,14 @@ impl Failure {
         Failure {
             exit,
             error: error.into(),
+        }
+    }
+
+    /// With what was being done.
+    pub(crate) fn context(self, doing: &'static str) -> Failure {
+        Failure {
+            exit: self.exit,
+            error: self.error.context(doing),
         }
     }
 }
@@ -86,6 +93,12 @@ impl From<serve::Error> for Failure {
     }
 }
 
+impl From<channel::Error> for Failure {
+    fn from(error: channel::Error) -> Failure {
+        Failure::new(first(&[(error.is_usage(), Exit::Usage)]), error)
+    }
+}
+
 impl From<channel::meta::Error> for Failure {
     fn from(error: channel::meta::Error) -> Failure {
         let exit = first(&[
@@ -122,42 +135,18 @@ impl From<fetch::Error> for Failure {
     }
 }
 
-/// Tells the result.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut output = std::io::stdout();
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .context("cannot write the result")
-        .map_err(|error| Failure::new(Exit::Failed, error))
-}
-
 /// Tells the error, the causes below it, and turns both into an exit code.
 pub(crate) fn finish(result: Result<Exit, Failure>) -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            let mut text = format!("error: {}\n", printable(&failure.error.to_string()));
+            let mut text = format!("error: {}\n", failure.error);
             for cause in failure.error.chain().skip(1) {
-                let lines = printable(&cause.to_string()).replace('\n', "\n    ");
+                let lines = cause.to_string().replace('\n', "\n    ");
                 text.extend(["  caused by: ", &lines, "\n"]);
             }
-            // Nobody is left to tell if standard error is closed.
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            say::aside(&text);
             failure.exit.into()
         }
     }
-}
-
-/// Names out of hostile packages and answers must not steer the terminal.
-fn printable(text: &str) -> String {
-    let shown = |letter: char| {
-        let harmless = !letter.is_control() || letter == '\n';
-        let escaped = (!harmless).then(|| letter.escape_default());
-        harmless
-            .then_some(letter)
-            .into_iter()
-            .chain(escaped.into_iter().flatten())
-    };
-    text.chars().flat_map(shown).collect()
 }

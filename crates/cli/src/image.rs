@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::arguments::image::{Bake, Diff, Image, Inspect, Reach};
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::network;
 use crate::progress::{Progress, megabytes};
+use crate::say::{self, some};
 use ::image::inspect::{Difference, Inspected, Network};
 use ::image::{Baked, BakedImage, BakedLayer, Event, LayerKind, Options};
 use spec::Base;
@@ -82,20 +83,20 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
     progress.finish();
     let baked = baked?;
     if arguments.json {
-        print(&format!("{:#}\n", json!(baked)))?;
+        say::json(&baked)?;
     } else if arguments.dry_run || !arguments.quiet {
-        print(&describe(&baked))?;
+        say::result(&describe(&baked))?;
     }
     Ok(Exit::Done)
 }
 
 fn inspect(arguments: &Inspect) -> Result<Exit, Failure> {
     let images = inspected(&arguments.image, &arguments.reach)?;
-    print(&if arguments.json {
-        format!("{:#}\n", json!({ "images": images }))
+    if arguments.json {
+        say::json(&json!({ "images": images }))?;
     } else {
-        images.iter().map(table).collect()
-    })?;
+        say::result(&images.iter().map(table).collect::<String>())?;
+    }
     Ok(Exit::Done)
 }
 
@@ -128,11 +129,11 @@ fn diff(arguments: &Diff) -> Result<Exit, Failure> {
         );
         return Err(Failure::new(Exit::Failed, error));
     }
-    print(&if arguments.json {
-        format!("{:#}\n", json!({ "differences": differences }))
+    if arguments.json {
+        say::json(&json!({ "differences": differences }))?;
     } else {
-        differences.iter().map(changes).collect()
-    })?;
+        say::result(&differences.iter().map(changes).collect::<String>())?;
+    }
     Ok(Exit::Done)
 }
 
@@ -179,7 +180,7 @@ fn describe_one(image: &BakedImage) -> String {
             text,
             "  trim: {:.1} MB are left out of {}",
             megabytes(trimmed),
-            some(&names)
+            some(&names, NAMED)
         );
     }
     let modules: usize = image.not_compiled.values().sum();
@@ -204,7 +205,7 @@ fn describe_one(image: &BakedImage) -> String {
                 text,
                 "  {} scripts {what}: {}",
                 scripts.len(),
-                some(scripts)
+                some(scripts, NAMED)
             );
         }
     }
@@ -220,7 +221,7 @@ fn describe_one(image: &BakedImage) -> String {
             text,
             "  scripts of {} Debian packages did not run: {}",
             image.unconfigured.len(),
-            some(&image.unconfigured)
+            some(&image.unconfigured, NAMED)
         );
     }
     text
@@ -261,20 +262,6 @@ fn describe_layer(layer: &BakedLayer) -> String {
     if !rest.is_empty() {
         let size = megabytes(rest.iter().map(|package| package.size).sum());
         let _ = writeln!(text, "           {size:8.1} MB  {} more", rest.len());
-    }
-    text
-}
-
-/// The first names, and how many more there are.
-fn some(names: &[String]) -> String {
-    let mut text = names
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > NAMED {
-        let _ = write!(text, " and {} more", names.len() - NAMED);
     }
     text
 }

@@ -1,13 +1,13 @@
 //! `archiconda index`: makes a folder of packages a channel, and names what it left out.
 
 use ::channel::{BaseUrl, ChannelRelations, Event, Location, Options, Outputs, Report};
-use anyhow::{Context as _, anyhow};
 use fetch::postgres::Address;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::{self, Database, Index, Relation};
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
+use crate::say;
 
 /// What conda-index takes where no URL is given.
 const DEFAULT_DATABASE: &str = "postgresql:///conda_index";
@@ -130,7 +130,6 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
 }
 
 fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
-    let failed = |error| Failure::new(Exit::Failed, error);
     let progress = Progress::new(arguments.quiet);
     if !options.subdirs.is_empty() && !options.subdirs.iter().any(|subdir| subdir == "noarch") {
         progress.warn("noarch is not among the platforms that are indexed");
@@ -139,17 +138,15 @@ fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
     let indexed = Location::parse(arguments.dir.as_os_str())
         .and_then(|location| ::channel::index(location, options, &report));
     progress.finish();
-    let indexed = indexed.map_err(|error| {
-        let exit = if error.is_usage() {
-            Exit::Usage
-        } else {
-            Exit::Failed
-        };
-        Failure::new(exit, anyhow!(error).context("cannot index the channel"))
-    })?;
+    let indexed =
+        indexed.map_err(|error| Failure::from(error).context("cannot index the channel"))?;
     let silent = arguments.watch.is_some() && indexed.subdirs.iter().all(|one| !one.changed);
-    if !silent {
-        print(&describe(&indexed, arguments))?;
+    if silent {
+        // Nothing new.
+    } else if arguments.json {
+        say::json(&as_json(&indexed))?;
+    } else if !arguments.quiet {
+        say::result(&describe(&indexed))?;
     }
     let unusable = indexed.subdirs.iter().any(|one| !one.skipped.is_empty());
     Ok(if arguments.strict && unusable {
@@ -205,28 +202,21 @@ pub(crate) fn show_event(progress: &Progress, event: &Event<'_>) {
     }
 }
 
-fn describe(report: &Report, arguments: &Index) -> String {
-    if arguments.json {
-        let subdirs: Vec<_> = report
-            .subdirs
-            .iter()
-            .map(|subdir| {
-                let skipped: Vec<_> = subdir
-                    .skipped
-                    .iter()
-                    .map(|skipped| json!({ "file": skipped.file, "reason": skipped.reason }))
-                    .collect();
-                json!({
-                    "subdir": subdir.name, "packages": subdir.packages, "read": subdir.read,
-                    "changed": subdir.changed, "skipped": skipped,
-                })
-            })
+fn as_json(report: &Report) -> Value {
+    let subdirs = report.subdirs.iter().map(|subdir| {
+        let skipped = subdir.skipped.iter();
+        let skipped: Vec<_> = skipped
+            .map(|skipped| json!({ "file": skipped.file, "reason": skipped.reason }))
             .collect();
-        return format!("{:#}\n", json!({ "subdirs": subdirs }));
-    }
-    if arguments.quiet {
-        return String::new();
-    }
+        json!({
+            "subdir": subdir.name, "packages": subdir.packages, "read": subdir.read,
+            "changed": subdir.changed, "skipped": skipped,
+        })
+    });
+    json!({ "subdirs": subdirs.collect::<Vec<_>>() })
+}
+
+fn describe(report: &Report) -> String {
     let line = |subdir: &::channel::Subdir| {
         let changed = if subdir.changed {
             "written"

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::arguments::Installer;
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::network;
 use crate::progress::{Progress, megabytes};
+use crate::say;
 use installer::{Built, LockMode, Options};
 
 /// Runs the command.
@@ -44,18 +45,13 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
     let report = |event: installer::Event<'_>| progress.show(&event);
     let built = installer::build(&parsed.distribution, &client, &options, &report);
     progress.finish();
-    print(&describe(&built?, arguments))?;
-    Ok(Exit::Done)
-}
-
-fn describe(built: &[Built], arguments: &Installer) -> String {
+    let built = built?;
     if arguments.json {
-        return format!("{:#}\n", json!({ "installers": built }));
+        say::json(&json!({ "installers": built }))?;
+    } else if arguments.dry_run || !arguments.quiet {
+        say::result(&built.iter().map(describe_one).collect::<String>())?;
     }
-    if arguments.quiet && !arguments.dry_run {
-        return String::new();
-    }
-    built.iter().map(describe_one).collect()
+    Ok(Exit::Done)
 }
 
 fn describe_one(one: &Built) -> String {

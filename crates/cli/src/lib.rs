@@ -13,6 +13,7 @@ mod network;
 mod progress;
 mod repack;
 mod run;
+mod say;
 mod serve;
 
 pub use run::{archiconda, build_installer};

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use installer::{Event, Stage};
 
+use crate::say::printable;
+
 /// What a person sees while a build runs.
 pub(crate) struct Progress {
     quiet: bool,
@@ -45,7 +47,7 @@ impl Progress {
         } else {
             "warning"
         };
-        self.line(&format!("{label}: {text}"));
+        self.line(&format!("{label}: {}", printable(text)));
     }
 
     /// Shows one event.
@@ -96,7 +98,7 @@ impl Progress {
 
     /// Changes the words beside the bar.
     pub(crate) fn message(&self, text: &str) {
-        self.with_bar(|bar| bar.set_message(text.to_owned()));
+        self.with_bar(|bar| bar.set_message(printable(text).into_owned()));
     }
 
     /// Starts a bar that counts to `length`.
@@ -126,7 +128,7 @@ impl Progress {
     pub(crate) fn one(&self, name: &str) {
         self.with_bar(|bar| {
             bar.inc(1);
-            bar.set_message(name.to_owned());
+            bar.set_message(printable(name).into_owned());
         });
     }
 
@@ -152,13 +154,13 @@ impl Progress {
         use fetch::Event as Fetch;
         match event {
             Fetch::SubdirStarted { channel, subdir } => {
-                self.with_bar(|bar| bar.set_message(format!("{channel}{subdir}")));
+                self.message(&format!("{channel}{subdir}"));
             }
             Fetch::PackageStarted {
                 file_name, size, ..
             } => self.with_bar(|bar| {
                 bar.inc_length(size.unwrap_or(0));
-                bar.set_message((*file_name).to_owned());
+                bar.set_message(printable(file_name).into_owned());
             }),
             Fetch::PackageBytes {
                 file_name,
@@ -170,12 +172,8 @@ impl Progress {
                     bar.set_position(moved);
                 }
             }),
-            Fetch::RepodataBytes { url, bytes } => self.with_bar(|bar| {
-                if *bytes == 0 {
-                    bar.set_message((*url).to_owned());
-                }
-            }),
-            Fetch::SubdirDone { .. } | Fetch::PackageDone { .. } => {}
+            Fetch::RepodataBytes { url, bytes: 0 } => self.message(url),
+            Fetch::RepodataBytes { .. } | Fetch::SubdirDone { .. } | Fetch::PackageDone { .. } => {}
             Fetch::Retry { url, reason, wait } => {
                 self.note(&format!(
                     "{url}: {reason}; again in {:.1} s",
@@ -189,7 +187,7 @@ impl Progress {
     /// A line that is not a warning.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            self.line(text);
+            self.line(&printable(text));
         }
     }
 

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::{PackageFormat, Repack};
 use crate::environment::source_date_epoch;
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
+use crate::say;
 use ::repack::{Event, LockMode, Made, Options};
 
 /// Runs the command.
@@ -23,7 +24,13 @@ pub(crate) fn run(arguments: &Repack) -> Result<Exit, Failure> {
     let made = ::repack::repack(&arguments.spec, &options, &report);
     progress.finish();
     let made = made?;
-    print(&describe(&made, arguments))?;
+    if arguments.json {
+        say::json(&as_json(&made, arguments))?;
+    } else if !arguments.quiet {
+        let lines = made.packages.iter();
+        let lines = lines.flat_map(|package| [package.as_str(), "\n"]);
+        say::result(&lines.collect::<String>())?;
+    }
     Ok(Exit::Done)
 }
 
@@ -63,25 +70,17 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, error))
 }
 
-fn describe(made: &Made, arguments: &Repack) -> String {
-    if arguments.json {
-        let subdirs: Vec<_> = made
-            .index
-            .subdirs
-            .iter()
-            .map(|subdir| json!({ "subdir": subdir.name, "packages": subdir.packages }))
-            .collect();
-        let result = json!({
-            "channel": arguments.output_dir,
-            "lock": made.lock,
-            "packages": made.packages,
-            "subdirs": subdirs,
-        });
-        return format!("{result:#}\n");
-    }
-    if arguments.quiet {
-        return String::new();
-    }
-    let lines = made.packages.iter();
-    lines.flat_map(|package| [package.as_str(), "\n"]).collect()
+fn as_json(made: &Made, arguments: &Repack) -> Value {
+    let subdirs: Vec<_> = made
+        .index
+        .subdirs
+        .iter()
+        .map(|subdir| json!({ "subdir": subdir.name, "packages": subdir.packages }))
+        .collect();
+    json!({
+        "channel": arguments.output_dir,
+        "lock": made.lock,
+        "packages": made.packages,
+        "subdirs": subdirs,
+    })
 }

@@ -10,8 +10,9 @@ use serde_json::json;
 use spec::{MetaChannel, Mirror};
 
 use crate::arguments::serve::{DynamicMirror, Log, NewToken, Serve, ServeCommand, TokenCommand};
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::network;
+use crate::say;
 use ::serve::{Compiling, Event, Limits, LogForm, Named, Origin, Questions, Settings, Tls};
 
 /// What the meta-channels are called together that addresses ask for: in the list of tokens, the log and the numbers.
@@ -26,7 +27,8 @@ pub(crate) fn run(arguments: &Serve) -> Result<Exit, Failure> {
         return new_token(arguments);
     }
     let settings = settings(arguments)?;
-    let report = |event: Event<'_>| print(&describe(&event, arguments, &settings)).unwrap_or(());
+    let report =
+        |event: Event<'_>| say::verbatim(&describe(&event, arguments, &settings)).unwrap_or(());
     ::serve::run(&settings, Box::new(std::io::stderr()), &report)?;
     Ok(Exit::Done)
 }
@@ -226,6 +228,6 @@ fn new_token(arguments: &NewToken) -> Result<Exit, Failure> {
     } else {
         format!("{token}\n\n{lines}")
     };
-    print(&text)?;
+    say::verbatim(&text)?;
     Ok(Exit::Done)
 }

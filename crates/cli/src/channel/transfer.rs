@@ -1,6 +1,6 @@
 //! `archiconda channel export` and `import`: a channel in one file.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use ::channel::transfer::{self, Event, Report};
@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::arguments::Telling;
 use crate::arguments::channel::{Export, Import};
-use crate::exit::{Exit, Failure, print};
+use crate::exit::{Exit, Failure};
 use crate::progress::{Progress, megabytes};
+use crate::say;
 
 /// What stands for standard output and input in the place of a file.
 const STREAM: &str = "-";
@@ -34,10 +35,10 @@ pub(super) fn export(arguments: &Export) -> Result<Exit, Failure> {
     progress.finish();
     let text = tell(&done?, &arguments.telling, "carried");
     if is_stream || file == Path::new("/dev/stdout") {
-        // Nothing may follow the bytes. Nobody is left to tell if standard error is closed.
-        let _ = io::stderr().write_all(text.as_bytes());
+        // Nothing may follow the bytes.
+        say::aside(&text);
     } else {
-        print(&text)?;
+        say::verbatim(&text)?;
     }
     Ok(Exit::Done)
 }
@@ -52,7 +53,7 @@ pub(super) fn import(arguments: &Import) -> Result<Exit, Failure> {
     let report = |event: Event<'_>| show(&progress, "import", event);
     let done = transfer::import(file, &arguments.channel, arguments.wait, &report);
     progress.finish();
-    print(&tell(&done?, &arguments.telling, "taken over"))?;
+    say::verbatim(&tell(&done?, &arguments.telling, "taken over"))?;
     Ok(Exit::Done)
 }
 

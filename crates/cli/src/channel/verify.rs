@@ -6,11 +6,11 @@ use std::path::Path;
 use ::channel::verify::{self, Event, Options, Repair, Report};
 use serde_json::{Value, json};
 
-use super::print;
 use crate::arguments::channel::Verify;
 use crate::exit::{Exit, Failure};
 use crate::network;
 use crate::progress::{Progress, megabytes};
+use crate::say;
 
 pub(super) fn run(arguments: &Verify) -> Result<Exit, Failure> {
     let progress = Progress::new(arguments.telling.quiet);
@@ -38,12 +38,11 @@ pub(super) fn run(arguments: &Verify) -> Result<Exit, Failure> {
     });
     progress.finish();
     let found = found?;
-    let text = if arguments.telling.json {
-        format!("{:#}\n", as_json(&found))
+    if arguments.telling.json {
+        say::json(&as_json(&found))?;
     } else {
-        describe(&found, arguments.telling.quiet)
-    };
-    print(&text)?;
+        say::result(&describe(&found, arguments.telling.quiet))?;
+    }
     Ok(match found.failures() {
         0 => Exit::Done,
         _ => Exit::Integrity,

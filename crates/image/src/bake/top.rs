@@ -19,7 +19,7 @@ use super::scripts::TaskFile;
 use crate::error::Error;
 use crate::layer::{Archive, LayerTree, Meta, Packer, What};
 use crate::output::Staging;
-use crate::root::Root;
+use crate::root::{Node, Root};
 
 mod files;
 
@@ -106,7 +106,7 @@ impl Shared<'_> {
         }
         if let Some(workdir) = &self.job.target.workdir {
             let place = self
-                .place("workdir", workdir)
+                .folder_place("workdir", workdir)
                 .map_err(|f| f.named(cannot))?;
             self.folder(&mut archive, &place, self.meta(0o755))
                 .map_err(cannot)?;
@@ -274,7 +274,14 @@ impl Shared<'_> {
     /// Where a folder is: a link at its place is followed, too.
     fn folder_place(&self, key: &'static str, path: &str) -> Result<String, Failure> {
         let place = self.root.resolve(path);
-        place.map_err(|error| definition(key, error.to_string()))
+        let place = place.map_err(|error| definition(key, error.to_string()))?;
+        match self.root.node(&place) {
+            None | Some(Node::Directory) => Ok(place),
+            Some(_) => Err(definition(
+                key,
+                format!("`/{place}` is no folder in the base"),
+            )),
+        }
     }
 
     fn put(

@@ -10,6 +10,7 @@ use spec::{Content, ImageFile};
 use super::{Failure, Shared, definition};
 use crate::error::Error;
 use crate::layer::{Archive, Meta, Packer, What};
+use crate::oci::WHITEOUT;
 use crate::root::Node;
 
 impl Shared<'_> {
@@ -23,45 +24,35 @@ impl Shared<'_> {
             Content::Source(source) => Some(self.job.recipe.folder.join(source)),
             _ => None,
         };
-        if let Some(source) = source.as_ref().filter(|source| source.is_dir()) {
-            let place = self.folder_place("files", &file.path)?;
-            self.check_above(&place)?;
-            return self.copy(archive, source, &place, file);
+        if let Some(named) = source {
+            // A link that the definition names is what it leads to.
+            let source = fs::canonicalize(&named).map_err(|error| unreadable(&named, error))?;
+            return self.copy(archive, &source, &file.path, file);
         }
-        let place = self.place("files", &file.path)?;
-        self.check_free(&place)?;
-        if self.root.node(&place) == Some(&Node::Directory) {
-            let problem = format!("`{}` is a folder in the base", file.path);
-            return Err(definition("files", problem));
-        }
+        let place = self.free_place(&file.path)?;
         let meta = Meta {
             owner: file.owner,
             ..self.meta(file.mode.unwrap_or(0o644))
         };
-        match (&file.content, source) {
-            (Content::Text(text), _) => Ok(self.put(archive, &place, meta, text.as_bytes())?),
-            (Content::Link(target), _) => {
+        match &file.content {
+            Content::Text(text) => Ok(self.put(archive, &place, meta, text.as_bytes())?),
+            Content::Link(target) => {
                 let meta = Meta {
                     mode: 0o777,
                     ..meta
                 };
                 Ok(self.entry(archive, &place, meta, What::Link(target), &mut io::empty())?)
             }
-            (Content::Source(_), source) => {
-                // A link that the definition names is what it leads to.
-                let named = source.unwrap_or_default();
-                let source = fs::canonicalize(&named).map_err(|error| unreadable(&named, error))?;
-                self.copy(archive, &source, &place, file)
-            }
+            Content::Source(_) => Ok(()),
         }
     }
 
-    /// Copies a file, or a folder with everything in it.
+    /// Copies a file to a path of the image, or a folder with everything in it.
     fn copy(
         &self,
         archive: &mut Archive<Packer>,
         source: &Path,
-        place: &str,
+        path: &str,
         file: &ImageFile,
     ) -> Result<(), Failure> {
         let read = |error| unreadable(source, error);
@@ -71,10 +62,8 @@ impl Shared<'_> {
             owner: file.owner,
             ..self.meta(file.mode.unwrap_or(default))
         };
-        if !found.is_dir() {
-            self.check_free(place)?;
-        }
         if found.is_symlink() {
+            let place = self.free_place(path)?;
             let target = fs::read_link(source).map_err(read)?;
             let target = target.to_string_lossy().into_owned();
             let what = What::Link(&target);
@@ -82,8 +71,10 @@ impl Shared<'_> {
                 mode: 0o777,
                 ..meta(0o777)
             };
-            self.entry(archive, place, link, what, &mut io::empty())?;
+            self.entry(archive, &place, link, what, &mut io::empty())?;
         } else if found.is_dir() {
+            let place = self.folder_place("files", path)?;
+            self.check_above(&place)?;
             let mut names: Vec<PathBuf> = Vec::new();
             for entry in fs::read_dir(source).map_err(read)? {
                 names.push(entry.map_err(read)?.path());
@@ -93,7 +84,7 @@ impl Shared<'_> {
                 owner: file.owner,
                 ..self.meta(0o755)
             };
-            self.folder(archive, place, folder)?;
+            self.folder(archive, &place, folder)?;
             for name in names {
                 let last = name.file_name().unwrap_or_default().to_string_lossy();
                 if last.starts_with(WHITEOUT) {
@@ -106,11 +97,12 @@ impl Shared<'_> {
                 self.copy(archive, &name, &format!("{place}/{last}"), file)?;
             }
         } else if found.is_file() {
+            let place = self.free_place(path)?;
             let opened = fs::File::open(source).map_err(read)?;
             let size = opened.metadata().map_err(read)?.len();
             let what = What::File(size);
             let mode = meta(if executable { 0o755 } else { 0o644 });
-            self.entry(archive, place, mode, what, &mut opened.take(size))?;
+            self.entry(archive, &place, mode, what, &mut opened.take(size))?;
         } else {
             let problem = format!("`{}` is no file, folder or link", source.display());
             return Err(definition("files", problem));
@@ -118,19 +110,23 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// Whether something that is no folder can lie at a place: two of them at one, or one above another, is not what
-    /// anybody wants.
-    fn check_free(&self, place: &str) -> Result<(), Failure> {
-        self.check_above(place)?;
+    /// Where something goes that is no folder. Two of them at one place, or one above another, is not what anybody wants.
+    fn free_place(&self, path: &str) -> Result<String, Failure> {
+        let place = self.place("files", path)?;
+        if self.root.node(&place) == Some(&Node::Directory) {
+            let problem = format!("`/{place}` is a folder in the base");
+            return Err(definition("files", problem));
+        }
+        self.check_above(&place)?;
         let taken = self.taken.borrow();
         let below = format!("{place}/");
         let next = taken.range(below.clone()..).next();
-        let problem = if taken.contains(place) {
+        let problem = if taken.contains(&place) {
             format!("something else of the image's own lies at `/{place}`")
         } else if next.is_some_and(|next| next.starts_with(&below)) {
             format!("`/{place}` is a folder of the image's own")
         } else {
-            return Ok(());
+            return Ok(place);
         };
         Err(definition("files", problem))
     }
