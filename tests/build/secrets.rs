@@ -121,7 +121,7 @@ fn a_mistake_in_a_spec_with_a_token() {
     let url = format!("ftp://h.example/t/{TOKEN}/channel");
     let keys = format!("channels = [\"{url}\"]\nspecs = [\"alpha\"]\nplatforms = [\"linux-64\"]");
     dry(&place, &spec(&place, &keys), &[])
-        .exits(1)
+        .exits(2)
         .hides(&[TOKEN]);
 }
 

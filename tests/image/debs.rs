@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::mirror::{Deb, Mirror, Put};
 use super::{bake, channel, definition, inspect, unpack};
 use crate::support::run::{Output, Place, run};
+use crate::support::server::{Access, Server};
 use crate::support::tree::{Node, assert_same, snapshot};
 
 /// A system that could not start, and has what is made of packages' files.
@@ -383,6 +384,35 @@ fn archives_that_are_not_to_be_trusted() {
     // What was fetched before needs no archive.
     fs::remove_dir_all(place.join("cache")).expect("removed");
     refused(&place).exits(4).says(&["sha256", "expected"]);
+}
+
+#[test]
+fn an_archive_with_a_password() {
+    const SECRET: &str = "dGVhbTpzM2NyZXQ=";
+    let place = Place::new();
+    let Some(mirror) = mirror(&place) else {
+        return;
+    };
+    let server = Server::start(&place.join("mirror"));
+    server.require(Access::Basic(SECRET));
+    let here = format!("file://{}", place.join("mirror").display());
+    let there = format!("http://team:s3cret@{}/", server.authority());
+    let keys = mirror.base("").replace(&here, &there);
+    definition(&place, &format!("{keys}\ndebs = [\"extra\"]"));
+    let first = bake_intel(&place, "image", &[]).succeeds();
+    let lock = fs::read_to_string(place.join("image.debs.lock")).expect("a lock");
+    // With the lock, the packages alone are asked for.
+    fs::remove_dir_all(place.join("cache")).expect("removed");
+    let second = bake_intel(&place, "again", &["--locked"]).succeeds();
+    assert_eq!(first.json()["digest"], second.json()["digest"]);
+    for text in [lock, first.to_string(), second.to_string()] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    let wrong = keys.replace("s3cret", "wr0ng");
+    definition(&place, &format!("{wrong}\ndebs = [\"extra\"]"));
+    let refused = bake_intel(&place, "third", &["--update"]);
+    let refused = refused.exits(1).says(&["401"]);
+    assert!(!refused.stderr.contains("wr0ng"), "{refused}");
 }
 
 #[test]

@@ -339,12 +339,10 @@ fn answer(
             None => plain(404),
         },
         "POST" => {
+            state.sessions += 1;
             let place = match &state.uploads {
                 Some(other) => format!("{other}/elsewhere?state=1"),
-                None => {
-                    state.sessions += 1;
-                    format!("{bare}session-{}?state=1", state.sessions)
-                }
+                None => format!("{bare}session-{}?state=1", state.sessions),
             };
             (202, format!("Location: {place}\r\n"), Vec::new())
         }

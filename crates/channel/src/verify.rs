@@ -130,10 +130,11 @@ pub enum Error {
 impl Error {
     /// Whether the user asked for something that cannot be asked for.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::NotFolder { .. } | Self::NoIndex { .. } | Self::NoOrigin { .. }
-        )
+        match self {
+            Self::NotFolder { .. } | Self::NoIndex { .. } | Self::NoOrigin { .. } => true,
+            Self::Fetch(error) => error.is_usage(),
+            _ => false,
+        }
     }
 
     /// Whether bytes are not those that were promised.

@@ -131,7 +131,11 @@ impl From<channel::transfer::Error> for Failure {
 
 impl From<fetch::Error> for Failure {
     fn from(error: fetch::Error) -> Failure {
-        Failure::new(first(&[(error.is_integrity(), Exit::Integrity)]), error)
+        let exit = first(&[
+            (error.is_integrity(), Exit::Integrity),
+            (error.is_usage(), Exit::Usage),
+        ]);
+        Failure::new(exit, error)
     }
 }
 

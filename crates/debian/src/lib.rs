@@ -1,6 +1,6 @@
 //! Debian's own rules, as bytes and values: what an archive says ([`release`], [`index`]) and who signed it
 //! ([`signature`]), which packages fit together ([`resolve()`]), what is in a `.deb` file ([`deb`]), and the books
-//! that dpkg keeps of what is installed ([`books`]). Where files come from and where they go is for others.
+//! that dpkg keeps of what is installed ([`books`]), and what its scripts run ([`scripts`]). Where files come from and where they go is for others.
 
 pub mod alternatives;
 pub mod books;
@@ -11,6 +11,7 @@ pub mod pam;
 pub mod relation;
 pub mod release;
 mod resolve;
+pub mod scripts;
 pub mod signature;
 mod version;
 

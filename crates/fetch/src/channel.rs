@@ -27,7 +27,7 @@ pub(crate) fn resolve(text: &str, base: &Path, alias: &Url) -> Result<Url, Error
                 let path = url
                     .to_file_path()
                     .map_err(|()| refuse("it is no path on this machine"))?;
-                folder(&path, &refuse)
+                folder(&path, text, &refuse)
             }
             _ => Err(refuse("only http, https and file URLs are supported")),
         };
@@ -39,7 +39,7 @@ pub(crate) fn resolve(text: &str, base: &Path, alias: &Url) -> Result<Url, Error
         || text.starts_with("./")
         || text.starts_with("../");
     if is_path || path.is_dir() {
-        return folder(&path, &refuse);
+        return folder(&path, text, &refuse);
     }
     if text == "defaults" {
         return Err(refuse(
@@ -71,8 +71,11 @@ pub(crate) fn at(url: &Url) -> Channel {
     Channel::from_url(url.clone())
 }
 
-fn folder(path: &Path, refuse: &dyn Fn(&str) -> Error) -> Result<Url, Error> {
-    let path = fs_err::canonicalize(path).map_err(|error| refuse(&error.to_string()))?;
+fn folder(path: &Path, text: &str, refuse: &dyn Fn(&str) -> Error) -> Result<Url, Error> {
+    let path = fs_err::canonicalize(path).map_err(|source| Error::ChannelFolder {
+        channel: redact_text(text),
+        source,
+    })?;
     if !path.is_dir() {
         return Err(refuse("it is no folder"));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use conda::Channel;
+use conda::{Channel, credentials};
 use rattler_networking::AuthenticationStorage;
 use rattler_repodata_gateway::fetch::CacheAction;
 use rattler_repodata_gateway::{ChannelConfig, Gateway, SourceConfig};
@@ -143,6 +143,22 @@ impl Client {
     pub fn channel(&self, text: &str, base: &Path) -> Result<Channel, Error> {
         let url = channel::resolve(text, base, &self.options.channel_alias)?;
         Ok(channel::at(&self.credentials.take(&url, &self.bare)))
+    }
+
+    /// The address of a folder without its credentials, which are sent with every request for something below it.
+    pub fn folder(&self, url: &Url) -> Url {
+        self.credentials.take(url, &self.bare)
+    }
+
+    /// A file's address without its credentials, which are sent with every request for something in its folder.
+    pub(crate) fn file(&self, url: &Url) -> Url {
+        let bare = credentials::without(url);
+        if bare.as_str() != url.as_str()
+            && let Ok(folder) = url.join(".")
+        {
+            self.folder(&folder);
+        }
+        bare
     }
 
     /// Whether no request is made.

@@ -100,7 +100,7 @@ impl Client {
     }
 
     async fn document_at(&self, url: &Url, report: Report<'_>) -> Result<Option<Document>, Error> {
-        let url = self.credentials.take(url, &self.bare);
+        let url = self.file(url);
         match url.scheme() {
             "file" => local(url),
             "http" | "https" => self.remote(url, report).await,

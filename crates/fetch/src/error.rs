@@ -36,6 +36,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// A channel's folder that is not there, or not to be read.
+    #[error("`{channel}` is not a channel")]
+    ChannelFolder {
+        /// What the user wrote.
+        channel: String,
+        /// What the system said, with the path.
+        #[source]
+        source: io::Error,
+    },
+
     /// A channel that cannot be reached.
     #[error(
         "the channel {channel} cannot be reached; another server can be named with \
@@ -188,6 +198,11 @@ impl Error {
     /// Whether a server said that this file is not for us. Some say so of files that they do not have.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Status { status, .. } if status.starts_with("401") || status.starts_with("403"))
+    }
+
+    /// Whether the tools exit with 2, "usage": what was asked for is no channel, or cannot be looked for in one.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::ChannelText { .. } | Self::ArchiveSpec { .. })
     }
 
     /// Whether the tools exit with 4, "integrity".

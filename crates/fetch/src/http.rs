@@ -208,3 +208,18 @@ impl Middleware for Repeat {
         }
     }
 }
+
+/// All bytes of an answer; none if these are more than `most`, whatever it says of its length.
+pub(crate) async fn body(
+    mut response: Response,
+    most: u64,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        if (bytes.len() + piece.len()) as u64 > most {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Some(bytes))
+}

@@ -178,13 +178,8 @@ impl Client {
 
     /// Credentials in a package's URL go the way of a channel's.
     fn without_credentials(&self, wanted: &Wanted) -> Wanted {
-        let mut url = credentials::without(&wanted.url);
-        if url.as_str() != wanted.url.as_str()
-            && let Ok(folder) = wanted.url.join(".")
-        {
-            self.credentials.take(&folder, &self.bare);
-            url.set_query(wanted.url.query());
-        }
+        let mut url = self.file(&wanted.url);
+        url.set_query(wanted.url.query());
         Wanted {
             url,
             ..wanted.clone()

@@ -223,13 +223,8 @@ async fn message(response: Response) -> Option<String> {
         #[serde(default)]
         message: String,
     }
-    if response
-        .content_length()
-        .is_none_or(|length| length > 1 << 16)
-    {
-        return None;
-    }
-    let errors: Errors = serde_json::from_slice(&response.bytes().await.ok()?).ok()?;
+    let bytes = crate::http::body(response, 1 << 16).await.ok()??;
+    let errors: Errors = serde_json::from_slice(&bytes).ok()?;
     let one = errors.errors.first()?;
     let text = format!("{} {}", one.code, one.message);
     Some(text.trim().chars().take(LONGEST_MESSAGE).collect())

@@ -39,7 +39,8 @@ impl Scratch {
         }
         // A pipe would keep who opens it waiting.
         let plain = flags | OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = std::fs::File::from(openat(&folder, name, plain, Mode::empty())?);
+        let opened = openat(&folder, name, plain, Mode::empty())?;
+        let file = fs::File::from_parts(opened.into(), self.path.join(path));
         let data = file.metadata()?;
         if !data.is_file() || data.len() > most {
             let problem = format!("`{path}` is no file, or longer than {most} bytes");

@@ -85,9 +85,9 @@ impl Draft {
     }
 }
 
-/// Writes a small file for a user. A link stays a link to it; what is no file but a pipe or a device is written to, since
-/// others have it, too.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Writes a small file for a user, whole or not at all. A link stays a link to it; what is no file but a pipe or a device
+/// is written to, since others have it, too.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = |source| Error::Write {
         path: path.to_owned(),
         source,

@@ -250,10 +250,11 @@ impl Error {
 
     /// Whether the user asked for something that cannot be: exit code 2.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Error::Platform { .. } | Error::Foreign { .. } | Error::Spec { .. }
-        )
+        match self {
+            Error::Platform { .. } | Error::Foreign { .. } | Error::Spec { .. } => true,
+            Error::Fetch(error) => error.is_usage(),
+            _ => false,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ mod settings;
 mod solid;
 
 pub use build::{Built, LockMode, Options, Prepared, build, prepare};
-pub use draft::Draft;
+pub use draft::{Draft, replace};
 pub use error::Error;
 pub use event::{Event, Stage, Warning};
 pub use finished::Finished;

@@ -139,6 +139,7 @@ impl Error {
             | Self::Platform { .. }
             | Self::SeveralPlaces { .. } => true,
             Self::Index(error) => error.is_usage(),
+            Self::Fetch(error) => error.is_usage(),
             Self::Read { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
             _ => false,
         }

@@ -4,10 +4,10 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap};
+use ::http::{Method, StatusCode};
 use conda::hex;
 use futures_util::stream::{self, StreamExt as _};
-use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap};
-use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response};
 
 use super::{Error, Registry};
@@ -15,7 +15,7 @@ use crate::digest::{Digests, Hasher};
 use crate::download::Origin;
 use crate::packages::{Package, Wanted};
 use crate::store::cache_error;
-use crate::{Event, download};
+use crate::{Event, download, http};
 
 type Report<'a> = &'a (dyn Fn(Event<'_>) + Sync);
 
@@ -185,26 +185,22 @@ impl Registry<'_> {
         let policy = self.client.options.policy();
         let mut attempt = 0;
         loop {
-            let mut response = self.send(Method::GET, &url, ACTION, true, &fill).await?;
+            let response = self.send(Method::GET, &url, ACTION, true, &fill).await?;
             match response.status() {
                 StatusCode::OK => {}
                 StatusCode::NOT_FOUND => return Err(self.absent(name)),
                 _ => return Err(self.refused(ACTION, response).await),
             }
-            let mut bytes = Vec::new();
-            let broken = loop {
-                match response.chunk().await {
-                    Ok(None) => return Ok(Manifest::of(bytes)),
-                    Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-                    Err(error) => break error,
-                }
-                if bytes.len() as u64 > LONGEST_MANIFEST {
+            let broken = match http::body(response, LONGEST_MANIFEST).await {
+                Ok(Some(bytes)) => return Ok(Manifest::of(bytes)),
+                Ok(None) => {
                     return Err(Error::Long {
                         registry: self.reference.host().to_owned(),
                         name: name.to_owned(),
                         limit: LONGEST_MANIFEST,
                     });
                 }
+                Err(error) => error,
             };
             attempt += 1;
             let Some(pause) = policy.pause(attempt, None) else {

@@ -3,15 +3,18 @@
 
 use std::net::IpAddr;
 
-use http::HeaderValue;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ::http::HeaderValue;
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::Client;
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
 use super::credentials::Login;
 use super::{Error, Reference};
-use crate::Cause;
+use crate::{Cause, http};
+
+/// An answer that is longer holds no token, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// A `WWW-Authenticate` header.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +130,8 @@ impl Bearer {
                 known: login.is_some(),
             });
         }
-        let bytes = response.bytes().await.unwrap_or_default();
+        let bytes = http::body(response, LONGEST).await.ok().flatten();
+        let bytes = bytes.unwrap_or_default();
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| Error::Answer {
             registry: registry(),
             action: ACTION,

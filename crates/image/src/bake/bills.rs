@@ -2,7 +2,6 @@
 //! `subject`), and as files beside the output.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use conda::Subdir;
@@ -84,12 +83,7 @@ impl Attached {
             self.format.ending()
         );
         let path = output.with_file_name(name);
-        let mut draft = installer::Draft::beside(&path)?;
-        draft.write_all(&self.text).map_err(|source| Error::Write {
-            path: path.clone(),
-            source,
-        })?;
-        draft.publish(&path, 0o644, true)?;
+        installer::replace(&path, &self.text)?;
         Ok(path)
     }
 }

@@ -7,6 +7,7 @@ mod kept;
 mod locale;
 mod lock;
 mod made;
+mod unconfigured;
 mod unpack;
 mod writer;
 
@@ -70,6 +71,10 @@ impl Job<'_> {
         let installed = status.installed(architecture);
         let archive = self.archive(&ground.root)?;
         let sources = Sources::of(&archive, architecture)?;
+        for source in &sources.all {
+            // Locks and addresses of packages have none.
+            self.recipe.client.folder(&source.mirror);
+        }
         let root = match &self.target.base {
             Base::Debian(root) => Some(root),
             _ => None,

@@ -152,10 +152,5 @@ fn write(path: &Path, pins: &Pins) -> Result<(), Error> {
     };
     // Numbers and texts: nothing that TOML has no form for.
     let text = format!("{HEAD}{}", toml::to_string(&file).unwrap_or_default());
-    let mut draft = installer::Draft::beside(path)?;
-    io::Write::write_all(&mut draft, text.as_bytes()).map_err(|source| Error::Write {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(draft.publish(path, 0o644, true)?)
+    Ok(installer::replace(path, text.as_bytes())?)
 }

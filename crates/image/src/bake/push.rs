@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fetch::registry::{Reference, Registry, Sent, Upload};
 use fs_err as fs;
+use serde_json::{Value, json};
 
 use super::bills::Attached;
 use super::{Made, Pushed, Recipe};
 use crate::error::Error;
 use crate::event::Event;
-use crate::oci::{self, Descriptor, Digest, Index};
+use crate::oci::{self, Descriptor, Digest, Object};
 use crate::output::Staging;
 
 /// The names, before anything is baked for them.
@@ -130,28 +131,28 @@ fn list(
 ) -> Result<(), fetch::registry::Error> {
     let tag = subject.to_string().replace(':', "-");
     let before = registry.named(&tag)?;
-    // What is no index is not one of ours either, and gives way.
-    let mut index = before
-        .and_then(|before| serde_json::from_slice::<Index>(&before.bytes).ok())
-        .unwrap_or(Index {
-            schema_version: 2,
-            media_type: Some(oci::INDEX.to_owned()),
-            manifests: Vec::new(),
-            annotations: None,
-        });
-    let known = index.manifests.len();
+    let index = before.and_then(|before| serde_json::from_slice::<Object>(&before.bytes).ok());
+    let mut index = index.unwrap_or_default();
+    // Others may name what we know nothing of. What is no index is nobody's, and gives way.
+    let mut all = if let Some(Value::Array(all)) = index.remove("manifests") {
+        all
+    } else {
+        index.clear();
+        index.insert("schemaVersion".to_owned(), 2.into());
+        index.insert("mediaType".to_owned(), oci::INDEX.into());
+        Vec::new()
+    };
+    let known = all.len();
     for referrer in referrers {
-        if !index
-            .manifests
-            .iter()
-            .any(|one| one.digest == referrer.digest)
-        {
-            index.manifests.push(referrer);
+        let digest = Value::String(referrer.digest.to_string());
+        if !all.iter().any(|one| one.get("digest") == Some(&digest)) {
+            all.push(json!(referrer));
         }
     }
-    if index.manifests.len() == known {
+    if all.len() == known {
         return Ok(());
     }
+    index.insert("manifests".to_owned(), Value::Array(all));
     let bytes = oci::canonical(&index);
     let digest = Digest(archive::digest::Sha256::of(&bytes)).to_string();
     registry.push_manifest(&tag, oci::INDEX, &digest, &bytes)?;

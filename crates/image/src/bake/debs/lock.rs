@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ::archive::digest::Sha256;
@@ -173,24 +172,11 @@ pub(super) fn write(job: &Job<'_>, mut lock: Lock, locked: &Locked) -> Result<()
     lock.version = VERSION;
     lock.platforms
         .insert(job.platform.as_str().to_owned(), locked.clone());
-    let write = || -> io::Result<()> {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let mut text = serde_json::to_vec_pretty(&lock)?;
-        text.push(b'\n');
-        let mut file = tempfile::Builder::new()
-            .prefix(".archiconda-")
-            .permissions(std::fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        io::Write::write_all(&mut file, &text)?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    write().map_err(|source| Error::Write {
+    let text = serde_json::to_string_pretty(&lock).map_err(|error| Error::Write {
         path: path.clone(),
-        source,
+        source: error.into(),
     })?;
+    installer::replace(&path, (text + "\n").as_bytes()).map_err(Error::Installer)?;
     (job.recipe.report)(Event::Wrote(&path));
     Ok(())
 }

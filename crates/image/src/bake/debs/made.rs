@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use debian::alternatives::{self, Group};
-use debian::deb::Control;
 use debian::pam;
 use fs_err as fs;
 use spec::DebianLike;
@@ -27,40 +26,6 @@ const UTMP: u32 = 43;
 /// Where names lead that several packages can stand behind.
 const ALTERNATIVES: &str = "etc/alternatives";
 const ALTERNATIVES_BOOKS: &str = "var/lib/dpkg/alternatives";
-
-/// Packages whose scripts do nothing more than what is made here, nor anything that an image needs.
-const CONFIGURED: &[&str] = &[
-    "adduser",
-    "apt",
-    "base-files",
-    "base-passwd",
-    "bash",
-    "ca-certificates",
-    "coreutils",
-    "dash",
-    "debconf",
-    "debian-archive-keyring",
-    "debianutils",
-    "dpkg",
-    "libc-bin",
-    "libc6",
-    "libpam-modules",
-    "libpam-runtime",
-    "libpam0g",
-    "locales",
-    "login",
-    "mawk",
-    "mount",
-    "passwd",
-    "perl-base",
-    "sysvinit-utils",
-    "tar",
-    "tzdata",
-    "ubuntu-keyring",
-    "usr-is-merged",
-    "util-linux",
-    "util-linux-extra",
-];
 
 /// What is there before any package: the links of merged `/usr`, which packages write through, and those of `/var`.
 pub(super) fn before(writer: &mut Writer<'_>, architecture: &str) -> Result<(), Failure> {
@@ -116,62 +81,6 @@ pub(super) fn after(
         writer.text("etc/locale.gen", 0o644, &format!("{locale} UTF-8\n"))?;
     }
     chosen(writer, all)
-}
-
-/// Whether a package has a script that does something which nobody has done.
-pub(super) fn is_unconfigured(name: &str, control: &Control) -> bool {
-    !CONFIGURED.contains(&name)
-        && ["preinst", "postinst"]
-            .iter()
-            .filter_map(|script| control.text(script))
-            .any(does_something)
-}
-
-/// Whether something is left of a script without what debhelper adds for running systems and for alternatives.
-fn does_something(script: &str) -> bool {
-    let joined = script.replace("\\\n", " ");
-    let mut added = false;
-    let mut cases = 0;
-    for line in joined.lines().map(str::trim) {
-        if line.starts_with("# Automatically added by") {
-            // Accounts, folders and statements of debconf are no small matter.
-            added = !["sysuser", "tmpfiles", "ucf", "debconf"]
-                .iter()
-                .any(|tool| line.contains(tool));
-        } else if line.starts_with("# End automatically added") {
-            added = false;
-        }
-        if added || line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let first = line.split([' ', ';']).next().unwrap_or_default();
-        cases += usize::from(first == "case");
-        let pattern = cases > 0 && line.ends_with(')') && !line.contains("$(");
-        let harmless = pattern
-            || matches!(
-                first,
-                // `;;`
-                "" | "set"
-                    | "case"
-                    | "esac"
-                    | "if"
-                    | "then"
-                    | "else"
-                    | "elif"
-                    | "fi"
-                    | "exit"
-                    | "echo"
-                    | ":"
-                    | "true"
-                    | "return"
-                    | "update-alternatives"
-                    | "dpkg-maintscript-helper"
-            );
-        if !harmless {
-            return true;
-        }
-    }
-    false
 }
 
 /// `/etc/passwd` and its kin, of base-passwd's master files. Passwords are in the shadow, where nobody has one.
@@ -517,32 +426,4 @@ fn owned(
     writer.file(path, meta, text)?;
     writer.made.push(format!("/{path}"));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scripts_that_do_nothing_of_their_own() {
-        for (script, expected) in [
-            ("#!/bin/sh\nset -e\n# x\n", false),
-            (
-                "#!/bin/sh\n# Automatically added by dh_installsystemd/13\nsystemctl x\n\
-                 # End automatically added section\nexit 0\n",
-                false,
-            ),
-            (
-                "#!/bin/sh\ncase \"$1\" in\n configure)\n update-alternatives --install \\\n /a a /b 1\n ;;\nesac\n",
-                false,
-            ),
-            ("#!/bin/sh\nadduser --system messagebus\n", true),
-            (
-                "# Automatically added by dh_sysuser/1\nsysuser x\n# End automatically added section\n",
-                true,
-            ),
-        ] {
-            assert_eq!(does_something(script), expected, "{script}");
-        }
-    }
 }

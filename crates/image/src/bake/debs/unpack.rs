@@ -16,6 +16,7 @@ use super::super::platform::Job;
 use super::archives::Sources;
 use super::error::DebsError;
 use super::lock::LockedDeb;
+use super::unconfigured::is_unconfigured;
 use super::writer::{Fault, Writer};
 use super::{Failure, STATUS, Stage, locale, made};
 use crate::error::Error;
@@ -156,7 +157,7 @@ impl Layer<'_> {
         let (packer, made) = writer.finish()?;
         let unconfigured = all
             .iter()
-            .filter(|one| made::is_unconfigured(&one.package.name, &one.control))
+            .filter(|one| is_unconfigured(&one.package.name, &one.control))
             .map(|one| one.package.name.clone())
             .collect();
         Ok(Done {
@@ -362,7 +363,7 @@ impl Layer<'_> {
         const STATES: &str = "var/lib/apt/extended_states";
         let split = |automatic: bool| {
             let chosen = all.iter().filter(move |one| one.deb.automatic == automatic);
-            chosen.filter(|one| status_knows_no_better(one))
+            chosen.filter(|one| apt_may_remove(one))
         };
         let automatic: Vec<(&str, &str)> = split(true)
             .map(|one| {
@@ -384,7 +385,7 @@ impl Layer<'_> {
 }
 
 /// Essential packages are never taken away by apt, whoever wanted them.
-fn status_knows_no_better(one: &Incoming<'_>) -> bool {
+fn apt_may_remove(one: &Incoming<'_>) -> bool {
     !one.package.essential
 }
 
