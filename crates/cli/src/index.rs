@@ -4,7 +4,7 @@ use ::channel::{BaseUrl, ChannelRelations, Event, Location, Options, Outputs, Re
 use fetch::postgres::Address;
 use serde_json::{Value, json};
 
-use crate::arguments::{self, Database, Index, Relation};
+use crate::arguments::index::{Database, Index, Outputs as Switches, Relation};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::say;
@@ -36,7 +36,7 @@ fn database(arguments: &Index) -> anyhow::Result<Option<Address>> {
 }
 
 /// The files that are written: those of a preset, and what the user says of each.
-pub(crate) fn outputs(asked: &arguments::Outputs, preset: Outputs) -> Outputs {
+pub(crate) fn outputs(asked: &Switches, preset: Outputs) -> Outputs {
     let either = |yes: bool, no: bool, preset: bool| yes || (preset && !no);
     Outputs {
         monolithic: either(

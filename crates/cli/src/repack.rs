@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::arguments::{PackageFormat, Repack};
+use crate::arguments::repack::{PackageFormat, Repack};
 use crate::environment::source_date_epoch;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use conda::Subdir;
 
-use super::{Network, Outputs, Telling, duration, platform, seconds};
+use super::index::Outputs;
+use super::values::{duration, platform, seconds};
+use super::{Network, Telling};
 
 const BUILD_EXAMPLES: &str = "\
 Examples:

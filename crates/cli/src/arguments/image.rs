@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use conda::Subdir;
 use spec::Base;
 
-use super::{Network, platform};
+use super::Network;
+use super::values::platform;
 
 const BAKE_EXAMPLES: &str = "\
 Examples:

@@ -8,7 +8,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use conda::Subdir;
 use ipnet::IpNet;
 
-use super::{Network, platform, seconds, size};
+use super::Network;
+use super::values::{platform, seconds, size};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

@@ -2,7 +2,9 @@
 //! run: what their scripts would have made is made here ([`made`]), and who has other scripts is named.
 
 mod archives;
+mod dpkg;
 mod error;
+mod incoming;
 mod kept;
 mod locale;
 mod lock;

@@ -12,7 +12,8 @@ use fs_err as fs;
 use spec::DebianLike;
 
 use super::archives::{Source, keyring_path};
-use super::unpack::{Incoming, Layer};
+use super::incoming::Incoming;
+use super::unpack::Layer;
 use super::writer::Writer;
 use super::{Failure, Stage};
 use crate::error::Error;

@@ -1,13 +1,12 @@
-//! Unpacks Debian packages into a layer, as dpkg would without running their scripts: files, and the books.
+//! Unpacks Debian packages into a layer, as dpkg would without running their scripts.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ::archive::digest::Md5;
-use debian::books::{self, Status, Triggers};
-use debian::deb::{self, Control, Entry, Kind};
-use debian::{Package, Relation, Version, relation};
+use debian::books::{self, Status};
+use debian::deb::{self, Entry, Kind};
 use fs_err as fs;
 use spec::{Archive, DebianLike};
 
@@ -15,6 +14,7 @@ use super::super::BakedPackage;
 use super::super::platform::Job;
 use super::archives::Sources;
 use super::error::DebsError;
+use super::incoming::{Incoming, in_order, incoming, replaces};
 use super::lock::LockedDeb;
 use super::unconfigured::is_unconfigured;
 use super::writer::{Fault, Writer};
@@ -25,26 +25,6 @@ use crate::layer::{Meta, Packed, Packer, What};
 use crate::output::Staging;
 use crate::root::{Node, Root};
 use crate::sbom::{self, Component};
-
-/// Where dpkg keeps what it knows of packages.
-const INFO: &str = "var/lib/dpkg/info";
-
-/// What may lie there of a package (deb-conffiles(5) and the like).
-const INFO_FILES: [&str; 13] = [
-    "conffiles",
-    "config",
-    "isinstalled",
-    "list",
-    "md5sums",
-    "postinst",
-    "postrm",
-    "preinst",
-    "prerm",
-    "shlibs",
-    "symbols",
-    "templates",
-    "triggers",
-];
 
 /// Configuration files are read into memory; a longer one is a file like any other.
 const LONGEST_CONFIGURATION: u64 = 16 << 20;
@@ -67,27 +47,6 @@ pub(super) struct Done {
     pub(super) unconfigured: Vec<String>,
     /// The packages, for the bills of materials.
     pub(super) components: Vec<Component>,
-}
-
-/// A package on its way.
-pub(super) struct Incoming<'a> {
-    pub(super) package: Package,
-    pub(super) control: Control,
-    title: String,
-    file: &'a Path,
-    deb: &'a LockedDeb,
-    /// Of whom it may take files over.
-    replaces: Vec<Relation>,
-    /// What is in it, as its list says.
-    list: Vec<String>,
-    conffiles: Vec<(String, String)>,
-}
-
-impl Incoming<'_> {
-    /// What is in it, with a slash in front.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.list.iter().map(String::as_str)
-    }
 }
 
 impl Layer<'_> {
@@ -263,200 +222,6 @@ impl Layer<'_> {
         }
         Ok(())
     }
-
-    /// Hides what an earlier version of a package had and this one has not.
-    fn clear(
-        &self,
-        writer: &mut Writer<'_>,
-        incoming: &Incoming<'_>,
-        old_conffiles: &HashMap<String, String>,
-        owners: &HashMap<String, usize>,
-    ) -> Result<(), Failure> {
-        let name = &incoming.package.name;
-        let stems = [name.clone(), format!("{name}:{}", self.architecture)];
-        let lists = stems.iter().map(|stem| format!("{INFO}/{stem}.list"));
-        let lists: Vec<String> = lists
-            .filter_map(|path| writer.root.text(&path).map(str::to_owned))
-            .collect();
-        let new: BTreeSet<&str> = incoming.list.iter().map(String::as_str).collect();
-        let gone: Vec<&str> = lists
-            .iter()
-            .flat_map(|list| list.lines())
-            .filter(|path| !new.contains(path) && !old_conffiles.contains_key(*path))
-            .collect();
-        for path in gone {
-            let path = path.trim_start_matches('/');
-            let place = writer.place(path).map_err(|fault| writer.ours(fault))?;
-            // The same place may have a new name, and folders are shared.
-            let node = writer.root.node(&place);
-            if !owners.contains_key(&place) && matches!(node, Some(Node::Other | Node::Link(_))) {
-                writer.whiteout(path).map_err(|fault| writer.ours(fault))?;
-            }
-        }
-        let book = incoming.package.book_name();
-        for stem in &stems {
-            for kind in INFO_FILES {
-                let stays =
-                    *stem == book && (incoming.control.files.contains_key(kind) || kind == "list");
-                let path = format!("{INFO}/{stem}.{kind}");
-                if !stays && writer.is_there(&path) {
-                    writer.whiteout(&path).map_err(|fault| writer.ours(fault))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes dpkg's books and apt's.
-    fn books(
-        &self,
-        writer: &mut Writer<'_>,
-        status: &mut Status,
-        all: &[Incoming<'_>],
-    ) -> Result<(), Failure> {
-        let (plain, program) = (writer.meta(0o644), writer.meta(0o755));
-        let mut triggers = Triggers::default();
-        const TRIGGERS: &str = "var/lib/dpkg/triggers/";
-        for (path, text) in writer.root.texts_below(TRIGGERS) {
-            triggers.add_known(path.strip_prefix(TRIGGERS).unwrap_or(path), text);
-        }
-        for one in all {
-            let book = one.package.book_name();
-            let mut list = one.list.join("\n");
-            list.push('\n');
-            writer.file(&format!("{INFO}/{book}.list"), plain, &list)?;
-            for (kind, bytes) in &one.control.files {
-                if !INFO_FILES.contains(&kind.as_str()) || kind == "list" {
-                    continue;
-                }
-                let script = ["postinst", "postrm", "preinst", "prerm", "config"];
-                let meta = if script.contains(&kind.as_str()) {
-                    program
-                } else {
-                    plain
-                };
-                let path = format!("{INFO}/{book}.{kind}");
-                let what = What::File(bytes.len() as u64);
-                let written = writer.entry(&path, meta, what, &mut bytes.as_slice());
-                written.map_err(|fault| writer.ours(fault))?;
-            }
-            triggers.enter(&one.package.name, &one.control);
-            status.enter(&one.control, &one.conffiles);
-        }
-        if all.is_empty() {
-            return Ok(());
-        }
-        writer.file(STATUS, plain, &status.text())?;
-        for (name, text) in triggers.texts() {
-            writer.file(&format!("{TRIGGERS}{name}"), plain, &text)?;
-        }
-        if self.stage == Stage::Root {
-            // What else dpkg has from its own scripts.
-            writer.file(&format!("{INFO}/format"), plain, "1\n")?;
-            writer.file("var/lib/dpkg/available", plain, "")?;
-            writer.file("var/lib/dpkg/cmethopt", plain, "apt apt\n")?;
-            writer.file("var/lib/dpkg/diversions", plain, "")?;
-            for folder in ["alternatives", "parts", "updates"] {
-                writer.folder(&format!("var/lib/dpkg/{folder}"), program)?;
-            }
-        }
-        const STATES: &str = "var/lib/apt/extended_states";
-        let split = |automatic: bool| {
-            let chosen = all.iter().filter(move |one| one.deb.automatic == automatic);
-            chosen.filter(|one| apt_may_remove(one))
-        };
-        let automatic: Vec<(&str, &str)> = split(true)
-            .map(|one| {
-                let architecture = match one.package.architecture.as_str() {
-                    "all" => self.architecture,
-                    own => own,
-                };
-                (one.package.name.as_str(), architecture)
-            })
-            .collect();
-        let manual: Vec<&str> = split(false).map(|one| one.package.name.as_str()).collect();
-        let known = writer.root.text(STATES).unwrap_or_default();
-        let states = books::extended_states(known, &automatic, &manual);
-        if !states.is_empty() {
-            writer.file(STATES, plain, &states)?;
-        }
-        Ok(())
-    }
-}
-
-/// Essential packages are never taken away by apt, whoever wanted them.
-fn apt_may_remove(one: &Incoming<'_>) -> bool {
-    !one.package.essential
-}
-
-/// Reads what a package says of itself, which must be what the index said.
-fn incoming<'a>(deb: &'a LockedDeb, file: &'a Path) -> Result<Incoming<'a>, DebsError> {
-    let unusable = |source| DebsError::Deb {
-        package: deb.title(),
-        source,
-    };
-    let opened = fs::File::open(file).map_err(|source| unusable(deb::DebError::Read { source }))?;
-    let control = deb::control(opened).map_err(unusable)?;
-    let package = Package::of(&control.paragraph);
-    let package = package.ok_or_else(|| unusable(nameless()))?;
-    let same = package.name == deb.name
-        && package.version == Version::new(&deb.version)
-        && package.architecture == deb.architecture;
-    if !same {
-        let Package {
-            name,
-            version,
-            architecture,
-            ..
-        } = package;
-        return Err(DebsError::OtherPackage {
-            package: deb.title(),
-            found: format!("{name}_{version}_{architecture}"),
-        });
-    }
-    let field = control.paragraph.get("Replaces").unwrap_or_default();
-    let replaces = relation::parse(field, &package.architecture).unwrap_or_default();
-    Ok(Incoming {
-        replaces: replaces.into_iter().flatten().collect(),
-        package,
-        control,
-        title: deb.title(),
-        file,
-        deb,
-        list: Vec::new(),
-        conffiles: Vec::new(),
-    })
-}
-
-fn nameless() -> deb::DebError {
-    deb::DebError::Format {
-        problem: "its control file names no package".to_owned(),
-    }
-}
-
-/// By name, but the base system's own files first, and whoever takes files over from others before those.
-fn in_order(all: &mut Vec<Incoming<'_>>) {
-    all.sort_by(|one, other| one.package.name.cmp(&other.package.name));
-    let mut todo: Vec<Incoming<'_>> = std::mem::take(all);
-    if let Some(first) = todo.iter().position(|one| one.package.name == "base-files") {
-        all.push(todo.remove(first));
-    }
-    while !todo.is_empty() {
-        let free = (0..todo.len()).find(|&place| {
-            let others = todo.iter().enumerate();
-            let mut others = others.filter(|(other, _)| *other != place);
-            !others.any(|(_, other)| replaces(other, &todo[place]))
-        });
-        // In a circle, the name decides.
-        all.push(todo.remove(free.unwrap_or(0)));
-    }
-}
-
-/// Whether one package may take over files of another.
-fn replaces(one: &Incoming<'_>, other: &Incoming<'_>) -> bool {
-    one.replaces.iter().any(|relation| {
-        relation.name == other.package.name && relation.takes(&other.package.version)
-    })
 }
 
 /// Writes an entry; `false` if it is another package's now.
