@@ -30,13 +30,65 @@ fn a_warning_names_both_and_the_winner_is_written() {
         "`share/common`",
         "alpha-1.0-0",
         "beta-2.1-0",
-        "the file of beta-2.1-0 is kept",
+        "the file of alpha-1.0-0 is kept",
     ] {
         assert!(warnings[0].contains(text), "no {text}: {output}");
     }
     installer(&place, X86, &["-b", "-p", "prefix"]).succeeds();
     let common = fs_err::read_to_string(place.join("prefix/share/common")).expect("a file");
-    assert_eq!(common, "of beta\n");
+    assert_eq!(common, "of alpha\n");
+}
+
+/// Installs a channel's packages as rattler does, and says which of them has each file.
+const INSTALL: &str = r#"
+import asyncio, os, sys
+from rattler import install, solve
+channel, prefix, cache, *specs = sys.argv[1:]
+async def main():
+    records = await solve([channel], specs, platforms=["linux-64", "noarch"])
+    await install(records, target_prefix=prefix, cache_dir=cache)
+    os._exit(0)
+asyncio.run(main())
+"#;
+
+#[test]
+fn who_wins_is_who_wins_with_rattler() {
+    let (Some(runtimes), Some(python)) = (requirements::runtimes(), requirements::oracles()) else {
+        return;
+    };
+    let place = Place::new();
+    let package = |title: &str, needs: &[&str], paths: &[&str]| {
+        let files = paths.iter().map(|path| file(path, format!("of {title}\n")));
+        Package::named(&format!("{title} 1.0 0"))
+            .needs(needs)
+            .with(files.collect())
+    };
+    let packages = [
+        package("dep", &[], &["share/a", "share/b", "share/c"]),
+        package("app", &["dep"], &["share/a", "share/d"]),
+        package("zed", &["dep"], &["share/b", "share/d", "share/e"]),
+        package("mid", &["zed"], &["share/e", "share/f"]),
+        package("top", &["mid", "app"], &["share/c", "share/f"]),
+        package("also", &[], &["share/d", "share/g"]),
+        package("beside", &[], &["share/g"]),
+    ];
+    publish(&place, "channel", &packages);
+    let keys = "channels = [\"channel\"]\nspecs = [\"top\", \"also\", \"beside\"]\nplatforms = [\"linux-64\"]";
+    run(&mut place.build(&runtimes, spec(&place, keys))).succeeds();
+    installer(&place, X86, &["-b", "-p", "prefix"]).succeeds();
+    let channel = format!("file://{}", place.join("channel").display());
+    let mut theirs = place.command(&python);
+    theirs.args([
+        "-c", INSTALL, &channel, "theirs", "rattler", "top", "also", "beside",
+    ]);
+    run(&mut theirs).succeeds();
+    for name in ["a", "b", "c", "d", "e", "f", "g"] {
+        let read = |prefix: &str| {
+            let path = place.join(prefix).join("share").join(name);
+            fs_err::read_to_string(path).expect("a file")
+        };
+        assert_eq!(read("prefix"), read("theirs"), "{name}");
+    }
 }
 
 #[test]

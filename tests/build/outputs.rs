@@ -251,6 +251,37 @@ fn other_outputs_that_the_spec_asks_for() {
 }
 
 #[test]
+fn no_platform_takes_the_place_of_another() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    let place = Place::new();
+    small(&place);
+    let both = format!("{KEYS}\nplatforms = [\"linux-64\", \"linux-aarch64\"]\n");
+    let one_name = spec(&place, &format!("{both}installer_filename = \"setup.sh\""));
+    run(&mut place.build(&runtimes, &one_name)).exits(2).says(&[
+        "linux-64 and linux-aarch64 would both be `setup.sh`",
+        "[target.PLATFORM]",
+    ]);
+    assert!(!place.out().join("setup.sh").exists());
+    run(place.build(&runtimes, &one_name).args(["-p", "linux-64"])).succeeds();
+    let outputs = "build_outputs = [\"info.json\", \"lockfile\"]";
+    let spec = spec(&place, &format!("{both}{outputs}"));
+    run(&mut place.build(&runtimes, spec)).succeeds();
+    for platform in ["linux-64", "linux-aarch64"] {
+        let path = place.out().join(format!("info-{platform}.json"));
+        let info: Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
+        assert_eq!(info["_platform"], platform);
+        let lock = place.out().join(format!("lockfile.base-{platform}.txt"));
+        let lock = fs::read_to_string(lock).expect("a lock");
+        assert!(
+            lock.contains(&format!("# platform: {platform}\n")),
+            "{lock}"
+        );
+    }
+}
+
+#[test]
 fn a_solid_installer_is_not_larger_and_holds_the_same() {
     let Some(runtimes) = requirements::runtimes() else {
         return;

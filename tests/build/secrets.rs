@@ -42,7 +42,10 @@ fn check(access: Access, channel: impl Fn(&Server) -> String) {
     server.require(access);
     let secrets = [TOKEN, PASSWORD, BASIC];
     let keys = |channel: &str| {
-        format!("channels = [\"{channel}\"]\nspecs = [\"alpha\"]\nplatforms = [\"linux-64\"]")
+        format!(
+            "channels = [\"{channel}\"]\nspecs = [\"alpha\"]\nplatforms = [\"linux-64\"]\n\
+             write_condarc = true\nbuild_outputs = [\"info.json\", \"lockfile\", \"pkgs_list\"]"
+        )
     };
     let with = keys(&channel(&server));
     let spec_path = spec(&place, &with);
@@ -73,6 +76,8 @@ fn check(access: Access, channel: impl Fn(&Server) -> String) {
     for folder in [place.out(), place.join("prefix"), place.cache()] {
         search(&folder);
     }
+    let condarc = fs::read_to_string(place.join("prefix/.condarc")).expect("a file");
+    assert!(condarc.contains(&server.authority()), "{condarc}");
     let lock = fs::read_to_string(place.join("dist.lock")).expect("a lock");
     for secret in secrets {
         assert!(!lock.contains(secret), "{secret} in the lock");

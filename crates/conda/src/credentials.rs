@@ -44,6 +44,16 @@ pub fn without(url: &Url) -> Url {
     split(url).bare
 }
 
+/// `text`, which may be a URL, without credentials. Any other text stays as it is.
+pub fn without_in(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(url) if !url.username().is_empty() || !split(&url).secrets.is_empty() => {
+            without(&url).to_string()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// `url` for people to read: the same, with each secret and every query value hidden.
 pub fn redacted(url: &Url) -> String {
     redact_text(url.as_str())

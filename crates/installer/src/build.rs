@@ -118,6 +118,7 @@ pub fn build(
             });
         }
     }
+    check_names(distribution, wanted)?;
     // One lock holds all platforms of the spec, whichever are built today.
     let mut targets: BTreeMap<Subdir, Target> = BTreeMap::new();
     for &platform in distribution.platforms.iter().chain(wanted) {
@@ -148,6 +149,7 @@ pub fn build(
             client,
             options,
             report,
+            is_one_of_many: wanted.len() > 1,
         };
         let mut one = if options.dry_run {
             job.dry(&resolution)
@@ -158,6 +160,27 @@ pub fn build(
         built.push(one);
     }
     Ok(built)
+}
+
+/// No installer takes the place of that for another platform.
+fn check_names(distribution: &Distribution, wanted: &[Subdir]) -> Result<(), Error> {
+    let mut names: BTreeMap<String, Subdir> = BTreeMap::new();
+    for &platform in wanted {
+        let Some(name) = distribution.target(platform).installer_filename else {
+            continue;
+        };
+        let other = names.insert(name.clone(), platform);
+        if let Some(other) = other.filter(|other| *other != platform) {
+            let problem = format!(
+                "the installers for {other} and {platform} would both be `{name}`: say it in `[target.PLATFORM]`, or build one at a time with `--platform`"
+            );
+            return Err(Error::Spec {
+                key: "installer_filename",
+                problem,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What a platform's prefix is made of, read and planned: what is left to do is to write it, into an
@@ -189,6 +212,7 @@ pub fn prepare(
         client,
         options,
         report,
+        is_one_of_many: false,
     };
     job.prepare(resolution, &mut Clock::new())
 }
@@ -200,6 +224,8 @@ struct Job<'a> {
     client: &'a fetch::Client,
     options: &'a Options,
     report: Report<'a>,
+    /// Whether other platforms are built, too.
+    is_one_of_many: bool,
 }
 
 impl Job<'_> {
@@ -281,6 +307,7 @@ impl Job<'_> {
             packed: &packed,
             records: &records,
             packages: &packages,
+            is_one_of_many: self.is_one_of_many,
         };
         outputs::write(&subject, self.report)?;
         clock.lap(Stage::Pack);

@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde_json::{Map, Value, json};
 
 use archive::package::{Kind, Package};
-use conda::RepoDataRecord;
+use conda::{RepoDataRecord, credentials};
 use spec::{BuildOutput, Distribution, HashAlgorithm, Target, TextErrors};
 
 use crate::event::Event;
@@ -25,6 +25,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) packed: &'a Packed,
     pub(crate) records: &'a [RepoDataRecord],
     pub(crate) packages: &'a [fetch::Package],
+    /// Whether installers for other platforms are built into the same folder.
+    pub(crate) is_one_of_many: bool,
 }
 
 /// Writes all of them.
@@ -76,7 +78,12 @@ pub(crate) fn write(subject: &Subject<'_>, report: Report<'_>) -> Result<(), Err
     Ok(())
 }
 
+/// A file whose name says nothing of the installer. Of several platforms each has its own.
 fn beside(subject: &Subject<'_>, name: &str) -> PathBuf {
+    let name = match name.rsplit_once('.').filter(|_| subject.is_one_of_many) {
+        Some((stem, ending)) => format!("{stem}-{}.{ending}", subject.target.platform),
+        None => name.to_owned(),
+    };
     subject.installer.with_file_name(name)
 }
 
@@ -126,13 +133,13 @@ fn info(subject: &Subject<'_>) -> Value {
         "version": subject.distribution.version,
         "_platform": subject.target.platform.to_string(),
         "_outpath": subject.installer.file_name().map(|name| name.to_string_lossy()),
-        "channels": subject.target.channels,
-        "specs": subject.target.specs.iter().map(|spec| &spec.raw).collect::<Vec<_>>(),
-        "user_requested_specs": subject.target.requested(),
+        "channels": subject.target.channels.iter().map(|text| credentials::without_in(text)).collect::<Vec<_>>(),
+        "specs": subject.target.specs.iter().map(|spec| credentials::redact_text(&spec.raw)).collect::<Vec<_>>(),
+        "user_requested_specs": subject.target.requested().iter().map(|text| credentials::redact_text(text)).collect::<Vec<_>>(),
         "_dists": names,
         "_urls": subject.records.iter().map(|record| {
             let md5 = record.package_record.md5.map(|md5| archive::digest::Md5(md5.into()));
-            json!([conda::credentials::without(&record.url), md5])
+            json!([credentials::without(&record.url), md5])
         }).collect::<Vec<_>>(),
         "size": subject.packed.size,
         "sha256": subject.packed.sha256,

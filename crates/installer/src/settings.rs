@@ -9,8 +9,8 @@ use serde_json::json;
 
 use archive::digest::{Hasher, Md5, Sha256};
 use conda::{
-    EqualityOperator, LogicalOperator, RangeOperator, RepoDataRecord, StrictRangeOperator,
-    VersionSpec, credentials,
+    EqualityOperator, LogicalOperator, MatchSpec, ParseMatchSpecOptions, RangeOperator,
+    RepoDataRecord, StrictRangeOperator, Version, VersionSpec, credentials,
 };
 use runtime::plan::{Dialogue, Initialize, Scripts, Text};
 use spec::{Distribution, Target};
@@ -66,7 +66,7 @@ pub(crate) fn read(
             environment: target.script_env_variables.clone(),
         },
         keep_packages: target.keep_pkgs,
-        glibc: glibc(target),
+        glibc: glibc(target, records),
         extra,
     };
     Ok((settings, parts))
@@ -91,25 +91,36 @@ fn initialize(target: &Target, conda: bool) -> Result<Initialize, Error> {
     Ok(wanted)
 }
 
-/// The lower bound that `virtual_specs` set for glibc.
-fn glibc(target: &Target) -> Option<String> {
-    let spec = target.virtual_specs.iter().find(|spec| {
-        spec.name()
-            .is_some_and(|name| name.as_normalized() == "__glibc")
-    })?;
-    lower_bound(spec.match_spec.version.as_ref()?)
+/// The lower bound that `virtual_specs` and the packages set for glibc.
+fn glibc(target: &Target, records: &[RepoDataRecord]) -> Option<String> {
+    const GLIBC: &str = "__glibc";
+    let asked = target.virtual_specs.iter();
+    let asked = asked.map(|spec| spec.match_spec.clone());
+    let depends = records.iter().flat_map(|one| &one.package_record.depends);
+    let needed = depends
+        .filter(|text| text.starts_with(GLIBC))
+        .filter_map(|text| MatchSpec::from_str(text, ParseMatchSpecOptions::lenient()).ok());
+    let is_glibc = |spec: &MatchSpec| {
+        let name = spec.name.as_exact();
+        name.is_some_and(|name| name.as_normalized() == GLIBC)
+    };
+    let bounds = asked.chain(needed).filter(is_glibc);
+    let bounds = bounds.filter_map(|spec| lower_bound(spec.version.as_ref()?));
+    bounds.max().map(|version| version.to_string())
 }
 
 /// The version that everything which satisfies `spec` has at least.
-fn lower_bound(spec: &VersionSpec) -> Option<String> {
+fn lower_bound(spec: &VersionSpec) -> Option<Version> {
     match spec {
         VersionSpec::Range(RangeOperator::Greater | RangeOperator::GreaterEquals, version)
-        | VersionSpec::Exact(EqualityOperator::Equals, version) => Some(version.to_string()),
+        | VersionSpec::Exact(EqualityOperator::Equals, version) => Some(version.clone()),
         VersionSpec::StrictRange(
             StrictRangeOperator::StartsWith | StrictRangeOperator::Compatible,
             version,
-        ) => Some(version.to_string()),
-        VersionSpec::Group(LogicalOperator::And, specs) => specs.iter().find_map(lower_bound),
+        ) => version.to_string().parse().ok(),
+        VersionSpec::Group(LogicalOperator::And, specs) => {
+            specs.iter().filter_map(lower_bound).max()
+        }
         _ => None,
     }
 }
@@ -263,6 +274,7 @@ mod tests {
             (">=2.17", Some("2.17")),
             (">=2.17,<3", Some("2.17")),
             ("<3,>=2.17", Some("2.17")),
+            (">=2.17,>2.28", Some("2.28")),
             ("2.28.*", Some("2.28")),
             ("==2.31", Some("2.31")),
             ("~=2.17", Some("2.17")),
@@ -271,7 +283,13 @@ mod tests {
             ("*", None),
         ] {
             let parsed = VersionSpec::from_str(spec, ParseStrictness::Lenient).unwrap();
-            assert_eq!(super::lower_bound(&parsed).as_deref(), expected, "{spec}");
+            assert_eq!(
+                super::lower_bound(&parsed)
+                    .map(|version| version.to_string())
+                    .as_deref(),
+                expected,
+                "{spec}"
+            );
         }
     }
 }

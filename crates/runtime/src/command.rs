@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use archive::payload::Payload;
 
+use crate::place::Recovery;
 use crate::plan::Plan;
 use arguments::{Arguments, Mode};
 use dialogue::Console;
@@ -293,11 +294,21 @@ fn choose_prefix(
         let prefix = prefix::resolve(text)?;
         prefix::check(&prefix, &plan.prefix, home.as_deref())?;
         let possible = prefix.parent().is_some_and(Path::is_dir);
-        if possible && crate::recover(&prefix).map_err(prefix::Error::Recover)? {
-            warn(&format!(
-                "an interrupted installation into `{}` was undone",
-                prefix.display()
-            ));
+        let found = if possible {
+            crate::recover(&prefix).map_err(prefix::Error::Recover)?
+        } else {
+            Recovery::Nothing
+        };
+        let shown = prefix.display();
+        match found {
+            Recovery::Nothing => {}
+            Recovery::Undone => warn(&format!(
+                "an interrupted installation into `{shown}` was undone"
+            )),
+            Recovery::Kept => warn(&format!(
+                "an installation into `{shown}` was interrupted before all of its scripts had run; it stays as it is, \
+                 since it was used after that, and `-u` runs them"
+            )),
         }
         let folder = prefix::examine(&prefix, arguments.force)?;
         Ok(Place { prefix, folder })

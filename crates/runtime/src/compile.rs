@@ -171,7 +171,7 @@ fn wait(
     let mut results = Vec::new();
     let mut cancelled = false;
     for Work { mut child, output } in started {
-        match process::wait(&mut child, run.cancelled) {
+        match process::wait(&mut child, run.cancelled, &mut || {}) {
             Ok(None) => cancelled = true,
             Ok(Some(status)) if status.success() => {}
             Ok(Some(status)) => *trouble = Some(format!("the installed Python failed: {status}")),

@@ -107,6 +107,14 @@ pub enum Error {
         /// The prefix.
         path: PathBuf,
     },
+    /// A folder of the prefix that somebody moved elsewhere.
+    #[error(
+        "`{path}` is a link to a folder elsewhere, which the installation would take the place of: move that folder back, or choose another prefix"
+    )]
+    LinkedFolder {
+        /// The link.
+        path: PathBuf,
+    },
     /// The prefix is not an absolute path in UTF-8.
     #[error("`{path}` cannot be a prefix: it must be an absolute path in UTF-8")]
     Prefix {

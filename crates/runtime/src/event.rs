@@ -10,6 +10,11 @@ pub enum Event<'a> {
         /// The prefix that it was for.
         prefix: &'a Path,
     },
+    /// What an earlier, interrupted installation had left stays, since somebody has used it.
+    Kept {
+        /// The prefix that it was for.
+        prefix: &'a Path,
+    },
     /// Files are about to be written.
     Started {
         /// Number of packages.

@@ -11,12 +11,13 @@ use archive::payload::Payload;
 use crate::error::Error;
 use crate::event::Event;
 use crate::lay::{self, Extent, Laid};
-use crate::place::{Existing, Fresh, Place, PrefixState, prefix_state, recover};
+use crate::place::{Existing, Fresh, Place, PrefixState, Recovery, prefix_state, recover};
 use crate::plan::Plan;
 use crate::scripts::Scripts;
 use crate::tree::{Attributes, Disk, Tree};
 use crate::{compile, history, keep};
 
+mod obsolete;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +61,8 @@ pub struct Installed {
 ///
 /// Begins with [`recover`]. What the target must be ([`Plan::requires`], [`Plan::prefix`],
 /// [`Plan::need`]) is for the caller to check. After an error, or if the process ends before it
-/// returns and another call follows, what was at the prefix before is there again.
+/// returns and another call follows, what was at the prefix before is there again, but for what scripts wrote into a
+/// prefix that was not empty. A prefix that somebody has used in between stays as it is.
 pub fn install(
     payload: &Payload<'_, File>,
     plan: &Plan,
@@ -76,8 +78,10 @@ pub fn install(
         .filter(|_| path.is_absolute() && path.file_name().is_some())
         .map(|text| text.trim_end_matches('/'))
         .ok_or_else(|| Error::Prefix { path: path.clone() })?;
-    if recover(path)? {
-        report(Event::Recovered { prefix: path });
+    match recover(path)? {
+        Recovery::Nothing => {}
+        Recovery::Undone => report(Event::Recovered { prefix: path }),
+        Recovery::Kept => report(Event::Kept { prefix: path }),
     }
     let place: Box<dyn Place> = match prefix_state(path)? {
         PrefixState::Absent => Box::new(Fresh::begin(path)?),
@@ -96,7 +100,11 @@ pub fn install(
         report,
     };
     match installation.run() {
-        Ok(installed) => place.commit().map(|()| installed),
+        Ok((installed, obsolete)) => {
+            place.commit()?;
+            obsolete::tidy(path, &obsolete);
+            Ok(installed)
+        }
         Err(failure) => {
             report(Event::Undoing);
             match place.undo() {
@@ -121,7 +129,8 @@ struct Installation<'a> {
 }
 
 impl Installation<'_> {
-    fn run(&self) -> Result<Installed, Error> {
+    /// Returns the files that were taken out of the prefix, too.
+    fn run(&self) -> Result<(Installed, Vec<String>), Error> {
         let Installation {
             plan,
             options,
@@ -172,20 +181,23 @@ impl Installation<'_> {
         }
         self.check_cancelled()?;
 
-        let records: Vec<String> = replaced
-            .iter()
-            .map(|dist| format!("conda-meta/{dist}.json"))
-            .collect();
-        place.publish(&records)?;
+        let names: HashSet<&str> = laid.iter().map(|laid| laid.dist.as_str()).collect();
+        let is_gone = |dist: &str| names.contains(dist) || replaced.iter().any(|one| one == dist);
+        let obsolete = obsolete::files(&options.prefix, place.root(), &is_gone)?;
+        let records = replaced.iter();
+        let records = records.map(|dist| format!("conda-meta/{dist}.json"));
+        let all: Vec<String> = records.chain(obsolete.iter().cloned()).collect();
+        place.publish(&all)?;
         if !options.skip_scripts {
             scripts.link(&laid)?;
             scripts.post_install()?;
         }
         self.check_cancelled()?;
-        Ok(Installed {
+        let installed = Installed {
             packages: laid.len(),
             compiled,
-        })
+        };
+        Ok((installed, obsolete))
     }
 
     fn check_cancelled(&self) -> Result<(), Error> {

@@ -29,5 +29,5 @@ pub mod tree;
 pub use error::Error;
 pub use event::Event;
 pub use install::{Installed, Options, install};
-pub use place::{PrefixState, prefix_state, recover};
+pub use place::{PrefixState, Recovery, prefix_state, recover};
 pub use process::MISLEADING;

@@ -2,6 +2,7 @@
 //! renamed ([`fresh`]), or inside an existing one and then moved in piece by piece ([`journal`]).
 //! Either way it can be undone until it is committed, by this process or by the next one.
 
+pub(crate) mod alive;
 mod fresh;
 mod journal;
 mod remove;
@@ -81,12 +82,23 @@ pub fn prefix_state(prefix: &Path) -> Result<PrefixState, Error> {
     Ok(PrefixState::Empty)
 }
 
-/// Undoes what an interrupted installation into `prefix` left, and says whether there was any.
+/// What became of what an interrupted installation left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recovery {
+    /// There was none.
+    Nothing,
+    /// It was undone.
+    Undone,
+    /// Files in the prefix were made or changed since, so it stays as it is.
+    Kept,
+}
+
+/// Undoes what an interrupted installation into `prefix` left, unless somebody has used the prefix since.
 /// Fails if an installation into it is under way.
-pub fn recover(prefix: &Path) -> Result<bool, Error> {
+pub fn recover(prefix: &Path) -> Result<Recovery, Error> {
     let beside = fresh::recover(prefix)?;
     let inside = journal::recover(prefix)?;
-    Ok(beside || inside)
+    Ok(beside.max(inside))
 }
 
 /// Writes a note that is whole or not there, even if the machine stops.

@@ -2,6 +2,7 @@
 //! installation is.
 
 use std::io;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -30,13 +31,43 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Waits for a program. If `cancelled` is set meanwhile, it is ended, and there is no status.
-pub(crate) fn wait(child: &mut Child, cancelled: &AtomicBool) -> io::Result<Option<ExitStatus>> {
+/// What an environment that is active leads conda and Python to, instead of a prefix (conda/activate.py).
+const ACTIVE: [&str; 9] = [
+    "CONDA_DEFAULT_ENV",
+    "CONDA_EXE",
+    "CONDA_PROMPT_MODIFIER",
+    "CONDA_PYTHON_EXE",
+    "_CE_CONDA",
+    "_CE_M",
+    "_CONDA_EXE",
+    "PYTHONHOME",
+    "PYTHONPATH",
+];
+
+/// Makes a program see a prefix as the environment that is active, whichever the user's is. Its own scripts for
+/// activation (`etc/conda/activate.d`) are not read.
+pub(crate) fn in_prefix<'c>(command: &'c mut Command, prefix: &Path) -> &'c mut Command {
+    for name in ACTIVE {
+        command.env_remove(name);
+    }
+    clean(command)
+        .env("CONDA_PREFIX", prefix)
+        .env("CONDA_SHLVL", "1")
+        .current_dir(prefix)
+}
+
+/// Waits for a program, and calls `meanwhile` again and again. If `cancelled` is set, it is ended, and there is no status.
+pub(crate) fn wait(
+    child: &mut Child,
+    cancelled: &AtomicBool,
+    meanwhile: &mut dyn FnMut(),
+) -> io::Result<Option<ExitStatus>> {
     let mut pause = Duration::from_millis(1);
     while !cancelled.load(Ordering::Relaxed) {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
+        meanwhile();
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     }

@@ -27,8 +27,8 @@ pub(crate) struct Record<'a> {
     pub(crate) kept: bool,
     /// Digest and length of the entries whose content depends on the prefix.
     pub(crate) written: &'a HashMap<usize, (Sha256, u64)>,
-    /// The files that hard links name.
-    pub(crate) hard_links: &'a HashMap<&'a str, (&'a Entry, &'a File)>,
+    /// The files that hard links name, with their numbers.
+    pub(crate) hard_links: &'a HashMap<&'a str, (usize, &'a Entry, &'a File)>,
 }
 
 impl Record<'_> {
@@ -103,8 +103,8 @@ impl Record<'_> {
         match &entry.kind {
             Kind::File(file) => path.describe(file, written),
             Kind::HardLink { to } => {
-                if let Some((_, file)) = self.hard_links.get(to.as_str()) {
-                    path.describe(file, None);
+                if let Some((index, _, file)) = self.hard_links.get(to.as_str()) {
+                    path.describe(file, self.written.get(index));
                 }
             }
             Kind::SymbolicLink { target, listed } => {

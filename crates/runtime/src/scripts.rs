@@ -7,11 +7,13 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::event::Event;
 use crate::install::Options;
 use crate::lay::Laid;
+use crate::place::alive;
 use crate::plan::{PackageHead, Plan};
 use crate::process;
 
@@ -160,7 +162,7 @@ impl Scripts<'_> {
             path.push(":");
             path.push(rest);
         }
-        process::clean(command)
+        process::in_prefix(command, prefix)
             .env("ROOT_PREFIX", prefix)
             .env("PREFIX", prefix)
             .env("SOURCE_DIR", prefix)
@@ -177,7 +179,16 @@ impl Scripts<'_> {
             source,
         };
         let mut child = command.spawn().map_err(cannot)?;
-        match process::wait(&mut child, self.options.cancelled).map_err(cannot)? {
+        let mut last = Instant::now();
+        let mut meanwhile = || {
+            if last.elapsed() >= Duration::from_secs(alive::INTERVAL) {
+                // What cannot be written now costs no more than a careful recovery.
+                let _ = alive::note(self.scratch);
+                last = Instant::now();
+            }
+        };
+        let ended = process::wait(&mut child, self.options.cancelled, &mut meanwhile);
+        match ended.map_err(cannot)? {
             None => Err(Error::Cancelled),
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(Error::Script {

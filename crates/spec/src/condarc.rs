@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use conda::credentials;
 use toml::de::{DeFloat, DeInteger, DeValue};
 
 use crate::source::{Source, Value};
@@ -49,14 +50,15 @@ impl Condarc {
     }
 
     /// The `.condarc` that constructor writes for `write_condarc` (`add_condarc` in
-    /// `constructor/utils.py`); nothing when all three are empty.
+    /// `constructor/utils.py`); nothing when all three are empty. Everybody has it who installs, so it has no
+    /// credentials.
     pub(crate) fn of_channels(
         default_channels: &[String],
         channels: &[String],
         alias: Option<&str>,
     ) -> Option<Self> {
-        let list =
-            |channels: &[String]| Node::List(channels.iter().cloned().map(Node::String).collect());
+        let text = |text: &String| Node::String(credentials::without_in(text));
+        let list = |channels: &[String]| Node::List(channels.iter().map(text).collect());
         let mut entries = Vec::new();
         if !default_channels.is_empty() {
             entries.push(("default_channels".to_owned(), list(default_channels)));
@@ -65,7 +67,10 @@ impl Condarc {
             entries.push(("channels".to_owned(), list(channels)));
         }
         if let Some(alias) = alias {
-            entries.push(("channel_alias".to_owned(), Node::String(alias.to_owned())));
+            entries.push((
+                "channel_alias".to_owned(),
+                Node::String(credentials::without_in(alias)),
+            ));
         }
         (!entries.is_empty()).then_some(Self::Mapping(entries))
     }

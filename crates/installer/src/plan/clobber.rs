@@ -1,6 +1,7 @@
 //! One path, several packages: who wins. The rule is rattler's (`ClobberRegistry::unclobber` with
-//! records in topological order): the package that stands first in dependency order keeps the
-//! path. Files of `extra_files` and the installer's own texts win over all packages.
+//! records in topological order) and conda's, which links packages in that order: the package that
+//! stands last in dependency order has the path, so that one can override a file of its dependency.
+//! Files of `extra_files` and the installer's own texts win over all packages.
 
 use std::collections::HashMap;
 
@@ -47,7 +48,7 @@ pub(super) fn resolve(
         );
     }
     let mut clobbers = Vec::new();
-    for package in packages.iter_mut() {
+    for package in packages.iter_mut().rev() {
         let dist = package.dist.clone();
         for entry in &mut package.entries {
             claim_parents(&mut owners, &entry.path, &dist)?;

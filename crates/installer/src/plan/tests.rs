@@ -238,23 +238,23 @@ fn two_files_that_noarch_mapping_brings_together_are_an_error() {
 }
 
 #[test]
-fn the_first_package_in_dependency_order_keeps_a_path() {
-    let first = package("first", "1", "linux-aarch64", vec![file("bin/x")]);
+fn the_last_package_in_dependency_order_has_a_path() {
     let link = item("bin/link", ItemKind::HardLink { to: "bin/x".into() });
-    let second = package("second", "1", "linux-aarch64", vec![link, file("bin/x")]);
+    let first = package("first", "1", "linux-aarch64", vec![link, file("bin/x")]);
+    let second = package("second", "1", "linux-aarch64", vec![file("bin/x")]);
     let planned = planned(&[first, second]);
     let [clobber] = &planned.clobbers[..] else {
         panic!("{:?}", planned.clobbers)
     };
     assert_eq!(
         (&*clobber.winner, &*clobber.loser),
-        ("first-1-0", "second-1-0")
+        ("second-1-0", "first-1-0")
     );
-    let loser = &planned.packages[1];
-    assert_eq!(loser.entries[1].clobbered_by.as_deref(), Some("first-1-0"));
+    let loser = &planned.packages[0];
+    assert_eq!(loser.entries[1].clobbered_by.as_deref(), Some("second-1-0"));
     // The link's target is not written, so the link carries the bytes itself.
     assert!(matches!(loser.entries[0].kind, Kind::File(_)));
-    assert_eq!(planned.plan.packages[1].entries, 1);
+    assert_eq!(planned.plan.packages[0].entries, 1);
 }
 
 #[test]

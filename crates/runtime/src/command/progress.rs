@@ -58,6 +58,12 @@ impl<'a> Progress<'a> {
                     prefix.display()
                 ));
             }
+            Event::Kept { prefix } => {
+                state.line(&format!(
+                    "What an interrupted installation left in {} stays: it was used since.",
+                    prefix.display()
+                ));
+            }
             Event::Started { packages, bytes } => {
                 state.packages = (0, packages);
                 state.bytes = (0, bytes);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use crate::plan::{Initialize, Plan};
+use crate::process;
 
 /// Why the shell was not initialised.
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +31,10 @@ pub(super) fn initialize(prefix: &Path, plan: &Plan, shell: Option<&str>) -> Res
         .map_or("bin/python", |python| &python.executable);
     let program = prefix.join(python);
     let mut command = Command::new(&program);
-    command.args(&arguments);
-    // They belong to the system or to another conda, not to this one.
-    for variable in [
-        "LD_LIBRARY_PATH",
-        "LD_PRELOAD",
-        "LD_AUDIT",
-        "PYTHONPATH",
-        "PYTHONHOME",
-    ] {
-        command.env_remove(variable);
-    }
+    // `python -m` looks for modules where it is started, which may be anybody's folder.
+    process::in_prefix(&mut command, prefix)
+        .env("PYTHONNOUSERSITE", "1")
+        .args(&arguments);
     let status = command.status().map_err(|source| Error::Start {
         program: program.clone(),
         source,

@@ -128,7 +128,7 @@ impl Loaded {
             let Kind::HardLink { to } = &entry.kind else {
                 continue;
             };
-            if let Some((target, _)) = files.get(to.as_str()).filter(|_| extent.has_cache()) {
+            if let Some((_, target, _)) = files.get(to.as_str()).filter(|_| extent.has_cache()) {
                 hard_link(site, &self.kept_path(entry), &self.kept_path(target))?;
             }
             if placed(entry, extent) {
@@ -330,8 +330,8 @@ impl Loaded {
         Ok(())
     }
 
-    /// The entries that hard links name, with their files.
-    fn hard_link_targets(&self) -> Result<HashMap<&str, (&Entry, &File)>, Error> {
+    /// The entries that hard links name, with their numbers and files.
+    fn hard_link_targets(&self) -> Result<HashMap<&str, (usize, &Entry, &File)>, Error> {
         let entries = &self.package.entries;
         let wanted: HashSet<&str> = entries
             .iter()
@@ -340,10 +340,13 @@ impl Loaded {
                 _ => None,
             })
             .collect();
-        let files: HashMap<&str, (&Entry, &File)> = entries
+        let files: HashMap<&str, (usize, &Entry, &File)> = entries
             .iter()
-            .filter(|entry| wanted.contains(entry.path.as_str()))
-            .filter_map(|entry| content(entry).map(|file| (entry.path.as_str(), (entry, file))))
+            .enumerate()
+            .filter(|(_, entry)| wanted.contains(entry.path.as_str()))
+            .filter_map(|(index, entry)| {
+                content(entry).map(|file| (entry.path.as_str(), (index, entry, file)))
+            })
             .collect();
         match wanted.into_iter().find(|path| !files.contains_key(path)) {
             None => Ok(files),

@@ -12,9 +12,12 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::remove::{remove, remove_workshop};
-use super::{NEW, Place, STATE, exists, read_note, rename, write_note};
+use super::{NEW, Place, Recovery, STATE, alive, exists, read_note, rename, write_note};
 use crate::error::Error;
 use crate::lock::Lock;
+
+/// What was at the prefix, on its way to nothing.
+const UNDONE: &str = "undone";
 
 /// A new prefix in the making.
 #[derive(Debug)]
@@ -115,6 +118,7 @@ impl Place for Fresh {
     }
 
     fn open_to_script(&self) -> Result<(), Error> {
+        alive::note(&self.lock.folder)?;
         self.move_out()
     }
 
@@ -123,6 +127,7 @@ impl Place for Fresh {
     }
 
     fn publish(&self, _replaced: &[String]) -> Result<(), Error> {
+        alive::note(&self.lock.folder)?;
         self.move_out()
     }
 
@@ -139,26 +144,39 @@ impl Place for Fresh {
 }
 
 /// Removes what a killed process left of a new prefix.
-pub(super) fn recover(prefix: &Path) -> Result<bool, Error> {
+pub(super) fn recover(prefix: &Path) -> Result<Recovery, Error> {
     let Ok(folder) = scratch(prefix) else {
-        return Ok(false);
+        return Ok(Recovery::Nothing);
     };
     let Some(lock) = Lock::existing(&folder, prefix)? else {
-        return Ok(false);
+        return Ok(Recovery::Nothing);
     };
-    match read_note::<Ours>(&folder.join(STATE))? {
-        Some(ours) => undo(prefix, &lock.folder, &ours)?,
-        None => remove_workshop(&lock.folder)?,
+    let folder = &lock.folder;
+    let Some(ours) = read_note::<Ours>(&folder.join(STATE))? else {
+        remove_workshop(folder)?;
+        return Ok(Recovery::Undone);
+    };
+    if is_at(prefix, &ours)? && alive::is_used_since(prefix, folder)? {
+        remove(&folder.join(STATE))?;
+        remove_workshop(folder)?;
+        return Ok(Recovery::Kept);
     }
-    Ok(true)
+    undo(prefix, folder, &ours)?;
+    Ok(Recovery::Undone)
 }
 
 fn undo(prefix: &Path, folder: &Path, ours: &Ours) -> Result<(), Error> {
     // Whoever put another directory there meanwhile keeps it.
-    if exists(prefix)? && identity(prefix)? == *ours {
-        remove(prefix)?;
+    if is_at(prefix, ours)? {
+        rename(prefix, &folder.join(UNDONE))?;
     }
+    // From here on another directory may have the number of ours.
+    remove(&folder.join(STATE))?;
     remove_workshop(folder)
+}
+
+fn is_at(prefix: &Path, ours: &Ours) -> Result<bool, Error> {
+    Ok(exists(prefix)? && identity(prefix)? == *ours)
 }
 
 /// `.NAME.installing` beside the prefix.

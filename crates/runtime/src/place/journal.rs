@@ -3,6 +3,7 @@
 //! they replace is kept until the commit. So everything can be moved back, by this process or the
 //! next one, from any point.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::remove::{remove, remove_workshop};
-use super::{NEW, Place, exists, read_note, rename, write_note};
+use super::{NEW, Place, Recovery, alive, exists, read_note, rename, write_note};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::path::WORKSHOP;
@@ -80,11 +81,18 @@ impl Existing {
         };
         for entry in fs::read_dir(&self.prefix).map_err(read)? {
             let name = entry.map_err(read)?.file_name();
-            if name != WORKSHOP && name != LOST_AND_FOUND {
+            if !is_ours(&name) {
                 remove(&self.prefix.join(name))?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a link leads to a folder elsewhere than in the prefix. Those of packages never do.
+    fn leads_out(&self, link: &Path) -> bool {
+        let target = fs::canonicalize(link).ok().filter(|target| target.is_dir());
+        let prefix = fs::canonicalize(&self.prefix);
+        target.is_some_and(|target| prefix.is_ok_and(|prefix| !target.starts_with(prefix)))
     }
 
     /// Finds out what has to be moved.
@@ -114,6 +122,10 @@ impl Existing {
                     steps.push(Step::Add(path));
                 }
                 Ok(data) if data.is_dir() && is_folder => self.plan(&path, steps)?,
+                // Nor is one that was moved elsewhere: what is in it would be hidden.
+                Ok(data) if is_folder && data.is_symlink() && self.leads_out(&there) => {
+                    return Err(Error::LinkedFolder { path: there });
+                }
                 // A whole folder, perhaps with files of the user, is not ours to replace.
                 Ok(data) if data.is_dir() => {
                     let source = io::ErrorKind::IsADirectory.into();
@@ -172,7 +184,8 @@ impl Place for Existing {
                 rename(&self.root.join(path), &self.prefix.join(path))?;
             }
         }
-        Ok(())
+        // Before this all is moved back, whoever came in between: half of it is of no use.
+        alive::note(&self.lock.folder)
     }
 
     fn commit(&self) -> Result<(), Error> {
@@ -189,18 +202,26 @@ impl Place for Existing {
 }
 
 /// Moves back what a killed process had moved.
-pub(super) fn recover(prefix: &Path) -> Result<bool, Error> {
+pub(super) fn recover(prefix: &Path) -> Result<Recovery, Error> {
     // A prefix that is a file, or below one, has nothing to recover.
     if !prefix.is_dir() {
-        return Ok(false);
+        return Ok(Recovery::Nothing);
     }
-    match Lock::existing(&prefix.join(WORKSHOP), prefix)? {
-        None => Ok(false),
-        Some(lock) => {
-            move_back(prefix, &lock.folder)?;
-            discard(&lock.folder).map(|()| true)
-        }
+    let Some(lock) = Lock::existing(&prefix.join(WORKSHOP), prefix)? else {
+        return Ok(Recovery::Nothing);
+    };
+    if alive::is_used_since(prefix, &lock.folder)? {
+        discard(&lock.folder)?;
+        return Ok(Recovery::Kept);
     }
+    move_back(prefix, &lock.folder)?;
+    discard(&lock.folder)?;
+    Ok(Recovery::Undone)
+}
+
+/// Whether an entry of a prefix is no part of it.
+pub(super) fn is_ours(name: &OsStr) -> bool {
+    name == WORKSHOP || name == LOST_AND_FOUND
 }
 
 fn move_back(prefix: &Path, folder: &Path) -> Result<(), Error> {

@@ -86,6 +86,65 @@ fn force_replaces_what_is_new_and_keeps_the_rest() {
 }
 
 #[test]
+fn files_that_no_package_has_any_more_go() {
+    let old = |room: &Room| {
+        let record = |files: &[&str]| serde_json::json!({ "files": files }).to_string();
+        let files = [
+            "share/alpha/data",
+            "share/alpha/gone",
+            "lib/old/deep/gone.py",
+            "lib/old/mine.py",
+            "shared/with-other",
+            "linked/file",
+            "../outside",
+            "share/alpha",
+            "not-there",
+        ];
+        room.put("conda-meta/alpha-0.9-h1_2.json", &record(&files));
+        room.put("conda-meta/other-1-0.json", &record(&["shared/with-other"]));
+        room.put("conda-meta/beta-1-0.json", "no record");
+        for file in files.iter().take(5) {
+            room.put(file, "old");
+        }
+        room.put("share/alpha/mine", "mine");
+        room.put("lib/old/mine.txt", "mine");
+        fs::write(room.prefix.join("../outside"), "mine").unwrap();
+        room.put("real/file", "mine");
+        symlink("real", room.prefix.join("linked")).unwrap();
+    };
+    let options = |room: &Room| Options {
+        force: true,
+        ..room.options()
+    };
+    let room = Room::new();
+    old(&room);
+    room.install_with(two_packages(), &options(&room))
+        .0
+        .unwrap();
+    for gone in ["share/alpha/gone", "lib/old/deep", "lib/old/mine.py"] {
+        assert!(!room.prefix.join(gone).exists(), "{gone}");
+    }
+    for (path, text) in [
+        ("share/alpha/data", "data"),
+        ("share/alpha/mine", "mine"),
+        ("lib/old/mine.txt", "mine"),
+        ("shared/with-other", "old"),
+        ("real/file", "mine"),
+        ("../outside", "mine"),
+    ] {
+        assert_eq!(room.read(path), text, "{path}");
+    }
+
+    let room = Room::new();
+    old(&room);
+    let before = room.listing();
+    let mut made = two_packages();
+    made.plan.scripts.post_install = Some("exit 3".into());
+    room.install_with(made, &options(&room)).0.unwrap_err();
+    assert_eq!(room.listing(), before);
+}
+
+#[test]
 fn a_failure_brings_everything_back() {
     for empty in [false, true] {
         let room = Room::new();

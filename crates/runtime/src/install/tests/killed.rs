@@ -1,7 +1,7 @@
 //! What a killed installation leaves, and what the next one, or one at the same time, does with it.
 
 use super::*;
-use crate::place::{Existing, Fresh, Place};
+use crate::place::{Existing, Fresh, Place, Recovery};
 use crate::tree::Tree as _;
 
 /// Fills a place as an installation does, and forgets it, as kill -9 does.
@@ -42,9 +42,9 @@ fn recovery_does_not_touch_a_prefix_that_is_not_ours() {
     let room = Room::new();
     killed(&Fresh::begin(&room.prefix).unwrap(), false);
     room.put("mine", "my file");
-    assert!(crate::recover(&room.prefix).unwrap());
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Undone);
     assert_eq!(room.listing(), ["prefix/", "prefix/mine 644 my file"]);
-    assert!(!crate::recover(&room.prefix).unwrap());
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Nothing);
 }
 
 #[test]
@@ -64,9 +64,74 @@ fn a_killed_installation_into_an_old_prefix_is_rolled_back() {
             fs::rename(room.prefix.join("bin"), folder.join("new/bin")).unwrap();
             fs::remove_file(room.prefix.join("share/alpha/data")).unwrap();
         }
-        assert!(crate::recover(&room.prefix).unwrap());
+        assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Undone);
         assert_eq!(room.listing(), before);
     }
+}
+
+/// Sets the last sign of life back, as if all since then had happened later.
+fn long_ago(folder: &std::path::Path) {
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.join("alive"))
+        .unwrap();
+    let before = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+    file.set_modified(before).unwrap();
+}
+
+#[test]
+fn a_prefix_that_was_used_after_a_kill_is_nobodys_to_remove() {
+    let room = Room::new();
+    killed(&Fresh::begin(&room.prefix).unwrap(), true);
+    let workshop = room.prefix.with_file_name(".prefix.installing");
+    long_ago(&workshop);
+    room.put("envs/mine/data", "mine");
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Kept);
+    assert!(room.prefix.join("envs/mine/data").exists() && room.prefix.join("bin/half").exists());
+    assert!(!workshop.exists());
+    let error = room.install(two_packages()).unwrap_err();
+    assert!(matches!(error, Error::PrefixExists { .. }), "{error}");
+
+    let room = Room::new();
+    room.put("share/alpha/data", "old");
+    room.put("conda-meta/alpha-0.9-0.json", "{}");
+    killed(&Existing::begin(&room.prefix, false).unwrap(), true);
+    long_ago(&room.prefix.join(".installing"));
+    room.put("bin/mine", "mine");
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Kept);
+    for path in ["bin/mine", "bin/half", "share/alpha/data"] {
+        assert!(room.prefix.join(path).exists(), "{path}");
+    }
+    let data = fs::read_to_string(room.prefix.join("share/alpha/data")).unwrap();
+    assert_eq!(data, "half");
+    assert!(!room.prefix.join(".installing").exists());
+}
+
+#[test]
+fn folders_that_were_moved_elsewhere_are_not_hidden() {
+    let room = Room::new();
+    room.put("mine", "x");
+    let elsewhere = room.prefix.with_file_name("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("data"), "much").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, room.prefix.join("share")).unwrap();
+    // Links within the prefix are those of packages, and may change.
+    fs::create_dir(room.prefix.join("lib")).unwrap();
+    std::os::unix::fs::symlink("lib", room.prefix.join("bin")).unwrap();
+    let before = room.listing();
+    let place = Existing::begin(&room.prefix, false).unwrap();
+    let tree = crate::tree::Disk::open(place.root()).unwrap();
+    tree.directory("bin").unwrap();
+    let steps = |place: &Existing| place.publish(&[]);
+    tree.directory("share").unwrap();
+    let error = steps(&place).unwrap_err();
+    assert!(
+        matches!(&error, Error::LinkedFolder { path } if path.ends_with("share")),
+        "{error}"
+    );
+    place.undo().unwrap();
+    assert_eq!(room.listing(), before);
+    assert!(elsewhere.join("data").exists());
 }
 
 #[test]
@@ -82,7 +147,7 @@ fn what_a_script_put_into_an_empty_directory_goes_with_the_rest() {
     // But nobody knows what was put there while no installation was running.
     drop(Existing::begin(&room.prefix, true).unwrap());
     room.put("mine", "x");
-    assert!(crate::recover(&room.prefix).unwrap());
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Undone);
     assert_eq!(room.listing(), ["prefix/", "prefix/mine 644 x"]);
 }
 
