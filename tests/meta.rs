@@ -425,6 +425,42 @@ fn channels_that_channels_name_are_read() {
     run(index.args(["--channel-relations", "base=../x?y"])).exits(2);
 }
 
+/// A package of the same length takes the place of another one upstream.
+#[test]
+fn a_mirror_follows_packages_that_are_replaced() {
+    for mirror in ["full", "on-demand"] {
+        let place = Place::new();
+        let channel = publish(&place, "forge", &forge());
+        let server = Server::start(&channel);
+        let more = format!("mirror = {mirror:?}");
+        let spec = definition(&place, &[server.url()], &more);
+        run(&mut command(&place, "build", &spec, &[])).succeeds();
+        let there = channel.join("linux-64/lib-2.1-0.conda");
+        let here = place.join("www/mine/linux-64/lib-2.1-0.conda");
+        if mirror == "on-demand" {
+            // As somebody who asked for it left it.
+            fs::copy(&there, &here).expect("a copy");
+        }
+        let before = fs::read(&there).expect("a package");
+        let mut after = Package::named("lib 2.1 0").bytes();
+        let content = |number: u8| vec![crate::support::package::file("share/x", vec![number; 64])];
+        for number in 0..=u8::MAX {
+            after = Package::named("lib 2.1 0").with(content(number)).bytes();
+            if after.len() == before.len() {
+                break;
+            }
+        }
+        fs::write(&there, &after).expect("written");
+        let mut index = place.archiconda();
+        run(index.arg("index").arg(&channel).args(["--all", "--quiet"])).succeeds();
+        run(&mut command(&place, "build", &spec, &[])).succeeds();
+        match fs::read(&here) {
+            Ok(found) => assert!(mirror == "full" && found == after, "{mirror}"),
+            Err(_) => assert_eq!(mirror, "on-demand"),
+        }
+    }
+}
+
 /// A mirror is killed ever later: what its index names is there, and the next run ends what was begun.
 #[test]
 fn a_mirror_that_is_killed_goes_on() {

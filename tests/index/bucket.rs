@@ -374,3 +374,69 @@ fn a_store_that_ignores_conditions_is_refused() {
         .says(&["takes no notice of conditions", "s3://bucket/c"]);
     assert!(bucket.get("c/noarch/repodata.json").is_none());
 }
+
+/// The rows of one platform are read before those of the next one turn out to be damaged.
+#[test]
+fn a_damaged_cache_empties_no_platform() {
+    let Some(bucket) = Bucket::start() else {
+        return;
+    };
+    let place = Place::new();
+    let channel = place.join("channel");
+    for number in 0..12 {
+        let [native, generic] = [Package::named, Package::generic];
+        for package in [
+            native(&format!("a{number} 1 0")),
+            generic(&format!("b{number} 1 0")),
+        ] {
+            write_to(&channel, &package, &package.bytes());
+        }
+    }
+    bucket.put_channel("c", &channel);
+    run(&mut bucket.indexer(&place, "c", &[])).succeeds();
+    let repodata = || {
+        ["linux-64", "noarch"].map(|subdir| {
+            bucket
+                .get(&format!("c/{subdir}/repodata.json"))
+                .expect("an index")
+                .1
+        })
+    };
+    let before = repodata();
+    let caches = databases(&place.cache());
+    assert!(
+        !caches.is_empty(),
+        "no cache in {}",
+        place.cache().display()
+    );
+    let mut lost = 0;
+    for cache in &caches {
+        let whole = fs::read(cache).expect("a cache");
+        for part in 1..12 {
+            let mut bytes = whole.clone();
+            let at = bytes.len() * part / 12;
+            for byte in bytes.iter_mut().skip(at).take(2000) {
+                *byte ^= 0x55;
+            }
+            fs::write(cache, bytes).expect("written");
+            let output = run(&mut bucket.indexer(&place, "c", &[])).succeeds();
+            lost += usize::from(output.stderr.contains("the cache is damaged"));
+            assert!(repodata() == before, "{part}: {output}");
+        }
+    }
+    assert!(lost > 0, "no damage was noticed");
+}
+
+/// The caches below a folder.
+fn databases(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(databases(&path));
+        } else if fs::read(&path).is_ok_and(|bytes| bytes.starts_with(b"redb")) {
+            found.push(path);
+        }
+    }
+    found
+}

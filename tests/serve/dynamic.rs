@@ -71,6 +71,36 @@ fn files(answer: &Answer) -> Vec<String> {
 }
 
 #[test]
+fn questions_are_no_way_around_a_token() {
+    let place = Place::new();
+    let forge = forge(&place);
+    place.write("tokens.toml", "[channels]\nforge.access = \"tokens\"\n");
+    let right = super::access::token(&place, &["--name", "reader", "--channel", "*"]);
+    let folder = place.join("forge").display().to_string();
+    let state = place.join("state").display().to_string();
+    let asked = [
+        format!("forge={folder}"),
+        format!("other={folder}"),
+        format!("free={}", forge.url()),
+    ];
+    let mut arguments = vec!["forge", "--state-dir", &state, "--tokens", "tokens.toml"];
+    for one in &asked {
+        arguments.extend(["--dynamic", one]);
+    }
+    let server = Serving::start(&place, &arguments);
+    for name in ["forge", "other", "free,other"] {
+        for file in ["repodata.json", "app-1.0-0.conda"] {
+            let path = format!("{name}/app/linux-64/{file}");
+            server.get(&format!("/{path}")).is(401);
+        }
+        let path = format!("/t/{right}/{name}/app/linux-64/repodata.json");
+        server.get(&path).is(200);
+    }
+    server.get("/forge/linux-64/repodata.json").is(401);
+    server.get("/free/app/linux-64/repodata.json").is(200);
+}
+
+#[test]
 fn an_address_is_a_channel() {
     let place = Place::new();
     let forge = forge(&place);

@@ -109,14 +109,28 @@ pub(crate) fn index_given(
         }
         Ok(report)
     };
-    match attempt() {
-        Err(Error::Cache(cache::Error::Damaged)) => {
-            report(Event::CacheLost);
-            home.clear()?;
-            attempt()
-        }
-        outcome => outcome,
+    let is_damaged =
+        |outcome: &Result<_, Error>| matches!(outcome, Err(Error::Cache(cache::Error::Damaged)));
+    let mut outcome = attempt();
+    if is_damaged(&outcome) && options.database.is_some() {
+        // Others may have taken away what was just listed.
+        look_again(&channel, &context);
+        outcome = attempt();
     }
+    if is_damaged(&outcome) {
+        report(Event::CacheLost);
+        home.clear()?;
+        look_again(&channel, &context);
+        outcome = attempt();
+    }
+    outcome
+}
+
+/// A listing is given out once.
+fn look_again(channel: &Place, context: &Context<'_>) {
+    channel.forget();
+    context.channel.forget();
+    context.output.forget();
 }
 
 /// With a database, all processes read before one of them publishes. What cannot be shared is done under the

@@ -182,8 +182,15 @@ pub fn build(
         Mirror::None => BaseUrl::Platforms(output::base_urls(&kept, &upstream, options.served)?),
         Mirror::OnDemand | Mirror::Full => BaseUrl::Here,
     };
-    if definition.mirror == Mirror::Full {
-        result.plan.fetch(client, &folder, report)?;
+    match definition.mirror {
+        Mirror::None => {}
+        Mirror::Full => result.plan.fetch(client, &folder, report)?,
+        // Whoever asks for them gets them anew.
+        Mirror::OnDemand => {
+            for path in mirror::replaced(&kept, &upstream, &folder) {
+                mirror::remove(&path)?;
+            }
+        }
     }
     let about = output::about(&kept, &upstream, client, options, report)?;
     output::origins(&kept, &upstream, definition.mirror, &folder)?;

@@ -24,6 +24,14 @@ impl Promise {
         }
     }
 
+    /// Whether no bytes can be what both promise.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        match (self.sha256, other.sha256) {
+            (Some(one), Some(other)) => one != other,
+            _ => matches!((self.md5, other.md5), (Some(one), Some(other)) if one != other),
+        }
+    }
+
     /// The same for whoever fetches.
     pub(crate) fn wanted(&self, file: &str, url: Url) -> Wanted {
         Wanted {

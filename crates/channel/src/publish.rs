@@ -166,6 +166,11 @@ impl Folder {
         }
     }
 
+    /// Whether a file will be another one than it was.
+    pub(crate) fn changes(&self, name: &str) -> bool {
+        self.drafts.iter().any(|draft| draft.name == name)
+    }
+
     /// Will take a file away.
     pub(crate) fn withdraw(&mut self, name: &str) {
         if self.place.stat(name).is_some() {

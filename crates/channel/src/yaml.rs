@@ -12,8 +12,11 @@ mod tests;
 
 const DEPTH_LIMIT: usize = 100;
 
-/// How many values all aliases of a text may stand for.
+/// How many values all anchors of a text may hold, and all aliases stand for; long scalars count as several.
 const ALIAS_LIMIT: usize = 100_000;
+
+/// So many bytes of a scalar count as a value.
+const SHARE: usize = 32;
 
 /// Text that is not YAML, or not such as JSON can say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,16 +76,17 @@ impl Builder {
             Event::Alias(anchor) => {
                 let known = self.anchors.get(&anchor);
                 let (value, count) = known.ok_or("an alias of something that is not complete")?;
+                let count = *count;
                 self.aliased += count;
                 if self.aliased > ALIAS_LIMIT {
                     return Err("aliases stand for too many values");
                 }
-                let (value, count) = (value.clone(), *count);
+                let value = value.clone();
                 self.put(value, count, 0)?;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(&text, style, tag.as_deref());
-                self.put(value, 1, anchor)?;
+                self.put(value, 1 + text.len() / SHARE, anchor)?;
             }
             Event::SequenceStart(anchor, _) => self.open(anchor, Partial::List(Vec::new()))?,
             Event::MappingStart(anchor, _) => {
@@ -114,6 +118,10 @@ impl Builder {
 
     fn put(&mut self, value: Json, count: usize, anchor: usize) -> Result<(), &'static str> {
         if anchor != 0 {
+            self.aliased += count;
+            if self.aliased > ALIAS_LIMIT {
+                return Err("anchors hold too many values");
+            }
             self.anchors.insert(anchor, (value.clone(), count));
         }
         let Some(open) = self.open.last_mut() else {

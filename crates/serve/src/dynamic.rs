@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,9 @@ const FOLDER: &str = "questions";
 /// How many questions are compiled at a time.
 const COMPILING: usize = 2;
 
+/// How many questions may wait for that; to more of them the answer is to come again.
+const MOST_WAITING: usize = 64;
+
 /// How long a failure is the answer to everybody.
 const FAILED: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,8 @@ pub(crate) struct Dynamic {
     means: Means,
     known: Mutex<Known>,
     permits: Arc<Semaphore>,
+    /// How many questions wait for one.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The questions that have a folder.
@@ -88,6 +93,16 @@ struct Meant<'a> {
     rest: &'a [String],
 }
 
+impl Question {
+    /// Whether its files are being made, or will be.
+    fn is_busy(&self) -> bool {
+        matches!(
+            *self.state.borrow(),
+            State::Compiling | State::Ready(_, true)
+        )
+    }
+}
+
 impl Dynamic {
     pub(crate) fn new(asked: &Questions, means: Option<&Means>) -> Result<Self, Error> {
         let means = means.ok_or_else(|| Error::Definition {
@@ -105,12 +120,26 @@ impl Dynamic {
             means: means.clone(),
             known: Mutex::default(),
             permits: Arc::new(Semaphore::new(COMPILING)),
+            waiting: Arc::default(),
         })
     }
 
     /// What addresses call the channels.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.asked.channels.keys().map(String::as_str)
+    }
+
+    /// What an address calls the channels that it asks about.
+    pub(crate) fn about(&self, parts: &[String]) -> Vec<String> {
+        let meant = self.meant(parts);
+        let names = meant.iter().flat_map(|meant| meant.names.split(','));
+        names.map(|name| name.trim().to_owned()).collect()
+    }
+
+    /// The channels: what addresses call them, and what they are.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let channels = self.asked.channels.iter();
+        channels.map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// Answers a request; `parts` are all of its address.
@@ -127,6 +156,10 @@ impl Dynamic {
         let title = format!("{}/{}", meant.names, meant.constraints);
         let question = match self.known(&title) {
             Some(question) => question,
+            None if self.waiting.load(Relaxed) >= MOST_WAITING => {
+                let reason = "too many meta-channels wait to be compiled";
+                return reply::later(StatusCode::SERVICE_UNAVAILABLE, reason, FAILED);
+            }
             None => match self.begun(&meant, asked.is_folder, &title, log) {
                 Ok(question) => question,
                 Err(reply) => return *reply,
@@ -238,16 +271,24 @@ impl Dynamic {
             .insert(title.to_owned(), Arc::clone(&question));
         while known.questions.len() > self.asked.most.max(1) {
             let age = |(_, question): &(&String, &Arc<Question>)| question.used.load(Relaxed);
-            let oldest = known.questions.iter().min_by_key(age);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+            // What is being compiled is somebody's, and would be there again.
+            let idle = known.questions.iter();
+            let idle = idle.filter(|(key, question)| *key != title && !question.is_busy());
+            let Some(oldest) = idle.min_by_key(age).map(|(key, _)| key.clone()) else {
                 break;
             };
             if let Some(gone) = known.questions.remove(&oldest) {
+                // Whoever asks again finds nothing of it, and not a part.
+                let folder = gone.compiled.folder().root();
+                let aside = folder.with_extension(format!("gone-{now}"));
+                let is_aside = fs_err::rename(folder, &aside).is_ok();
                 let log = Arc::clone(log);
                 spawn_blocking(move || {
-                    if let Err(error) = remove(gone.compiled.folder().root()) {
+                    if is_aside && let Err(error) = remove(&aside) {
                         log.note("warning", &chain(&error));
                     }
+                    let _ =
+                        fs_err::remove_file(gone.compiled.folder().root().with_extension("lock"));
                 });
             }
         }
@@ -260,9 +301,10 @@ impl Dynamic {
         question: &Arc<Question>,
         log: &Arc<Log>,
     ) -> Result<(), (StatusCode, Arc<str>)> {
-        self.begin(question, log);
+        // Before it begins: what nobody waits for is not compiled.
         let mut states = question.state.subscribe();
         loop {
+            self.begin(question, log);
             match states.borrow_and_update().clone() {
                 State::Ready(..) => return Ok(()),
                 State::Failed(status, reason) => return Err((status, reason)),
@@ -294,8 +336,16 @@ impl Dynamic {
         let was_ready = matches!(*question.state.borrow(), State::Ready(..));
         let (question, log) = (Arc::clone(question), Arc::clone(log));
         let permits = Arc::clone(&self.permits);
+        let waiting = Arc::clone(&self.waiting);
+        waiting.fetch_add(1, Relaxed);
         tokio::spawn(async move {
             let _permit = permits.acquire().await;
+            waiting.fetch_sub(1, Relaxed);
+            if !was_ready && question.state.receiver_count() == 0 {
+                // Whoever asked has gone.
+                question.state.send_replace(State::New);
+                return;
+            }
             let (compiled, notes) = (Arc::clone(&question.compiled), Arc::clone(&log));
             let compiled = spawn_blocking(move || {
                 if was_ready {

@@ -225,6 +225,13 @@ async fn respond(
     let Some((channel, rest)) = found else {
         return reply::not_found();
     };
+    // Who asks about channels that are served here, too, must be allowed to read these.
+    for one in shared.site.asked_about(channel, rest) {
+        if let Err(denial) = access.check(&who, Some(one), Act::Read) {
+            upload::discard(&mut body, &head.headers, &shared.limits).await;
+            return denied(denial);
+        }
+    }
     if act == Act::Read {
         let asked = Asked {
             parts: rest,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use fetch::{Client, Event, Wanted};
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Bytes;
@@ -100,7 +101,7 @@ impl Packages {
     ) -> Option<Reply> {
         let size = wanted.size;
         if let Some(size) = size.filter(|_| !asked.is_get) {
-            return Some(head(file, size, Body::nothing()));
+            return Some(head(file, size, asked.is_public, Body::nothing()));
         }
         let mut states = self.fetch(subdir, file, wanted, is_kept);
         // Who wants a part of it is answered from the whole, and so is who does not know the length. A small one is
@@ -129,7 +130,12 @@ impl Packages {
         let size = size.unwrap_or(0);
         let (sender, pieces) = mpsc::channel(WAITING);
         tokio::spawn(pass_on(growing, states, size, sender));
-        Some(head(file, size, Body::pieces(pieces, size)))
+        Some(head(
+            file,
+            size,
+            asked.is_public,
+            Body::pieces(pieces, size),
+        ))
     }
 
     /// What is told of a download, which begins if nobody has begun it.
@@ -295,12 +301,18 @@ async fn read(file: Arc<File>, position: u64, left: u64) -> io::Result<Bytes> {
     read.await.map_err(io::Error::other)?
 }
 
-fn head(file: &str, size: u64, body: Body) -> Reply {
+fn head(file: &str, size: u64, is_public: bool, body: Body) -> Reply {
     let mut reply = Response::new(body);
     let headers = reply.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     // Caches keep it when it comes from the folder, with a tag.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let kept = if is_public {
+        "no-cache"
+    } else {
+        "private, no-cache"
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static(content::media_type(file)),

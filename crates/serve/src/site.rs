@@ -1,7 +1,7 @@
 //! What is served under which name. A channel answers for everything below its name; where its files come
 //! from is its own business.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ use crate::upload::Place;
 #[derive(Debug)]
 pub(crate) struct Site {
     channels: Vec<Channel>,
+    /// The channels that a name in a question stands for, by their numbers.
+    stand_for: BTreeMap<String, Vec<usize>>,
 }
 
 /// A channel under its name.
@@ -79,7 +81,10 @@ impl Site {
         if let Some(means) = means {
             means.fetched.sweep();
         }
-        Ok(Self { channels })
+        Ok(Self {
+            stand_for: stand_for(&channels),
+            channels,
+        })
     }
 
     pub(crate) fn channels(&self) -> &[Channel] {
@@ -127,10 +132,45 @@ impl Site {
         }
     }
 
+    /// The channels served here that a question is about: those of the names in its address, and those whose folders
+    /// these stand for.
+    pub(crate) fn asked_about(&self, channel: &Channel, parts: &[String]) -> Vec<&Channel> {
+        let Source::Dynamic(dynamic) = &channel.source else {
+            return Vec::new();
+        };
+        let about = dynamic.about(parts);
+        let numbers = about.iter().filter_map(|name| self.stand_for.get(name));
+        let numbers = numbers.flatten();
+        numbers
+            .filter_map(|number| self.channels.get(*number))
+            .collect()
+    }
+
     fn dynamic(&self) -> Option<&Channel> {
         let mut channels = self.channels.iter();
         channels.find(|channel| matches!(channel.source, Source::Dynamic(_)))
     }
+}
+
+/// Which of the channels served here the names in questions stand for: that of the name, and that of the folder.
+fn stand_for(channels: &[Channel]) -> BTreeMap<String, Vec<usize>> {
+    let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let dynamic = channels.iter().filter_map(|one| match &one.source {
+        Source::Dynamic(dynamic) => Some(dynamic),
+        _ => None,
+    });
+    for (name, text) in dynamic.flat_map(|dynamic| dynamic.channels()) {
+        let real = |path: &Path| fs_err::canonicalize(path).ok();
+        let meant = real(Path::new(text.strip_prefix("file://").unwrap_or(text)));
+        let is_meant = |one: &&Channel| match &one.source {
+            Source::Dynamic(_) => false,
+            Source::Folder(folder) if meant.is_some() && real(folder.root()) == meant => true,
+            _ => one.name == name,
+        };
+        let numbers = channels.iter().filter(is_meant).map(|one| one.number);
+        all.entry(name.to_owned()).or_default().extend(numbers);
+    }
+    all
 }
 
 /// Whether what follows a channel's name are constraints and a file of a platform. Of its own, a platform's come at once.

@@ -92,6 +92,11 @@ impl Documents<'_> {
                     Ok(())
                 })
             })?);
+        } else if NAMES.iter().any(|(name, _)| folder.changes(name)) {
+            // Who finds it takes it for complete, and it is not any more.
+            for ending in ["", ".zst", ".bz2"] {
+                folder.withdraw(&format!("run_exports.json{ending}"));
+            }
         }
         let newest = records.newest(html::FILES);
         let listed: Vec<_> = newest

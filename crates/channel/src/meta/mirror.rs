@@ -1,7 +1,7 @@
 //! A full mirror: all packages of a meta-channel lie in its tree. They come through the store, checked, and are
 //! linked into place before an index names them; those that no index names any more go after a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +14,13 @@ use super::upstream::Upstream;
 use super::{Error, Event, ReportTo, write_file};
 use crate::index::SUBDIRS;
 use crate::promise::Promise;
+use crate::text::Text;
 
 /// How many packages are fetched before they are put into the tree.
 const CHUNK: usize = 256;
+
+/// The index that is compared with.
+const REPODATA: &str = "repodata.json";
 
 /// Where it is noted since when a package is not named any more.
 const NOTE: &str = ".cache/mirror.json";
@@ -39,6 +43,10 @@ impl Plan {
     /// Compares what is to be there with the tree.
     pub(super) fn new(kept: &Rows, upstream: &Upstream, mirror: Mirror, output: &Path) -> Self {
         let mut plan = Self::default();
+        let replaced = match mirror {
+            Mirror::Full => replaced(kept, upstream, output),
+            Mirror::None | Mirror::OnDemand => HashSet::new(),
+        };
         for (subdir, rows) in kept {
             plan.packages += rows.len();
             plan.bytes += rows.iter().filter_map(|row| row.size).sum::<u64>();
@@ -48,9 +56,10 @@ impl Plan {
             for row in rows {
                 let (file, size) = (row.file(upstream), row.size);
                 let path = output.join(subdir).join(file);
-                let is_there = fs_err::metadata(&path).is_ok_and(|there| {
-                    there.is_file() && size.is_none_or(|size| size == there.len())
-                });
+                let is_there = !replaced.contains(&path)
+                    && fs_err::metadata(&path).is_ok_and(|there| {
+                        there.is_file() && size.is_none_or(|size| size == there.len())
+                    });
                 let Ok(url) = row.listing(upstream).base_url.join(file) else {
                     continue;
                 };
@@ -89,6 +98,39 @@ impl Plan {
     }
 }
 
+/// The packages of the tree that the index before this one names with other bytes: there they are, whatever their
+/// lengths.
+pub(super) fn replaced(kept: &Rows, upstream: &Upstream, output: &Path) -> HashSet<PathBuf> {
+    let mut found = HashSet::new();
+    for (subdir, rows) in kept {
+        let folder = output.join(subdir);
+        // Without an index there is nothing to compare with.
+        let Some(before) = index(&folder.join(REPODATA)) else {
+            continue;
+        };
+        let number = u32::try_from(before.len()).unwrap_or(u32::MAX);
+        let before: HashMap<&str, &str> = (0..number)
+            .map(|row| (before.file(row), before.record(row)))
+            .collect();
+        for row in rows {
+            let file = row.file(upstream);
+            let Some(before) = before.get(file) else {
+                continue;
+            };
+            if Promise::of(before).differs(&Promise::of(row.record(upstream))) {
+                found.insert(folder.join(file));
+            }
+        }
+    }
+    found
+}
+
+fn index(path: &Path) -> Option<Text> {
+    let file = fs_err::File::open(path).ok()?;
+    let mut reader = fs_err::File::open(path).ok()?;
+    Text::of_file(file.into_file(), &mut reader).ok()
+}
+
 /// Puts a file of the store into the tree: as a link where that can be, or else as a copy, and never half.
 pub fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
     let folder = to.parent().unwrap_or(output);
@@ -105,6 +147,14 @@ pub fn place(from: &Path, to: &Path, output: &Path) -> std::io::Result<()> {
     // Of two names of one file the system leaves both.
     match fs_err::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a package, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(write_error(path)(error)),
         _ => Ok(()),
     }
 }
@@ -153,7 +203,7 @@ pub(super) fn withdraw(
             let since = before.withdrawn.get(&key).copied().unwrap_or(now_ms);
             if since.saturating_add(grace) <= now_ms {
                 let path = entry.path();
-                fs_err::remove_file(&path).map_err(write_error(&path))?;
+                remove(&path)?;
             } else {
                 note.withdrawn.insert(key, since);
             }

@@ -47,4 +47,18 @@ fn what_is_refused() {
     }
     let error = parse(&laughs).unwrap_err().to_string();
     assert!(error.contains("too many values"), "{error}");
+    // A long text counts for what it takes, and so does what anchors keep.
+    let long = "x".repeat(100_000);
+    let many = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 90_000].join(","));
+    let error = parse(&many).unwrap_err().to_string();
+    assert!(error.contains("too many values"), "{error}");
+    let mut nested = String::new();
+    for level in 0..90 {
+        write!(nested, "&a{level} [").unwrap();
+    }
+    let kept = format!("{nested}{}", "x,".repeat(100_000));
+    let error = parse(&format!("{kept}{}", "]".repeat(90)))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("too many values"), "{error}");
 }

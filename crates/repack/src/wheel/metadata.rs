@@ -78,6 +78,9 @@ impl Metadata {
         let requires_python = first("Requires-Python").unwrap_or_default();
         let mut requires = Vec::new();
         for requirement in all("Requires-Dist") {
+            if let Some(problem) = absurd(&requirement) {
+                return Err(wrong(problem.to_owned()));
+            }
             match Requirement::from_str(&requirement) {
                 Ok(parsed) => requires.push(parsed),
                 Err(source) => {
@@ -100,6 +103,33 @@ impl Metadata {
             license_files: all("License-File"),
             classifiers: all("Classifier"),
         })
+    }
+}
+
+/// What the reader of requirements would take for ever over, or all memory: it goes down into brackets, and brings
+/// markers with many extras into a normal form.
+fn absurd(requirement: &str) -> Option<&'static str> {
+    const LONGEST: usize = 4096;
+    const DEEPEST: usize = 32;
+    const MOST_EXTRAS: usize = 12;
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    for letter in requirement.bytes() {
+        match letter {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if requirement.len() > LONGEST {
+        Some("a Requires-Dist is longer than 4096 bytes")
+    } else if deepest > DEEPEST {
+        Some("a Requires-Dist has brackets in brackets, more than 32")
+    } else if requirement.matches("extra").count() > MOST_EXTRAS {
+        Some("a Requires-Dist asks for extras more than 12 times")
+    } else {
+        None
     }
 }
 

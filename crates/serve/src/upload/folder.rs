@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use archive::digest::Sha256;
@@ -37,16 +36,18 @@ pub(super) fn put(
     terms: Terms,
     pieces: Pieces,
 ) -> Result<Placed, Problem> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let subdir = folder.make(&target.subdir)?;
-    let number = NEXT.fetch_add(1, Relaxed);
+    // Other servers may put packages into the same folder, and in containers have the same number.
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::from)?;
+    let name = format!("{DRAFT}{:016x}", u64::from_ne_bytes(random));
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(&subdir, &name, flags, Mode::from(0o644));
+    let file = File::from(opened.map_err(io::Error::from)?);
     let draft = Draft {
         folder: subdir,
-        name: format!("{DRAFT}{}-{number}", std::process::id()),
+        name,
     };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(&draft.folder, &draft.name, flags, Mode::from(0o644));
-    let file = File::from(opened.map_err(io::Error::from)?);
     let digests = draft::take(&file, target, terms, pieces)?;
     file.sync_all()?;
     place(&draft, target, digests.sha256, terms.force)

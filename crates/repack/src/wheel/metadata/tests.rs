@@ -52,6 +52,23 @@ fn refuses_metadata_of_another_wheel() {
 }
 
 #[test]
+fn requirements_that_would_take_all_memory_are_refused() {
+    let pairs: Vec<String> = (0..40)
+        .map(|number| format!("(extra=='a{number:02}' and extra=='b{number:02}')"))
+        .collect();
+    let brackets = format!("{}os_name == 'x'{}", "(".repeat(1000), ")".repeat(1000));
+    for (marker, expected) in [
+        (pairs[..10].join(" or "), "for extras more than 12 times"),
+        (pairs.join(" or ").repeat(4), "longer than 4096 bytes"),
+        (brackets, "brackets in brackets"),
+    ] {
+        let text = format!("Name: some-name\nVersion: 1.0\nRequires-Dist: b; {marker}\n");
+        let error = Metadata::parse(&wheel(), &text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn reads_wheel() {
     let parse = |text| Wheel::parse(&wheel(), text);
     assert!(
