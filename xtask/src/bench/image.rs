@@ -20,6 +20,7 @@ use crate::place::Workspace;
 use crate::{process, userland};
 
 const FIRST: &str = "image bake";
+const KNOWN: &str = "image bake, base at hand as docker has it";
 const SECOND: &str = "image bake, one small package changed";
 const BUILD: &str = "docker build";
 const SAVED: &str = "docker build, and docker save through gzip -6";
@@ -84,7 +85,8 @@ fn measure(
     base(&engine, machine, root, folder)?;
 
     let cache = folder.join("cache");
-    let (image, layers) = (folder.join("image.tar"), cache.join("images"));
+    let (image, images) = (folder.join("image.tar"), cache.join("images"));
+    let layers = images.join("layers");
     let bake = |version: &str| {
         let mut command = bench.tools.archiconda();
         command
@@ -118,9 +120,17 @@ fn measure(
     );
     let slow = if machine.mark > 10.0 { 1 } else { 3 };
     let measured = [
-        Measured::new(FIRST, || bake("1.0")).fresh(&[&layers, &image]),
+        Measured::new(FIRST, || bake("1.0")).fresh(&[&images, &image]),
+        // Docker has unpacked the base; ours has read it before.
+        Measured::new(KNOWN, || bake("1.0"))
+            .fresh(&[&images, &image])
+            .prepared(|| {
+                process::quietly(&mut bake("1.0"))?;
+                fs::remove_dir_all(&layers)?;
+                Ok(fs::remove_file(&image)?)
+            }),
         Measured::new(SECOND, || bake("2.0"))
-            .fresh(&[&layers, &image])
+            .fresh(&[&images, &image])
             .prepared(|| process::quietly(&mut bake("1.0"))),
         Measured::new(BUILD, || engine.shell(&build)).at_most(slow),
         Measured::new(SAVED, || engine.shell(&save))
@@ -146,8 +156,8 @@ fn measure(
         }
     );
     let mut outcome = Outcome::new(name, about, runs);
-    outcome.ratio(Quantity::Wall, SAVED, FIRST, Bound::AtLeast(machine.mark));
-    outcome.ratio(Quantity::Wall, BUILD, FIRST, Bound::AtLeast(machine.mark));
+    outcome.ratio(Quantity::Wall, SAVED, KNOWN, Bound::AtLeast(machine.mark));
+    outcome.ratio(Quantity::Wall, BUILD, KNOWN, Bound::AtLeast(machine.mark));
     outcome.ratio(Quantity::Wall, SECOND, FIRST, Bound::AtMost(0.1));
     let memory = outcome.largest(Quantity::Memory, FIRST);
     outcome.target(
