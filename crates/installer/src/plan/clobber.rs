@@ -39,6 +39,7 @@ pub(super) fn resolve(
         .map(|entry| (&entry.path, "extra_files"))
         .chain(texts.iter().map(|text| (&text.path, "the installer")));
     for (path, name) in ours {
+        claim_parents(&mut owners, path, name)?;
         owners.insert(
             path.clone(),
             Owner {

@@ -270,6 +270,30 @@ fn texts_and_extra_files_win_over_packages() {
 }
 
 #[test]
+fn our_own_files_need_folders_too() {
+    let mut settings = settings();
+    settings.texts = vec![Text {
+        path: "etc/conda/x".into(),
+        text: "x".into(),
+    }];
+    let folder = package("folder", "1", "linux-aarch64", vec![file("etc/conda/y")]);
+    assert!(try_plan(&settings, &[folder]).is_ok());
+    let link = item(
+        "etc/conda",
+        ItemKind::SymbolicLink {
+            target: "x".into(),
+            listed: None,
+        },
+    );
+    let link = package("link", "1", "linux-aarch64", vec![link]);
+    let error = try_plan(&settings, &[link]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "`etc/conda` is a file or link in `link-1-0` and a directory in `the installer`"
+    );
+}
+
+#[test]
 fn a_file_where_another_package_has_a_directory_is_an_error() {
     let file_package = || package("file", "1", "linux-aarch64", vec![file("lib/x")]);
     let directory = || package("directory", "1", "linux-aarch64", vec![file("lib/x/y")]);
