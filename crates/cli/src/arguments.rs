@@ -101,6 +101,20 @@ pub(crate) struct Telling {
     pub(crate) quiet: bool,
 }
 
+/// How much is done at once.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Threads {
+    /// How many threads work [default: one for each processor].
+    #[arg(
+        short = 'j',
+        long = "threads",
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) count: usize,
+}
+
 /// How channels are reached.
 #[derive(Debug, Args)]
 pub(crate) struct Network {
@@ -157,21 +171,10 @@ pub(crate) struct Installer {
     /// Resolve and say what would be in the installers; write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Threads that read packages [default: one for each processor].
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    pub(crate) threads: usize,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 }
 
 /// Options of `archiconda completions`.

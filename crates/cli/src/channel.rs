@@ -49,7 +49,7 @@ fn build(arguments: &ChannelBuild) -> Result<Exit, Failure> {
             grace: arguments.grace,
             patience: arguments.wait,
             zstd_level: arguments.zst_level,
-            threads: arguments.threads,
+            threads: arguments.threads.count,
             ..::channel::Options::default()
         },
         ..options(asked)?

@@ -35,7 +35,7 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let parsed = spec::Image::parse(&text)
         .map_err(|error| Failure::new(Exit::Usage, anyhow!("{}", error.render(&name))))?;
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     for warning in &parsed.warnings {
         progress.warn(&warning.render(&name));
     }
@@ -65,7 +65,7 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
         annotations: arguments.annotation.iter().cloned().collect(),
         no_sbom: arguments.no_sbom,
         dry_run: arguments.dry_run,
-        threads: arguments.threads,
+        threads: arguments.threads.count,
         source_date_epoch: source_date_epoch()?,
     };
     let report = |event: Event<'_>| match event {
@@ -82,9 +82,9 @@ fn bake(arguments: &Bake) -> Result<Exit, Failure> {
     let baked = ::image::bake(&parsed.definition, &client, &options, &report);
     progress.finish();
     let baked = baked?;
-    if arguments.json {
+    if arguments.telling.json {
         say::json(&baked)?;
-    } else if arguments.dry_run || !arguments.quiet {
+    } else if arguments.dry_run || !arguments.telling.quiet {
         say::result(&describe(&baked))?;
     }
     Ok(Exit::Done)

@@ -125,12 +125,12 @@ fn options(arguments: &Index) -> anyhow::Result<Options> {
         grace: arguments.grace,
         patience: arguments.wait,
         zstd_level: arguments.zst_level,
-        threads: arguments.threads,
+        threads: arguments.threads.count,
     })
 }
 
 fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     if !options.subdirs.is_empty() && !options.subdirs.iter().any(|subdir| subdir == "noarch") {
         progress.warn("noarch is not among the platforms that are indexed");
     }
@@ -143,9 +143,9 @@ fn once(arguments: &Index, options: &Options) -> Result<Exit, Failure> {
     let silent = arguments.watch.is_some() && indexed.subdirs.iter().all(|one| !one.changed);
     if silent {
         // Nothing new.
-    } else if arguments.json {
+    } else if arguments.telling.json {
         say::json(&as_json(&indexed))?;
-    } else if !arguments.quiet {
+    } else if !arguments.telling.quiet {
         say::result(&describe(&indexed))?;
     }
     let unusable = indexed.subdirs.iter().any(|one| !one.skipped.is_empty());

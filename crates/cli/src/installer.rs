@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let parsed = spec::Distribution::parse(&text)
         .map_err(|error| Failure::new(Exit::Usage, anyhow!("{}", error.render(&name))))?;
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     for warning in &parsed.warnings {
         progress.warn(&warning.render(&name));
     }
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
             _ => LockMode::Auto,
         },
         dry_run: arguments.dry_run,
-        threads: arguments.threads,
+        threads: arguments.threads.count,
         source_date_epoch: source_date_epoch()?,
         ..Options::default()
     };
@@ -46,9 +46,9 @@ pub(crate) fn run(arguments: &Installer) -> Result<Exit, Failure> {
     let built = installer::build(&parsed.distribution, &client, &options, &report);
     progress.finish();
     let built = built?;
-    if arguments.json {
+    if arguments.telling.json {
         say::json(&json!({ "installers": built }))?;
-    } else if arguments.dry_run || !arguments.quiet {
+    } else if arguments.dry_run || !arguments.telling.quiet {
         say::result(&built.iter().map(describe_one).collect::<String>())?;
     }
     Ok(Exit::Done)

@@ -14,7 +14,7 @@ use ::repack::{Event, LockMode, Made, Options};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Repack) -> Result<Exit, Failure> {
-    let progress = Progress::new(arguments.quiet);
+    let progress = Progress::new(arguments.telling.quiet);
     let options = options(arguments)?;
     let report = |event: Event<'_>| match event {
         Event::Stage(text) => progress.doing(text),
@@ -24,9 +24,9 @@ pub(crate) fn run(arguments: &Repack) -> Result<Exit, Failure> {
     let made = ::repack::repack(&arguments.spec, &options, &report);
     progress.finish();
     let made = made?;
-    if arguments.json {
+    if arguments.telling.json {
         say::json(&as_json(&made, arguments))?;
-    } else if !arguments.quiet {
+    } else if !arguments.telling.quiet {
         let lines = made.packages.iter();
         let lines = lines.flat_map(|package| [package.as_str(), "\n"]);
         say::result(&lines.collect::<String>())?;
@@ -58,7 +58,7 @@ fn options(arguments: &Repack) -> Result<Options, Failure> {
         offline: arguments.offline,
         tar_bz2: arguments.format == PackageFormat::TarBz2,
         zstd_level: Some(arguments.zstd_compression_level),
-        threads: arguments.threads,
+        threads: arguments.threads.count,
         timestamp: source_date_epoch()?,
     })
 }

@@ -8,7 +8,7 @@ use conda::Subdir;
 
 use super::index::Outputs;
 use super::values::{duration, platform, seconds};
-use super::{Network, Telling};
+use super::{Network, Telling, Threads};
 
 const BUILD_EXAMPLES: &str = "\
 Examples:
@@ -104,15 +104,8 @@ pub(crate) struct ChannelBuild {
     /// The level of .zst files.
     #[arg(long, value_name = "LEVEL", default_value_t = ::channel::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) zst_level: i32,
-    /// Threads that compress [default: one for each processor].
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 }
 
 /// Options of `archiconda channel why`.

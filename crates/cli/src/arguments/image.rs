@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use conda::Subdir;
 use spec::Base;
 
-use super::Network;
 use super::values::platform;
+use super::{Network, Telling, Threads};
 
 const BAKE_EXAMPLES: &str = "\
 Examples:
@@ -98,21 +98,10 @@ pub(crate) struct Bake {
     /// Resolve and say which layers there would be; write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Threads that read packages and write layers [default: one for each processor].
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    pub(crate) threads: usize,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 }
 
 fn annotation(text: &str) -> Result<(String, String), String> {

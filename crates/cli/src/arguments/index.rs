@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{duration, seconds};
+use super::{Telling, Threads};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -109,24 +110,13 @@ pub(crate) struct Index {
     /// folder].
     #[arg(long, value_name = "DIR", env = "ARCHICONDA_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Threads that read packages [default: one for each processor].
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    pub(crate) threads: usize,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
     /// Tell every package that is read.
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-    /// Say nothing but errors and packages that cannot be used.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
 }
 
 /// How another channel stands to the one that is indexed.

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use conda::Subdir;
 
 use super::values::platform;
+use super::{Telling, Threads};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -56,21 +57,10 @@ pub(crate) struct Repack {
     /// The level of .conda packages: a low one is quick, and good for trying things.
     #[arg(long, value_name = "LEVEL", default_value_t = repack::DEFAULT_ZSTD_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) zstd_compression_level: i32,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Packages that are written at the same time [default: one for each processor].
-    #[arg(
-        short = 'j',
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    pub(crate) threads: usize,
-    /// Say nothing but warnings and errors.
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 }
 
 /// A format of packages.
