@@ -120,22 +120,26 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 fn image(workspace: &Workspace, tools: &Path, folder: &Path, platforms: &[&str]) -> Result<()> {
     let mut bake = Command::new(tools.join("archiconda"));
     bake.current_dir(workspace.root())
-        .args(["image", "bake", "docker/bootstrap.toml", "--quiet"])
+        .args([
+            "image",
+            "bake",
+            "docker/bootstrap.toml",
+            "--quiet",
+            "--json",
+        ])
         .args(["--cache-dir", CACHE, "--output"])
         .arg(folder.join("bootstrap.tar"));
     for platform in platforms {
         bake.args(["--platform", platform]);
     }
     let baked = process::captured(&mut bake)?;
-    let digest = baked
-        .lines()
-        .find(|line| line.trim().starts_with("sha256:"));
+    let baked: serde_json::Value = serde_json::from_str(&baked)?;
     let image = folder.join("bootstrap.tar");
     let size = fs::metadata(&image)?.len() / 1_000_000;
     process::say(&format!(
         "image: {}, {size} MB, {}",
         image.display(),
-        digest.unwrap_or_default().trim()
+        baked["digest"].as_str().unwrap_or_default()
     ));
     Ok(())
 }

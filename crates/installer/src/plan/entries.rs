@@ -1,6 +1,7 @@
 //! Where the files of one package go: noarch Python mapping, entry points, and the files that
 //! exist only in the package's folder.
 
+use std::collections::HashMap;
 use std::path::{Component, Path};
 
 use rattler::install::{PythonInfo, python_entry_point_template};
@@ -76,11 +77,15 @@ pub enum Error {
 /// The entries of the prefix, sorted by path.
 pub(super) fn prefix(input: &Input<'_>, python: Option<&PythonInfo>) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
+    let links = Links::of(input);
     for item in input.scan.content.iter().filter(|item| item.listed) {
         let path = target_path(python, &item.path);
+        // A link to what is not in the prefix is a file of its own.
+        let first = links.first(item);
+        let what = if first.listed { item } else { first };
         entries.push(Entry {
             source: (path != item.path).then(|| item.path.clone()),
-            kind: kind(input, item, |to| target_path(python, to)),
+            kind: kind(input, what, &links, |to| target_path(python, to)),
             path,
             clobbered_by: None,
             no_link: item.no_link,
@@ -108,12 +113,13 @@ pub(super) fn prefix(input: &Input<'_>, python: Option<&PythonInfo>) -> Result<V
 /// The entries that only the extracted package has: `info/`, and what `paths.json` does not list.
 pub(super) fn package_folder(input: &Input<'_>) -> Result<Vec<Entry>, Error> {
     let unlisted = input.scan.content.iter().filter(|item| !item.listed);
+    let links = Links::of(input);
     let mut entries: Vec<Entry> = unlisted
         .chain(&input.scan.info)
         .map(|item| Entry {
             path: item.path.clone(),
             source: None,
-            kind: kind(input, item, str::to_owned),
+            kind: kind(input, item, &links, str::to_owned),
             clobbered_by: None,
             no_link: false,
         })
@@ -137,14 +143,54 @@ pub(super) fn extra(extra: &Extra) -> Entry {
     }
 }
 
-fn kind(input: &Input<'_>, item: &Item, map: impl Fn(&str) -> String) -> Kind {
+/// What hard links of a package lead to. One may name another one, which the runtime does not follow.
+struct Links<'a>(HashMap<&'a str, &'a Item>);
+
+impl<'a> Links<'a> {
+    fn of(input: &Input<'a>) -> Links<'a> {
+        let is_link = |item: &&Item| matches!(item.kind, ItemKind::HardLink { .. });
+        if !input
+            .scan
+            .content
+            .iter()
+            .chain(&input.scan.info)
+            .any(|item| is_link(&item))
+        {
+            return Links(HashMap::new());
+        }
+        let items = input.scan.content.iter().chain(&input.scan.info);
+        Links(items.map(|item| (item.path.as_str(), item)).collect())
+    }
+
+    /// The file that an item is another name of, or itself. A link names an earlier item, so there is no circle.
+    fn first<'i>(&self, item: &'i Item) -> &'i Item
+    where
+        'a: 'i,
+    {
+        let mut first = item;
+        for _ in 0..self.0.len() {
+            match &first.kind {
+                ItemKind::HardLink { to } => match self.0.get(to.as_str()) {
+                    Some(next) => first = next,
+                    None => break,
+                },
+                _ => break,
+            }
+        }
+        first
+    }
+}
+
+fn kind(input: &Input<'_>, item: &Item, links: &Links<'_>, map: impl Fn(&str) -> String) -> Kind {
     match &item.kind {
         ItemKind::File(bytes) => {
             // A scan's part numbers are its own; a number out of range cannot come from one.
             let frame = input.frames.get(bytes.part).copied().unwrap_or(usize::MAX);
             Kind::File(file(bytes, frame))
         }
-        ItemKind::HardLink { to } => Kind::HardLink { to: map(to) },
+        ItemKind::HardLink { .. } => Kind::HardLink {
+            to: map(&links.first(item).path),
+        },
         ItemKind::SymbolicLink { target, listed } => Kind::SymbolicLink {
             target: target.clone(),
             listed: *listed,

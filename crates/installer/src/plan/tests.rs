@@ -258,6 +258,41 @@ fn the_last_package_in_dependency_order_has_a_path() {
 }
 
 #[test]
+fn hard_links_lead_to_files() {
+    let link = |path: &str, to: &str| item(path, ItemKind::HardLink { to: to.into() });
+    let mut hidden = file("share/hidden");
+    hidden.listed = false;
+    let items = vec![
+        file("bin/x"),
+        link("bin/y", "bin/x"),
+        link("bin/z", "bin/y"),
+        hidden,
+        link("share/seen", "share/hidden"),
+    ];
+    let planned = planned(&[package("linked", "1", "linux-aarch64", items)]);
+    let kinds: Vec<(&str, Option<&str>)> = planned.packages[0]
+        .entries
+        .iter()
+        .map(|entry| {
+            let to = match &entry.kind {
+                Kind::HardLink { to } => Some(to.as_str()),
+                _ => None,
+            };
+            (entry.path.as_str(), to)
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("bin/x", None),
+            ("bin/y", Some("bin/x")),
+            ("bin/z", Some("bin/x")),
+            ("share/seen", None),
+        ]
+    );
+}
+
+#[test]
 fn texts_and_extra_files_win_over_packages() {
     let mut settings = settings();
     settings.texts = vec![Text {
