@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use archive::package::split_file_name;
@@ -87,6 +88,13 @@ impl Text {
     pub(crate) fn of_file(file: File, reader: &mut dyn Read) -> Result<Self, Error> {
         let stat = Stat::of(&file.metadata()?);
         Reading::new(Some((file, stat))).of_reader(reader)
+    }
+
+    /// The same of the file at a path.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let file = fs_err::File::open(path)?.into_file();
+        let mut reader = file.try_clone()?;
+        Self::of_file(file, &mut reader)
     }
 
     /// Adds a record that came from a shard.

@@ -1,6 +1,7 @@
 //! Debian's own rules, as bytes and values: what an archive says ([`release`], [`index`]) and who signed it
-//! ([`signature`]), which packages fit together ([`resolve()`]), what is in a `.deb` file ([`deb`]), and the books
-//! that dpkg keeps of what is installed ([`books`]), and what its scripts run ([`scripts`]). Where files come from and where they go is for others.
+//! ([`signature`]), which packages fit together ([`resolve()`]), what is in a `.deb` file ([`deb`]), what its scripts run
+//! ([`scripts`]), and the books that dpkg keeps of what is installed ([`books`]). Where files come from and where they go
+//! is for others.
 
 pub mod alternatives;
 pub mod books;

@@ -55,7 +55,7 @@ impl Reader {
         while let Some(&letter) = letters.get(at) {
             match letter {
                 ' ' | '\t' | '\r' | '<' => at += 1,
-                '#' => at = end_of_line(&letters, at),
+                '#' => at = find(&letters, at, '\n'),
                 '(' if letters.get(at + 1) == Some(&')') && !self.pattern => {
                     let name = std::mem::take(&mut self.command).words.pop();
                     self.functions.extend(name);
@@ -205,10 +205,6 @@ fn find(letters: &[char], from: usize, wanted: char) -> usize {
     let rest = letters.iter().skip(from);
     let found = rest.take_while(|letter| **letter != wanted).count();
     (from + found).min(letters.len())
-}
-
-fn end_of_line(letters: &[char], from: usize) -> usize {
-    find(letters, from, '\n')
 }
 
 /// Where the bracket closes that was opened before `from`.

@@ -124,11 +124,6 @@ impl Dynamic {
         })
     }
 
-    /// What addresses call the channels.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.asked.channels.keys().map(String::as_str)
-    }
-
     /// What an address calls the channels that it asks about.
     pub(crate) fn about(&self, parts: &[String]) -> Vec<String> {
         let meant = self.meant(parts);
@@ -278,17 +273,16 @@ impl Dynamic {
                 break;
             };
             if let Some(gone) = known.questions.remove(&oldest) {
-                // Whoever asks again finds nothing of it, and not a part.
+                // Whoever asks again finds nothing of it, and not a part. Its lock has the name of the folder aside, too.
                 let folder = gone.compiled.folder().root();
                 let aside = folder.with_extension(format!("gone-{now}"));
-                let is_aside = fs_err::rename(folder, &aside).is_ok();
+                // Where that fails, nothing was compiled yet.
+                let _ = fs_err::rename(folder, &aside);
                 let log = Arc::clone(log);
                 spawn_blocking(move || {
-                    if is_aside && let Err(error) = remove(&aside) {
+                    if let Err(error) = remove(&aside) {
                         log.note("warning", &chain(&error));
                     }
-                    let _ =
-                        fs_err::remove_file(gone.compiled.folder().root().with_extension("lock"));
                 });
             }
         }

@@ -211,8 +211,10 @@ impl Channel {
         };
         match &self.source {
             Source::Dynamic(dynamic) => {
-                let names = dynamic.names();
-                names.map(|name| path(name) + "/CONSTRAINTS").collect()
+                let channels = dynamic.channels();
+                channels
+                    .map(|(name, _)| path(name) + "/CONSTRAINTS")
+                    .collect()
             }
             Source::Folder(_) | Source::Bucket(_) | Source::Compiled(_) => vec![path(&self.name)],
         }

@@ -105,7 +105,7 @@ pub(super) fn replaced(kept: &Rows, upstream: &Upstream, output: &Path) -> HashS
     for (subdir, rows) in kept {
         let folder = output.join(subdir);
         // Without an index there is nothing to compare with.
-        let Some(before) = index(&folder.join(REPODATA)) else {
+        let Ok(before) = Text::open(&folder.join(REPODATA)) else {
             continue;
         };
         let number = u32::try_from(before.len()).unwrap_or(u32::MAX);
@@ -123,12 +123,6 @@ pub(super) fn replaced(kept: &Rows, upstream: &Upstream, output: &Path) -> HashS
         }
     }
     found
-}
-
-fn index(path: &Path) -> Option<Text> {
-    let file = fs_err::File::open(path).ok()?;
-    let mut reader = fs_err::File::open(path).ok()?;
-    Text::of_file(file.into_file(), &mut reader).ok()
 }
 
 /// Puts a file of the store into the tree: as a link where that can be, or else as a copy, and never half.

@@ -190,12 +190,10 @@ pub(super) fn unpack(document: &Document) -> Read<Box<dyn io::Read>> {
 
 /// A document taken apart. What is not compressed stays where it is.
 fn parse(document: &Document) -> Read<Text> {
-    let mut reader = unpack(document)?;
     Ok(if is_packed(&document.url) {
-        Text::read(&mut reader)?
+        Text::read(&mut unpack(document)?)?
     } else {
-        let file = fs_err::File::open(&document.path)?;
-        Text::of_file(file.into_file(), &mut reader)?
+        Text::open(&document.path)?
     })
 }
 
