@@ -1,6 +1,7 @@
 //! `pyc = "host-python"`: bytecode in the image is what an installation makes, at its paths, with the times of its
 //! sources, the same each time.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -29,6 +30,9 @@ for line in sys.stdin:
     print(marshal.loads(data[16:]).co_filename)
 ";
 
+/// So many modules has the package that has many.
+const MANY: usize = 150;
+
 /// A Python of this machine, and its minor version.
 fn python(place: &Place) -> Option<(PathBuf, String)> {
     let python = requirements::program("python3")?;
@@ -55,7 +59,13 @@ fn modules(place: &Place, python: &Path, minor: &str) {
     ]);
     let more = Package::python("more 1.0 0", &[])
         .with(vec![file("site-packages/more.py", "import sys\n")]);
-    publish(place, "channel", &[python, tool, more]);
+    // More than one process compiles.
+    let many = (0..MANY).map(|number| {
+        let text = format!("NAME = {{'a', 'b', 'm{number}'}}\ndef name():\n    return NAME\n");
+        file(&format!("site-packages/many/m{number}.py"), text)
+    });
+    let many = Package::python("many 1.0 0", &[]).with(many.collect());
+    publish(place, "channel", &[python, tool, more, many]);
     // Packages do not run on the host: no module of theirs takes the place of the interpreter's own.
     let hostile = Package::python("hostile 1.0 0", &[]).with(vec![
         file("os.py", "raise SystemExit(3)\n"),
@@ -82,7 +92,7 @@ fn it_is_the_bytecode_that_an_installation_makes() {
     );
     place.write(
         "dist.toml",
-        "name = \"Example\"\nversion = \"1.0\"\nplatforms = [\"linux-64\"]\nchannels = [\"./channel\"]\nspecs = [\"tool\", \"more\"]\n",
+        "name = \"Example\"\nversion = \"1.0\"\nplatforms = [\"linux-64\"]\nchannels = [\"./channel\"]\nspecs = [\"tool\", \"more\", \"many\"]\n",
     );
     let bake = |output: &str, arguments: &[&str]| -> Value {
         let mut bake = bake(&place, output, &["-p", "linux-64"]);
@@ -100,15 +110,16 @@ fn it_is_the_bytecode_that_an_installation_makes() {
     };
     let below = prefix.strip_prefix("/").expect("absolute");
     let site = format!("lib/python{minor}/site-packages");
-    let expected: Vec<String> = [
+    let names = [
         "tool/__init__",
         "tool/cli",
         "tool/where",
         "tool/twin",
         "more",
-    ]
-    .map(|name| format!("{site}/{name}.py"))
-    .to_vec();
+    ];
+    let names = names.map(str::to_owned).into_iter();
+    let names = names.chain((0..MANY).map(|number| format!("many/m{number}")));
+    let expected: Vec<String> = names.map(|name| format!("{site}/{name}.py")).collect();
     place.write("list", expected.join("\n"));
     let mut read = place.command("sh");
     read.args(["-c", "exec \"$0\" -c \"$1\" \"$2\" \"$3\" <list"]);
@@ -181,4 +192,33 @@ fn who_has_no_such_python_is_told_before_anything_is_fetched() {
         "name = \"Example\"\nversion = \"1.0\"\nplatforms = [\"linux-64\"]\nchannels = [\"./channel\"]\nspecs = [\"python\"]\n",
     );
     run(&mut bake(&place, "image", &["-p", "linux-64", "--update"])).succeeds();
+}
+
+#[test]
+fn a_script_that_leads_to_python_is_asked_once() {
+    let place = Place::new();
+    let Some((python, minor)) = python(&place) else {
+        return;
+    };
+    modules(&place, &python, &minor);
+    definition(&place, "pyc = \"host-python\"");
+    place.write(
+        "dist.toml",
+        "name = \"Example\"\nversion = \"1.0\"\nplatforms = [\"linux-64\"]\nchannels = [\"./channel\"]\nspecs = [\"tool\", \"many\"]\n",
+    );
+    let calls = place.join("calls");
+    let script = format!(
+        "#!/bin/sh\necho called >>'{}'\nexec '{}' \"$@\"\n",
+        calls.display(),
+        python.display()
+    );
+    let shim = place.write(&format!("shims/python{minor}"), script);
+    fs::set_permissions(&shim, PermissionsExt::from_mode(0o755)).expect("executable");
+    let mut path = shim.parent().expect("a folder").as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut bake = bake(&place, "image", &["-p", "linux-64"]);
+    let said = run(bake.env("PATH", path)).succeeds().json();
+    assert_eq!(said["images"][0]["not_compiled"], json!({}));
+    assert_eq!(fs::read_to_string(&calls).expect("calls"), "called\n");
 }

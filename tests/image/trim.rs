@@ -105,3 +105,28 @@ fn what_is_not_wanted_is_not_there() {
         assert!(has(file.as_str().expect("a path")), "{file}");
     }
 }
+
+#[test]
+fn bytecode_that_was_asked_for_is_not_called_unneeded() {
+    let place = Place::new();
+    let path = "lib/python3.12/site-packages/x/__pycache__/x.cpython-312.pyc";
+    let package = Package::generic("native 1.0 0").with(vec![file(path, "a".repeat(11_000_000))]);
+    publish(
+        &place,
+        "channel",
+        &[package, Package::generic("tool 1.0 0")],
+    );
+    for (text, warns) in [("", true), ("pyc = \"host-python\"", false)] {
+        definition(&place, text);
+        let output = run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+        let warnings = output.lines("warning");
+        let told = warnings
+            .iter()
+            .any(|line| line.contains("11 MB are pycache"));
+        assert_eq!(told, warns, "{warnings:?}");
+        assert_eq!(
+            output.json()["images"][0]["unneeded"]["pycache"],
+            11_000_000
+        );
+    }
+}

@@ -21,9 +21,10 @@ const TO_COMPILE: Duration = Duration::from_mins(15);
 pub(crate) const CLEAN: [&str; 3] = ["-B", "-s", "-S"];
 pub(crate) const VARIABLES: [(&str, &str); 2] = [("LC_ALL", "C.UTF-8"), ("PYTHONHASHSEED", "0")];
 
-/// Says which one it is. Runs in every Python since 2.6.
+/// Says where and which one it is. Runs in every Python since 2.6.
 const WHO: &str = "
-import sys
+import os, sys
+os.write(1, getattr(os, 'fsencode', str)(sys.executable or '') + b'\\n')
 try:
     from importlib.util import MAGIC_NUMBER as magic
 except ImportError:
@@ -59,7 +60,7 @@ const MAGIC: [(&str, u16); 10] = [
 ];
 
 /// A Python that compiles modules.
-pub(crate) trait Python {
+pub(crate) trait Python: Sync {
     /// Compiles modules, which are paths below `root`, for a prefix. Returns where the results are, relative too: those
     /// of modules that do not compile are not there.
     fn compile(&self, root: &Path, prefix: &str, modules: &[String]) -> io::Result<Vec<String>>;
@@ -101,9 +102,15 @@ impl Interpreter {
         let mut command = clean(&program);
         command.args(["-c", WHO]);
         let ended = run(&mut command, "", TO_ANSWER).ok()?;
-        let answer = String::from_utf8(ended.output).ok()?;
-        let version = fitting(&answer, minor).filter(|_| ended.status.success())?;
-        Some(Interpreter { program, version })
+        let answer = String::from_utf8_lossy(&ended.output);
+        let (own, answer) = answer.split_once('\n')?;
+        let version = fitting(answer, minor).filter(|_| ended.status.success())?;
+        // What is on `PATH` may be a script that looks for it each time, as pyenv's are.
+        let own = Some(PathBuf::from(own)).filter(|own| own.is_absolute() && own.is_file());
+        Some(Interpreter {
+            program: own.unwrap_or(program),
+            version,
+        })
     }
 }
 

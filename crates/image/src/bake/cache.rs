@@ -26,7 +26,7 @@ use crate::output::Staging;
 pub(super) use shelf::{Found, Kept, Shelf};
 
 /// Changes when the same inputs come to another layer.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What a layer is made of, apart from its packages.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use spec::Content;
+use spec::{Content, Pyc, TrimGroup};
 
 use super::environments::{Environment, Environments};
 use super::platform::Job;
@@ -105,8 +105,10 @@ impl Job<'_> {
         for package in environments.iter().flat_map(Environment::packages) {
             trim::unneeded(package, &mut sum);
         }
+        let has_bytecode = self.recipe.definition.pyc != Pyc::Skip;
         for (group, bytes) in &sum {
-            if *bytes >= MUCH {
+            let is_wanted = has_bytecode && *group == TrimGroup::Pycache;
+            if *bytes >= MUCH && !is_wanted {
                 self.warn(Warning::Unneeded {
                     platform: self.platform,
                     group: group.name(),

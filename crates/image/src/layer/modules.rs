@@ -1,13 +1,14 @@
 //! A [`Tree`] over that of a layer, for a package whose Python modules are compiled: it keeps copies of the modules
 //! as they go by, and the package's record back, which names the results.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fs_err as fs;
+use rayon::prelude::*;
 use runtime::record;
 use runtime::tree::{Attributes, Tree};
 
@@ -19,6 +20,10 @@ use crate::scratch::Scratch;
 /// `_bootstrap_external.py`).
 const BYTECODE_MODE: u32 = 0o666;
 const WRITABLE: u32 = 0o200;
+
+/// So many modules go to one process of Python, so that all processors have something to do; a start takes as long as
+/// ten modules. Other shares would be other bytes: a name that an earlier module had, too, is written otherwise.
+const SHARE: usize = 64;
 
 /// Bytecode that is longer is none: the longest modules come to ten megabytes.
 const LONGEST: u64 = 256 << 20;
@@ -85,14 +90,14 @@ impl<'t, W: Write + Send> Modules<'t, W> {
         modules.sort();
         let names: Vec<String> = modules.iter().map(|(module, _)| module.clone()).collect();
         let root = self.folder.path();
-        let answer = if names.is_empty() {
-            Vec::new()
-        } else {
-            python.compile(root, prefix, &names)?
-        };
+        let shares = names.par_chunks(SHARE);
+        let answers: Vec<Vec<String>> = shares
+            .map(|share| python.compile(root, prefix, share))
+            .collect::<io::Result<_>>()?;
+        let answer: HashSet<&str> = answers.iter().flatten().map(String::as_str).collect();
         let mut compiled = Vec::new();
         for (module, result) in modules {
-            if !answer.contains(&result) {
+            if !answer.contains(result.as_str()) {
                 continue;
             }
             let bytes = self.folder.read(&result, LONGEST)?;
