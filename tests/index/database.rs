@@ -72,6 +72,17 @@ fn a_folder_with_a_database() {
     let copy = run(&mut indexer(&place, &shared, &with)).succeeds();
     assert_eq!(read(&copy.stdout), odd_packages().len() as u64);
 
+    // A newer program's rows stay for it: its note of the version, after the CRC-32 of the note's name and text.
+    database.execute(
+        "UPDATE archiconda_index_notes SET value = decode('23ccd5e3', 'hex') || 'archiconda index cache 1000' \
+         WHERE key = 'version'",
+    );
+    for _ in 0..2 {
+        run(&mut indexer(&place, &shared, &with))
+            .exits(1)
+            .says(&["is of version 1000, and this program knows up to"]);
+    }
+
     let absent = "postgresql://me:hush@127.0.0.1:1/index?sslmode=disable";
     run(&mut indexer(&place, &alone, &["--db", absent]))
         .exits(1)

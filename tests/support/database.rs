@@ -90,6 +90,16 @@ impl Database {
         )
     }
 
+    /// Runs a statement.
+    pub(crate) fn execute(&self, statement: &str) {
+        let mut command = Command::new("psql");
+        command.args(["--quiet", "--username", USER, "--command", statement]);
+        let output = command.arg("--host").arg(self.folder.path()).output();
+        let output = output.expect("psql");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaint}");
+    }
+
     fn wait(&mut self, programs: &Path) {
         loop {
             let ended = self.server.try_wait().expect("a child");

@@ -28,8 +28,11 @@ pub(crate) use home::Home;
 /// The file's name.
 pub(crate) const FILE: &str = "archiconda-index.redb";
 
-/// What this version writes. Another one is not understood.
-const VERSION: &[u8] = b"archiconda index cache 4";
+/// The form of the rows that this version writes. Another one is not understood.
+const VERSION: i32 = 4;
+
+/// How the note of the version begins.
+const OURS: &str = "archiconda index cache ";
 
 /// Why the cache could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -138,12 +141,18 @@ impl Cache {
             is_fresh: false,
             is_changed: false,
         };
-        match cache.note("version")? {
-            Some(version) if version == VERSION => {}
-            None if cache.is_empty()? => cache.is_fresh = true,
-            _ => return Err(Error::Damaged),
+        let Some(note) = cache.note("version")? else {
+            cache.is_fresh = cache.is_empty()?;
+            return cache.is_fresh.then_some(cache).ok_or(Error::Damaged);
+        };
+        match (version(&note), &cache.tables) {
+            (Some(VERSION), _) => Ok(cache),
+            // Whoever wrote it goes on with it, and each would make it anew for the other.
+            (Some(found), Tables::Database(database)) if found > VERSION => {
+                Err(database.newer(found, VERSION).into())
+            }
+            _ => Err(Error::Damaged),
         }
-        Ok(cache)
     }
 
     fn is_empty(&self) -> Result<bool, Error> {
@@ -344,7 +353,8 @@ impl Cache {
             touched: BTreeSet::new(),
         };
         if std::mem::take(&mut self.is_fresh) {
-            batch.set_note("version", VERSION)?;
+            let note = format!("{OURS}{VERSION}");
+            batch.set_note("version", note.as_bytes())?;
         }
         Ok(batch)
     }
@@ -497,6 +507,15 @@ impl Batch<'_> {
 fn below(prefix: &str) -> (String, String) {
     // `0` comes after the slash.
     (format!("{prefix}/"), format!("{prefix}0"))
+}
+
+/// What a note says of the version.
+fn version(note: &[u8]) -> Option<i32> {
+    std::str::from_utf8(note)
+        .ok()?
+        .strip_prefix(OURS)?
+        .parse()
+        .ok()
 }
 
 /// The note that a platform's generation is.

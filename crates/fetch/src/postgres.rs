@@ -49,9 +49,9 @@ pub enum Error {
         #[source]
         source: Cause,
     },
-    /// The tables are those of a newer version.
+    /// The tables, or what is in them, are of a newer version.
     #[error(
-        "the tables in the database {database} are of version {found}, and this program knows up to {known}: \
+        "what is in the database {database} is of version {found}, and this program knows up to {known}: \
          use the newer program everywhere, or another database"
     )]
     Newer {
@@ -118,6 +118,15 @@ impl Database {
         };
         database.owner = database.block_on(schema::prepare(&database.client, address, owner))?;
         Ok(database)
+    }
+
+    /// The error of who finds values of a newer version.
+    pub fn newer(&self, found: i32, known: i32) -> Error {
+        Error::Newer {
+            database: self.address.to_string(),
+            found,
+            known,
+        }
     }
 
     /// A value.
