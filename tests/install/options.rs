@@ -2,6 +2,7 @@
 //! exit codes (0 done, 1 failed, 2 usage and refusal, as constructor's).
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Stdio;
 
 use fs_err as fs;
@@ -386,6 +387,9 @@ fn the_shell_is_initialised_in_batch_mode_only_when_asked() {
         fs::read_to_string(&calls).expect("calls"),
         "-m conda init zsh "
     );
+    // Not where the user is: `-m` would take modules from there.
+    let folder = fs::read_to_string(made.prefix().join("calls.pwd")).expect("a folder");
+    assert_eq!(Path::new(folder.trim_end()), made.prefix());
     fs::remove_dir_all(made.prefix()).expect("a prefix");
 
     let Some(made) = with_conda("initialize_conda = \"condabin\"") else {

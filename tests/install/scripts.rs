@@ -92,7 +92,20 @@ fn link_scripts_see_what_conda_shows_them() {
     let Some(made) = make(&[first, second], "") else {
         return;
     };
-    made.install(&[]).succeeds().prints(&["Mind the step."]);
+    // The user has another environment active.
+    let mut install = made.installation(&[]);
+    for (name, value) in [
+        ("CONDA_PREFIX", "/elsewhere"),
+        ("CONDA_DEFAULT_ENV", "other"),
+        ("CONDA_SHLVL", "2"),
+        ("CONDA_EXE", "/elsewhere/bin/conda"),
+        ("CONDA_PYTHON_EXE", "/elsewhere/bin/python"),
+        ("PYTHONHOME", "/elsewhere"),
+        ("PYTHONPATH", "/elsewhere/lib"),
+    ] {
+        install.env(name, value);
+    }
+    run(&mut install).succeeds().prints(&["Mind the step."]);
     made.installed();
     let prefix = made.prefix();
     let order = fs::read_to_string(prefix.join("order")).expect("a file");
@@ -106,6 +119,8 @@ fn link_scripts_see_what_conda_shows_them() {
         ("PKG_NAME", "a-second"),
         ("PKG_VERSION", "2.0"),
         ("PKG_BUILDNUM", "7"),
+        ("CONDA_PREFIX", shown),
+        ("CONDA_SHLVL", "1"),
     ] {
         assert_eq!(
             environment.get(name).map(String::as_str),
@@ -115,6 +130,8 @@ fn link_scripts_see_what_conda_shows_them() {
     }
     let path = environment.get("PATH").expect("a path");
     assert!(path.starts_with(&format!("{shown}/bin:")), "{path}");
+    let elsewhere = |(_, value): &(&String, &String)| value.contains("/elsewhere");
+    assert_eq!(environment.iter().find(elsewhere), None);
 }
 
 #[test]

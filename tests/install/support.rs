@@ -279,7 +279,7 @@ pub(super) fn python() -> Option<Python> {
     let (version, executable_path) = requirements::require("a Python that runs", answer)?;
     let script = format!(
         "#!/bin/sh\nprefix=$(dirname \"$0\")/..\n\
-         [ \"$1\" != -m ] || {{ printf '%s ' \"$@\" >>\"$prefix/calls\"; exit; }}\n\
+         [ \"$1\" != -m ] || {{ printf '%s ' \"$@\" >>\"$prefix/calls\"; pwd >\"$prefix/calls.pwd\"; exit; }}\n\
          PYTHONPATH=$prefix/lib/python{version}/site-packages exec {executable_path} \"$@\"\n"
     );
     let name = format!("bin/python{version}");
