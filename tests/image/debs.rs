@@ -424,6 +424,17 @@ fn layers_are_unpacked_once() {
         };
         assert_eq!(read("first"), read("second"));
     }
+    // From an image, on a machine that has nothing else of it.
+    let (taken, third) = bake("third", &["--no-cache", "--cache-from", "first"]);
+    assert_eq!(taken, [true, true]);
+    assert_same(
+        &snapshot(&place.join("first")),
+        &snapshot(&place.join("third")),
+    );
+    for key in ["made", "unconfigured"] {
+        let of = |said: &Value| said["images"][0][key].clone();
+        assert_eq!(of(&first), of(&third), "{key}");
+    }
     fs::rename(place.join("mirror/gone"), place.join("mirror/pool")).expect("renamed");
     assert_eq!(bake("second", &["--no-cache"]).0, [false, false]);
     // Other packages on the same root; a locale is part of what is made; another compression is another layer.

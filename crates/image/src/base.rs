@@ -20,6 +20,9 @@ use crate::oci::{self, Descriptor, Digest, DockerImage, Index, Manifest, Object,
 /// The annotation of a layer that says what it is made of.
 pub(crate) const INPUTS: &str = "org.archiconda.layer.inputs";
 
+/// That which says what else is to be told of a layer of Debian packages, as JSON.
+pub(crate) const ACCOUNT: &str = "org.archiconda.layer.account";
+
 pub use error::Error;
 pub(crate) use layer::{Budget, Entry, EntryKind, Packing, decoder, entries, packing, pass, walk};
 pub(crate) use pull::{pull, pull_layers, top};
@@ -63,6 +66,8 @@ pub(crate) struct Layer {
     pub(crate) diff_id: Digest,
     /// What it was made of, if we made it.
     pub(crate) inputs: Option<String>,
+    /// What is to be told of it besides what is in it, if we made it of Debian packages.
+    pub(crate) account: Option<String>,
 }
 
 /// Which form a place has.
@@ -287,6 +292,7 @@ fn image(store: &Store, descriptor: &Descriptor, reference: Option<&str>) -> Res
                 packing: Some(packing),
                 diff_id,
                 inputs: annotation(layer, INPUTS).cloned(),
+                account: annotation(layer, ACCOUNT).cloned(),
             })
         })
         .collect::<Result<_, _>>()?;
@@ -323,6 +329,7 @@ fn docker_images(store: &Store) -> Result<Vec<Image>, Error> {
                 packing: None,
                 diff_id,
                 inputs: None,
+                account: None,
             });
         }
         images.push(Image {

@@ -69,7 +69,7 @@ pub(crate) enum Node {
 }
 
 /// A root file system.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Root {
     /// By path, with the number of the layer that each comes from.
     nodes: BTreeMap<String, (Node, u16)>,

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use archive::digest::{HashingWriter, Sha256};
 use fetch::registry::{Blob, Registry};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use spec::Base;
 
@@ -22,6 +23,7 @@ use crate::event::{Event, Warning};
 use crate::layer::Packed;
 use crate::oci;
 use crate::output::Staging;
+use crate::root::Root;
 
 pub(super) use shelf::{Found, Kept, Shelf};
 
@@ -74,25 +76,73 @@ impl<'a> Cache<'a> {
         }
     }
 
+    /// Where layers come to be.
+    pub(super) fn staging(&self) -> &'a Staging {
+        self.staging
+    }
+
     /// The layer of these inputs, if it is anywhere.
     pub(super) fn find(&self, key: Sha256, members: &[&Item<'_>]) -> Option<Found> {
         let key = key.to_string();
         if let Some(found) = self.shelf.kept(&key, members.len()) {
             return Some(found);
         }
-        self.sources.iter().find_map(|images| {
-            let layer = images.layers.get(&key)?;
-            match self.take(images, layer, members) {
-                Ok(found) => {
-                    self.shelf.keep(&key, &found);
-                    Some(found)
+        let places = places(members);
+        let found = self.taken(&key, |images, layer| {
+            let mut sizes = vec![0; members.len()];
+            let packed = self.take(images, layer, &mut |entry: Entry<'_>| {
+                if entry.kind == EntryKind::File
+                    && let Some(member) = places.of(&entry.path)
+                {
+                    sizes[member] += entry.size;
                 }
-                Err(error) => {
-                    tell(self.job, images.name, &error);
-                    None
-                }
-            }
+                Ok(())
+            })?;
+            Ok(Found { packed, sizes })
+        })?;
+        self.shelf.keep(&key, &found);
+        Some(found)
+    }
+
+    /// The layer of these inputs in an image that the user named, on a root, with what the image tells of it.
+    pub(super) fn on<T: DeserializeOwned>(
+        &self,
+        root: &Root,
+        key: Sha256,
+    ) -> Option<(Packed, Root, T)> {
+        self.taken(&key.to_string(), |images, layer| {
+            let account = layer.account.as_deref().unwrap_or_default();
+            let account = serde_json::from_str(account).map_err(|source| Error::Image {
+                path: images.name.into(),
+                source: base::Error::Json {
+                    member: base::ACCOUNT.to_owned(),
+                    source,
+                },
+            })?;
+            let mut root = root.clone();
+            root.next_layer();
+            let packed = self.take(images, layer, &mut |entry| root.add(entry))?;
+            Ok((packed, root, account))
         })
+    }
+
+    /// What `take` makes of the layer of these inputs in the first image with which it can.
+    fn taken<T>(
+        &self,
+        key: &str,
+        take: impl Fn(&Images<'_>, &base::Layer) -> Result<T, Error>,
+    ) -> Option<T> {
+        self.sources.iter().find_map(|images| {
+            let taken = take(images, images.layers.get(key)?);
+            taken
+                .map_err(|error| tell(self.job, images.name, &error))
+                .ok()
+        })
+    }
+
+    /// What earlier runs left.
+    pub(super) fn shelf(&self) -> &Shelf<'a> {
+        &self.shelf
     }
 
     /// Remembers a layer.
@@ -105,13 +155,13 @@ impl<'a> Cache<'a> {
         self.shelf.tidy();
     }
 
-    /// Takes a layer of an image that the user named.
+    /// Takes a layer of an image that the user named, and shows what is in it.
     fn take(
         &self,
         images: &Images<'_>,
         layer: &base::Layer,
-        members: &[&Item<'_>],
-    ) -> Result<Found, Error> {
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), base::Error>,
+    ) -> Result<Packed, Error> {
         let cannot = |source| Error::Image {
             path: images.name.into(),
             source,
@@ -134,34 +184,21 @@ impl<'a> Cache<'a> {
             }
             _ => &images.source.store,
         };
-        let places = places(members);
-        let mut sizes = vec![0; members.len()];
         let name = format!("taken-{}", layer.diff_id.0);
         let mut blob = self.staging.blob(&name)?;
-        let passed = base::pass(store, layer, Some(&mut blob), &mut |entry: Entry<'_>| {
-            if entry.kind == EntryKind::File
-                && let Some(member) = places.of(&entry.path)
-            {
-                sizes[member] += entry.size;
-            }
-            Ok(())
-        })
-        .map_err(cannot)?;
+        let passed = base::pass(store, layer, Some(&mut blob), visit).map_err(cannot)?;
         let media_type = match passed.packing {
             Packing::Plain => oci::LAYER_TAR,
             Packing::Gzip => oci::LAYER_GZIP,
             Packing::Zstd => oci::LAYER_ZSTD,
         };
         let (digest, size) = self.staging.store(blob)?;
-        Ok(Found {
-            packed: Packed {
-                digest,
-                size,
-                media_type,
-                diff_id: layer.diff_id,
-                unpacked: passed.unpacked,
-            },
-            sizes,
+        Ok(Packed {
+            digest,
+            size,
+            media_type,
+            diff_id: layer.diff_id,
+            unpacked: passed.unpacked,
         })
     }
 }

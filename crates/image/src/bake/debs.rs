@@ -18,13 +18,18 @@ use debian::{Alternatives, Pool, Priority, Relation, books};
 use spec::{Archive, Base, DebianLike, Variant};
 use url::Url;
 
+use super::cache::Cache;
 use super::ground::Ground;
 use super::platform::Job;
 use super::{BakedPackage, LayerKind};
+use crate::base;
 use crate::error::Error;
+use crate::oci;
 use crate::root::Root;
 use archives::Sources;
+use kept::Account;
 use lock::{Locked, LockedDeb, Request};
+use unpack::Done;
 
 pub use error::DebsError;
 
@@ -41,14 +46,14 @@ enum Stage {
 }
 
 impl Job<'_> {
-    /// Puts layers of Debian packages on the base.
-    pub(super) fn debs(&self, ground: &mut Ground) -> Result<(), Error> {
+    /// Puts layers of Debian packages on the base; without a cache, where nothing is written, only says which.
+    pub(super) fn debs(&self, ground: &mut Ground, cache: Option<&Cache<'_>>) -> Result<(), Error> {
         let packaged = matches!(self.target.base, Base::Debian(_));
         let locale = locale::wanted(&self.target);
         if !packaged && self.target.debs.packages.is_empty() && locale.is_none() {
             return Ok(());
         }
-        self.install(ground, packaged, locale)
+        self.install(ground, cache, locale)
             .map_err(|failure| match failure {
                 Failure::Debs(source) => Error::Debs {
                     platform: self.platform,
@@ -61,13 +66,13 @@ impl Job<'_> {
     fn install(
         &self,
         ground: &mut Ground,
-        packaged: bool,
+        cache: Option<&Cache<'_>>,
         locale: Option<&str>,
     ) -> Result<(), Failure> {
         let architecture = architecture(self.platform).ok_or(DebsError::Platform)?;
         let status = match ground.root.text(STATUS) {
             Some(text) => books::Status::parse(text),
-            None if packaged => books::Status::default(),
+            None if matches!(self.target.base, Base::Debian(_)) => books::Status::default(),
             None => return Err(self.no_debian().into()),
         };
         let installed = status.installed(architecture);
@@ -98,40 +103,31 @@ impl Job<'_> {
             }
             locked
         };
-        if self.staging.is_none() {
+        let Some(cache) = cache else {
             for layer in &locked.layers {
                 let packages = layer.iter().map(planned).collect();
                 ground.stack.plan(LayerKind::Debs, packages);
             }
             return Ok(());
-        }
+        };
+        let layer = |stage| unpack::Layer {
+            job: self,
+            stage,
+            architecture,
+            archive: &archive,
+            sources: &sources,
+            cache,
+        };
         let mut stages = locked.layers.iter();
-        if packaged {
+        if root.is_some() {
             let debs = stages.next().map_or(&[][..], Vec::as_slice);
-            self.layer(
-                ground,
-                Stage::Root,
-                architecture,
-                debs,
-                &archive,
-                &sources,
-                None,
-            )?;
+            self.layer(ground, &layer(Stage::Root), debs, None)?;
             set_command(ground);
         }
         let debs = stages.next().map_or(&[][..], Vec::as_slice);
         let compiled = locale.zip(locked.locales.as_ref());
         if !debs.is_empty() || compiled.is_some() {
-            let stage = Stage::More;
-            self.layer(
-                ground,
-                stage,
-                architecture,
-                debs,
-                &archive,
-                &sources,
-                compiled,
-            )?;
+            self.layer(ground, &layer(Stage::More), debs, compiled)?;
         }
         Ok(())
     }
@@ -201,30 +197,15 @@ impl Job<'_> {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one layer")]
     fn layer(
         &self,
         ground: &mut Ground,
-        stage: Stage,
-        architecture: &str,
+        layer: &unpack::Layer<'_>,
         debs: &[LockedDeb],
-        archive: &Archive,
-        sources: &Sources,
         compiled: Option<(&str, &LockedDeb)>,
     ) -> Result<(), Failure> {
-        let Some(staging) = self.staging else {
-            return Ok(());
-        };
-        let layer = unpack::Layer {
-            job: self,
-            stage,
-            architecture,
-            archive,
-            sources,
-            staging,
-        };
-        let key = kept::key(&layer, ground, debs, compiled)?;
-        let taken = kept::take(&layer, key, &mut ground.root);
+        let key = kept::key(layer, ground, debs, compiled)?;
+        let taken = kept::take(layer, key, &mut ground.root);
         let cached = taken.is_some();
         let done = if let Some(done) = taken {
             done
@@ -238,17 +219,33 @@ impl Job<'_> {
                 }
             };
             let done = layer.write(&mut ground.root, debs, &files, locales.as_ref())?;
-            kept::keep(&layer, key, &done, &ground.root);
+            kept::keep(layer, key, &done, &ground.root);
             done
         };
-        ground.made.extend(done.made);
+        let Done { packed, account } = done;
+        let told = oci::canonical(&account);
+        let told = String::from_utf8_lossy(&told).into_owned();
+        let Account {
+            packages,
+            made,
+            unconfigured,
+            components,
+        } = account;
+        ground.made.extend(made);
         // A newer version takes the place of an older one.
-        let newer = |name: &str| done.components.iter().any(|one| one.name == name);
+        let newer = |name: &str| components.iter().any(|one| one.name == name);
         ground.components.retain(|one| !newer(&one.name));
-        ground.components.extend(done.components);
-        ground.unconfigured.extend(done.unconfigured);
+        ground.components.extend(components);
+        ground.unconfigured.extend(unconfigured);
+        let packages = packages.into_iter().map(|(name, size)| BakedPackage {
+            name,
+            size,
+            env: None,
+            prefetched: false,
+        });
         let stack = &mut ground.stack;
-        stack.push(LayerKind::Debs, &done.packed, done.packages, cached);
+        stack.push(LayerKind::Debs, &packed, packages.collect(), cached);
+        stack.annotate([(base::INPUTS, key.to_string()), (base::ACCOUNT, told)]);
         Ok(())
     }
 }

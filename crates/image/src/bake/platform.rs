@@ -58,23 +58,24 @@ impl<'a> Job<'a> {
         self.check_emulation()?;
         let compilers = self.compilers(&packages)?;
         let mut ground = self.ground()?;
-        self.debs(&mut ground)?;
-        match self.staging {
-            None => Ok((self.dry(ground, &packages)?, None)),
-            Some(staging) => {
-                let (image, made) = self.write(staging, ground, packages, compilers)?;
-                Ok((image, Some(made)))
-            }
-        }
+        let Some(staging) = self.staging else {
+            self.debs(&mut ground, None)?;
+            return Ok((self.dry(ground, &packages)?, None));
+        };
+        let cache = Cache::open(self, staging);
+        self.debs(&mut ground, Some(&cache))?;
+        let (image, made) = self.write(&cache, ground, packages, compilers)?;
+        Ok((image, Some(made)))
     }
 
     fn write(
         &self,
-        staging: &Staging,
+        cache: &Cache<'_>,
         mut ground: Ground,
         packages: Packages,
         compilers: Compilers,
     ) -> Result<(BakedImage, Made), Error> {
+        let staging = cache.staging();
         let prefix = self.prefix(&ground.root)?;
         let (carried, environments) = rayon::join(
             || self.carry(staging, &ground),
@@ -96,12 +97,11 @@ impl<'a> Job<'a> {
         let subjects: Vec<Subject<'_>> = items.iter().map(Item::subject).collect();
         let groups = group(&subjects, self.budget(), environments.prefetched.is_some());
         self.check_count(&ground, groups.len() + 1 + usize::from(emulated))?;
-        let cache = Cache::open(self, staging);
         let below = ground.stack.descriptors();
         let writer = LayerWriter {
             job: self,
             staging,
-            cache: &cache,
+            cache,
             root: &ground.root,
             prefix: &prefix,
             items: &items,

@@ -129,13 +129,15 @@ impl Stack {
             cached,
         } = written;
         self.push(LayerKind::Packages, &packed, packages, cached);
-        let descriptor = self
-            .layers
-            .last_mut()
-            .and_then(|one| one.descriptor.as_mut());
-        if let Some(descriptor) = descriptor {
-            let inputs = (base::INPUTS.to_owned(), key.to_string());
-            descriptor.annotations = Some(BTreeMap::from([inputs]));
+        self.annotate([(base::INPUTS, key.to_string())]);
+    }
+
+    /// Says in the manifest what later runs want to know of the layer on top.
+    pub(super) fn annotate<const N: usize>(&mut self, annotations: [(&str, String); N]) {
+        let last = self.layers.last_mut();
+        if let Some(descriptor) = last.and_then(|one| one.descriptor.as_mut()) {
+            let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
+            descriptor.annotations = Some(BTreeMap::from(annotations));
         }
     }
 

@@ -425,6 +425,7 @@ mod tests {
                 packing: Some(packing),
                 diff_id: Digest(Sha256::of(&stream)),
                 inputs: None,
+                account: None,
             };
             let mut seen = Vec::new();
             let mut visit = |entry: Entry<'_>| {

@@ -7,8 +7,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::BakedPackage;
-use super::super::cache::{Found, Shelf};
+use super::super::cache::Found;
 use super::super::ground::Ground;
 use super::super::listing::Place;
 use super::archives::{Source, keyring_path};
@@ -20,19 +19,22 @@ use crate::root::Root;
 use crate::sbom::Component;
 
 /// Changes when the same inputs come to another layer or listing.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-/// What an earlier run knew of a layer besides its bytes.
+/// What is to be told of a layer besides what is in it. Images have it, too, so that `--cache-from` can take the layer.
 #[derive(Serialize, Deserialize)]
-struct Listing<R> {
-    /// What the packages are called.
-    packages: Vec<String>,
-    made: Vec<String>,
-    unconfigured: Vec<String>,
-    components: Vec<Component>,
-    /// What the layers up to this one come to.
-    root: R,
+pub(super) struct Account {
+    /// What the packages are called, with their bytes in the layer.
+    pub(super) packages: Vec<(String, u64)>,
+    /// See [`crate::BakedImage`].
+    pub(super) made: Vec<String>,
+    pub(super) unconfigured: Vec<String>,
+    /// The packages, for the bills of materials.
+    pub(super) components: Vec<Component>,
 }
+
+/// What an earlier run knew of a layer besides its bytes: its account, and what the layers up to this one come to.
+type Listing<A, R> = (A, R);
 
 /// What a layer is made of, in one number.
 pub(super) fn key(
@@ -77,41 +79,36 @@ pub(super) fn key(
     Ok(Sha256::of(&oci::canonical(&settings)))
 }
 
-/// The layer of an earlier run, if it is whole; the root becomes the one that it was then.
+/// The layer of an earlier run, or of an image that the user named, if it is whole; the root becomes that with it.
 pub(super) fn take(layer: &Layer<'_>, key: Sha256, root: &mut Root) -> Option<Done> {
-    let listing: Listing<Root> = Place::keyed(layer.job, key).read()?;
-    let shelf = Shelf::of(layer.job, layer.staging);
-    let found = shelf.kept(&key.to_string(), listing.packages.len())?;
-    let packages = listing.packages.into_iter().zip(&found.sizes);
-    let packages = packages.map(|(name, size)| BakedPackage {
-        name,
-        size: *size,
-        env: None,
-        prefetched: false,
-    });
-    *root = listing.root;
-    Some(Done {
-        packages: packages.collect(),
-        packed: found.packed,
-        made: listing.made,
-        unconfigured: listing.unconfigured,
-        components: listing.components,
-    })
+    if let Some(done) = known(layer, key, root) {
+        return Some(done);
+    }
+    let (packed, with, account) = layer.cache.on(root, key)?;
+    *root = with;
+    let done = Done { packed, account };
+    keep(layer, key, &done, root);
+    Some(done)
+}
+
+/// The layer of an earlier run.
+fn known(layer: &Layer<'_>, key: Sha256, root: &mut Root) -> Option<Done> {
+    let listing: Option<Listing<Account, Root>> = Place::keyed(layer.job, key).read();
+    let (account, with) = listing?;
+    let found = layer.cache.shelf().kept(&key.to_string(), 0)?;
+    *root = with;
+    let packed = found.packed;
+    Some(Done { packed, account })
 }
 
 /// Remembers a layer for later runs.
 pub(super) fn keep(layer: &Layer<'_>, key: Sha256, done: &Done, root: &Root) {
     let found = Found {
         packed: done.packed.clone(),
-        sizes: done.packages.iter().map(|package| package.size).collect(),
+        // They are in the account.
+        sizes: Vec::new(),
     };
-    Shelf::of(layer.job, layer.staging).keep(&key.to_string(), &found);
-    let names = done.packages.iter().map(|package| package.name.clone());
-    Place::keyed(layer.job, key).write(&Listing {
-        packages: names.collect(),
-        made: done.made.clone(),
-        unconfigured: done.unconfigured.clone(),
-        components: done.components.clone(),
-        root,
-    });
+    layer.cache.shelf().keep(&key.to_string(), &found);
+    let listing: Listing<_, _> = (&done.account, root);
+    Place::keyed(layer.job, key).write(&listing);
 }

@@ -10,11 +10,12 @@ use debian::deb::{self, Entry, Kind};
 use fs_err as fs;
 use spec::{Archive, DebianLike};
 
-use super::super::BakedPackage;
+use super::super::cache::Cache;
 use super::super::platform::Job;
 use super::archives::Sources;
 use super::error::DebsError;
 use super::incoming::{Incoming, in_order, incoming, replaces};
+use super::kept::Account;
 use super::lock::LockedDeb;
 use super::unconfigured::is_unconfigured;
 use super::writer::{Fault, Writer};
@@ -22,7 +23,6 @@ use super::{Failure, STATUS, Stage, locale, made};
 use crate::error::Error;
 use crate::event::Event;
 use crate::layer::{Meta, Packed, Packer, What};
-use crate::output::Staging;
 use crate::root::{Node, Root};
 use crate::sbom::{self, Component};
 
@@ -36,17 +36,13 @@ pub(super) struct Layer<'a> {
     pub(super) architecture: &'a str,
     pub(super) archive: &'a Archive,
     pub(super) sources: &'a Sources,
-    pub(super) staging: &'a Staging,
+    pub(super) cache: &'a Cache<'a>,
 }
 
 /// A layer that was written.
 pub(super) struct Done {
     pub(super) packed: Packed,
-    pub(super) packages: Vec<BakedPackage>,
-    pub(super) made: Vec<String>,
-    pub(super) unconfigured: Vec<String>,
-    /// The packages, for the bills of materials.
-    pub(super) components: Vec<Component>,
+    pub(super) account: Account,
 }
 
 impl Layer<'_> {
@@ -73,15 +69,14 @@ impl Layer<'_> {
             Stage::Root => "root",
             Stage::More => "debs",
         };
-        let blob = self
-            .staging
-            .blob(&format!("{}-{name}", self.job.platform))?;
+        let staging = self.cache.staging();
+        let blob = staging.blob(&format!("{}-{name}", self.job.platform))?;
         let compression = self.job.recipe.definition.compression;
         let packer = Packer::new(blob, compression).map_err(|source| Error::Write {
-            path: self.staging.scratch().to_owned(),
+            path: staging.scratch().to_owned(),
             source,
         })?;
-        let mut writer = Writer::new(packer, root, self.staging, modified.unwrap_or(0));
+        let mut writer = Writer::new(packer, root, staging, modified.unwrap_or(0));
         if self.stage == Stage::Root {
             made::before(&mut writer, self.architecture)?;
         }
@@ -94,24 +89,15 @@ impl Layer<'_> {
             (self.job.recipe.report)(Event::Bytes {
                 bytes: all[number].deb.size,
             });
-            packages.push(BakedPackage {
-                name: all[number].deb.title(),
-                size: writer.length() - before,
-                env: None,
-                prefetched: false,
-            });
+            packages.push((all[number].deb.title(), writer.length() - before));
         }
         self.books(&mut writer, &mut status, &all)?;
         made::after(&mut writer, self, &all)?;
         if let Some(locales) = locales {
             let before = writer.length();
             locale::write(&mut writer, locales)?;
-            packages.push(BakedPackage {
-                name: format!("{} of {}", locales.0, locales.1.title()),
-                size: writer.length() - before,
-                env: None,
-                prefetched: false,
-            });
+            let name = format!("{} of {}", locales.0, locales.1.title());
+            packages.push((name, writer.length() - before));
         }
         let (packer, made) = writer.finish()?;
         let unconfigured = all
@@ -120,11 +106,13 @@ impl Layer<'_> {
             .map(|one| one.package.name.clone())
             .collect();
         Ok(Done {
-            packed: packer.finish(self.staging)?,
-            packages,
-            made,
-            unconfigured,
-            components: self.components(&all, &status),
+            packed: packer.finish(staging)?,
+            account: Account {
+                packages,
+                made,
+                unconfigured,
+                components: self.components(&all, &status),
+            },
         })
     }
 
