@@ -146,3 +146,21 @@ fn extra_files_win_over_packages() {
     let common = fs_err::read_to_string(place.join("prefix/share/common")).expect("a file");
     assert_eq!(common, "of the spec\n");
 }
+
+#[test]
+fn extra_files_that_need_a_folder_where_another_one_is_a_file() {
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    for paths in [["some/place", "some"], ["some", "some/place"]] {
+        let place = Place::new();
+        publish_both(&place, vec![]);
+        place.write("mine", "of the spec\n");
+        let [one, other] = paths.map(|path| format!("{{ \"mine\" = \"{path}\" }}"));
+        let spec = spec(&place, &format!("{KEYS}\nextra_files = [{one}, {other}]"));
+        run(&mut place.build(&runtimes, spec))
+            .exits(1)
+            .says(&["`some`", "extra_files"]);
+        assert!(snapshot(&place.out()).0.is_empty(), "no installer");
+    }
+}

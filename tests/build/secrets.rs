@@ -42,9 +42,10 @@ fn check(access: Access, channel: impl Fn(&Server) -> String) {
     server.require(access);
     let secrets = [TOKEN, PASSWORD, BASIC];
     let keys = |channel: &str| {
+        let bare = channel.trim_end_matches('/');
         format!(
             "channels = [\"{channel}\"]\nspecs = [\"alpha\"]\nplatforms = [\"linux-64\"]\n\
-             write_condarc = true\nbuild_outputs = [\"info.json\", \"lockfile\", \"pkgs_list\"]"
+             user_requested_specs = [\"{bare}::alpha ==1.0\"]\nwrite_condarc = true\nbuild_outputs = [\"info.json\", \"lockfile\", \"pkgs_list\"]"
         )
     };
     let with = keys(&channel(&server));

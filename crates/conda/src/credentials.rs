@@ -62,6 +62,32 @@ pub fn redacted(url: &Url) -> String {
 /// `text` with the credentials of every URL in it hidden. Works on messages of other libraries,
 /// which quote URLs in the middle of a sentence.
 pub fn redact_text(text: &str) -> String {
+    with_urls(text, &|_, after| redact_after_scheme(after))
+}
+
+/// `text` without the credentials of any URL in it: what other programs read again, like specs.
+pub fn without_within(text: &str) -> String {
+    with_urls(text, &|scheme, after| {
+        // `CHANNEL::NAME`.
+        let end = after.find("::").unwrap_or(after.len());
+        let (channel, name) = after.split_at(end);
+        let whole = format!("{scheme}://{channel}");
+        let bare = match Url::parse(&whole) {
+            Ok(_) => without_in(&whole),
+            Err(_) => redact_text(&whole),
+        };
+        let bare = bare.split_once("://").map_or("", |(_, bare)| bare);
+        format!(
+            "{}{name}",
+            bare.strip_suffix('/')
+                .filter(|_| !channel.ends_with('/'))
+                .unwrap_or(bare)
+        )
+    })
+}
+
+/// `text` with what `change` makes of each URL in it, of whose scheme and what follows that.
+fn with_urls(text: &str, change: &dyn Fn(&str, &str) -> String) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -71,7 +97,10 @@ pub fn redact_text(text: &str) -> String {
             .find(|c: char| c.is_whitespace() || "\"'`<>()[]{}|\\^".contains(c))
             .unwrap_or(after.len());
         let (url, following) = after.split_at(end);
-        result.push_str(&redact_after_scheme(url));
+        let scheme = before.trim_end_matches("://");
+        let in_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let scheme = scheme.rsplit(|c| !in_scheme(c)).next().unwrap_or_default();
+        result.push_str(&change(scheme, url));
         rest = following;
     }
     result.push_str(rest);
@@ -240,6 +269,37 @@ mod tests {
             ),
         ] {
             assert_eq!(redact_text(given), shown);
+        }
+    }
+
+    #[test]
+    fn specs_lose_credentials_and_nothing_else() {
+        for (given, kept) in [
+            ("numpy >=1.26,<2", "numpy >=1.26,<2"),
+            (
+                "conda-forge::numpy[version='>=1',build=py*]",
+                "conda-forge::numpy[version='>=1',build=py*]",
+            ),
+            (
+                "https://bob:hush@chan.example/ch::aa ==1",
+                "https://chan.example/ch::aa ==1",
+            ),
+            ("http://bob:hush@127.0.0.1:80::aa", "http://127.0.0.1::aa"),
+            (
+                "http://bob:hush@nowhere:port::aa",
+                "http://bob:********@nowhere:port::aa",
+            ),
+            (
+                "aa[channel='https://chan.example/t/hush/ch',version=1]",
+                "aa[channel='https://chan.example/ch',version=1]",
+            ),
+            (
+                "https://chan.example/ch/linux-64/aa-1-0.conda",
+                "https://chan.example/ch/linux-64/aa-1-0.conda",
+            ),
+            ("://", "://"),
+        ] {
+            assert_eq!(without_within(given), kept);
         }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn read(
         .iter()
         .any(|record| record.package_record.name.as_normalized() == "conda");
     let licence = text("license_file", &target.license_file)?;
+    let requested = target.requested().into_iter();
     let (extra, parts) = extra_files(target, records, &folder, options, cache)?;
     let settings = Settings {
         name: distribution.name.clone(),
@@ -59,7 +60,7 @@ pub(crate) fn read(
             initialize: initialize(target, conda)?,
             initialize_by_default: target.initialize_by_default,
         },
-        update_specs: target.requested().into_iter().map(str::to_owned).collect(),
+        update_specs: requested.map(credentials::without_within).collect(),
         scripts: Scripts {
             pre_install: text("pre_install", &target.pre_install)?,
             post_install: text("post_install", &target.post_install)?,

@@ -115,6 +115,14 @@ pub enum Error {
         /// The link.
         path: PathBuf,
     },
+    /// A folder of the prefix on which something else is mounted.
+    #[error(
+        "`{path}` is on another file system than the prefix, so nothing can be moved into it: unmount it, or choose another prefix"
+    )]
+    OtherFileSystem {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The prefix is not an absolute path in UTF-8.
     #[error("`{path}` cannot be a prefix: it must be an absolute path in UTF-8")]
     Prefix {

@@ -21,6 +21,8 @@ mod obsolete;
 #[cfg(test)]
 mod tests;
 
+use obsolete::Obsolete;
+
 /// How to install.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
@@ -102,7 +104,7 @@ pub fn install(
     match installation.run() {
         Ok((installed, obsolete)) => {
             place.commit()?;
-            obsolete::tidy(path, &obsolete);
+            obsolete.tidy(path);
             Ok(installed)
         }
         Err(failure) => {
@@ -129,8 +131,8 @@ struct Installation<'a> {
 }
 
 impl Installation<'_> {
-    /// Returns the files that were taken out of the prefix, too.
-    fn run(&self) -> Result<(Installed, Vec<String>), Error> {
+    /// Returns what was taken out of the prefix, too.
+    fn run(&self) -> Result<(Installed, Obsolete), Error> {
         let Installation {
             plan,
             options,
@@ -144,16 +146,20 @@ impl Installation<'_> {
             scratch: place.scratch(),
             report,
         };
-        if !options.skip_scripts && plan.scripts.pre_install.is_some() {
+        let has_script = !options.skip_scripts && plan.scripts.pre_install.is_some();
+        if has_script {
             place.open_to_script()?;
             scripts.pre_install()?;
             place.close_to_script()?;
         }
 
-        let tree = Disk::open(place.root()).map_err(|source| Error::Read {
-            path: place.root().to_owned(),
-            source,
-        })?;
+        // What the script has put into a new prefix gives way, as it does in one that was there.
+        let tree = Disk::open(place.root())
+            .map(|tree| tree.replacing(has_script))
+            .map_err(|source| Error::Read {
+                path: place.root().to_owned(),
+                source,
+            })?;
         let settings = lay::Settings {
             prefix: self.prefix,
             extent: if options.keep_packages || plan.keep_packages {
@@ -186,7 +192,7 @@ impl Installation<'_> {
         let obsolete = obsolete::files(&options.prefix, place.root(), &is_gone)?;
         let records = replaced.iter();
         let records = records.map(|dist| format!("conda-meta/{dist}.json"));
-        let all: Vec<String> = records.chain(obsolete.iter().cloned()).collect();
+        let all: Vec<String> = records.chain(obsolete.files.iter().cloned()).collect();
         place.publish(&all)?;
         if !options.skip_scripts {
             scripts.link(&laid)?;

@@ -25,6 +25,9 @@ const NEW: &str = "new";
 /// The file in a scratch folder that tells the next process what to undo.
 const STATE: &str = "state";
 
+/// What becomes of that file, or of its like, when there is nothing to undo any more.
+const DONE: &str = "done";
+
 /// A prefix in the making.
 pub(crate) trait Place {
     /// The folder to fill.
@@ -132,6 +135,12 @@ fn read_note<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
                 path: path.to_owned(),
             }),
     }
+}
+
+/// Ends an installation whose `note` says what to undo, and removes its folder.
+fn complete(folder: &Path, note: &str) -> Result<(), Error> {
+    rename(&folder.join(note), &folder.join(DONE))?;
+    remove::remove_workshop(folder)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {

@@ -178,16 +178,19 @@ impl Scripts<'_> {
             script: script.to_owned(),
             source,
         };
+        // What cannot be written now costs no more than a careful recovery.
+        let note = || drop(alive::note(self.scratch));
+        note();
         let mut child = command.spawn().map_err(cannot)?;
         let mut last = Instant::now();
         let mut meanwhile = || {
             if last.elapsed() >= Duration::from_secs(alive::INTERVAL) {
-                // What cannot be written now costs no more than a careful recovery.
-                let _ = alive::note(self.scratch);
+                note();
                 last = Instant::now();
             }
         };
         let ended = process::wait(&mut child, self.options.cancelled, &mut meanwhile);
+        note();
         match ended.map_err(cannot)? {
             None => Err(Error::Cancelled),
             Some(status) if status.success() => Ok(()),

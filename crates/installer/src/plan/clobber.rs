@@ -40,13 +40,15 @@ pub(super) fn resolve(
         .chain(texts.iter().map(|text| (&text.path, "the installer")));
     for (path, name) in ours {
         claim_parents(&mut owners, path, name)?;
-        owners.insert(
-            path.clone(),
-            Owner {
-                name: name.to_owned(),
-                directory: false,
-            },
-        );
+        let owner = Owner {
+            name: name.to_owned(),
+            directory: false,
+        };
+        if let Some(other) = owners.insert(path.clone(), owner)
+            && other.directory
+        {
+            return Err(file_and_directory(path, name, &other.name));
+        }
     }
     let mut clobbers = Vec::new();
     for package in packages.iter_mut().rev() {

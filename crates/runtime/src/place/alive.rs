@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::journal::is_ours;
+use super::remove::remove;
 use crate::error::Error;
 
 /// Written anew again and again while files of an installation are at its prefix.
@@ -23,6 +24,11 @@ const TOLERANCE: i64 = 10;
 pub(crate) fn note(folder: &Path) -> Result<(), Error> {
     let path = folder.join(ALIVE);
     fs::write(&path, "").map_err(|source| Error::Write { path, source })
+}
+
+/// Takes the note back: what happens in the prefix from here on, half of which would be of no use, is the installation's.
+pub(super) fn take_back(folder: &Path) -> Result<(), Error> {
+    remove(&folder.join(ALIVE))
 }
 
 /// Whether anything in the prefix may have been made or changed after the installation ended. Without a note, nothing of

@@ -2,19 +2,26 @@
 //! then renamed. Until the commit that folder says which directory is ours, by its inode, so that
 //! the next process can remove it even if it is at its final place already.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use archive::digest::Sha256;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::remove::{remove, remove_workshop};
-use super::{NEW, Place, Recovery, STATE, alive, exists, read_note, rename, write_note};
+use super::{
+    DONE, NEW, Place, Recovery, STATE, alive, complete, exists, read_note, rename, write_note,
+};
 use crate::error::Error;
 use crate::lock::Lock;
+
+/// The longest name in bytes that may become part of another one: file systems take 255.
+const LONGEST_NAME: usize = 240;
 
 /// What was at the prefix, on its way to nothing.
 const UNDONE: &str = "undone";
@@ -132,8 +139,7 @@ impl Place for Fresh {
     }
 
     fn commit(&self) -> Result<(), Error> {
-        remove(&self.lock.folder.join(STATE))?;
-        remove_workshop(&self.lock.folder)
+        complete(&self.lock.folder, STATE)
     }
 
     fn undo(&self) -> Result<(), Error> {
@@ -153,12 +159,17 @@ pub(super) fn recover(prefix: &Path) -> Result<Recovery, Error> {
     };
     let folder = &lock.folder;
     let Some(ours) = read_note::<Ours>(&folder.join(STATE))? else {
+        // It had hardly begun, or all was done but this.
+        let is_done = exists(&folder.join(DONE))?;
         remove_workshop(folder)?;
-        return Ok(Recovery::Undone);
+        return Ok(if is_done {
+            Recovery::Nothing
+        } else {
+            Recovery::Undone
+        });
     };
     if is_at(prefix, &ours)? && alive::is_used_since(prefix, folder)? {
-        remove(&folder.join(STATE))?;
-        remove_workshop(folder)?;
+        complete(folder, STATE)?;
         return Ok(Recovery::Kept);
     }
     undo(prefix, folder, &ours)?;
@@ -179,14 +190,20 @@ fn is_at(prefix: &Path, ours: &Ours) -> Result<bool, Error> {
     Ok(exists(prefix)? && identity(prefix)? == *ours)
 }
 
-/// `.NAME.installing` beside the prefix.
+/// `.NAME.installing` beside the prefix; of a name that is too long for that, its digest.
 fn scratch(prefix: &Path) -> Result<PathBuf, Error> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(prefix.file_name().ok_or_else(|| Error::Prefix {
+    let name = prefix.file_name().ok_or_else(|| Error::Prefix {
         path: prefix.to_owned(),
-    })?);
-    name.push(".installing");
-    Ok(prefix.with_file_name(name))
+    })?;
+    let digest = Sha256::of(name.as_encoded_bytes()).to_string();
+    let mut folder = OsString::from(".");
+    folder.push(if name.len() > LONGEST_NAME {
+        OsStr::new(&digest)
+    } else {
+        name
+    });
+    folder.push(".installing");
+    Ok(prefix.with_file_name(folder))
 }
 
 fn identity(path: &Path) -> Result<Ours, Error> {

@@ -5,11 +5,12 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::DONE;
 use crate::error::Error;
 use crate::lock::MARKER;
 
-/// Removes the folder of an installation; its marker last, so that a part of it is still known as
-/// ours if this is interrupted.
+/// Removes the folder of an installation; its marker last, and that all is done, so that a part of it is still known as
+/// ours if this is interrupted, and as what it is.
 pub(super) fn remove_workshop(folder: &Path) -> Result<(), Error> {
     let read = |source| Error::Read {
         path: folder.to_owned(),
@@ -17,7 +18,8 @@ pub(super) fn remove_workshop(folder: &Path) -> Result<(), Error> {
     };
     for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
-        if entry.file_name() != MARKER {
+        let name = entry.file_name();
+        if name != MARKER && name != DONE {
             remove(&entry.path())?;
         }
     }

@@ -17,10 +17,11 @@ use super::{Attributes, Tree};
 ///
 /// No path leads out of it through a symbolic link: every directory on the way is made, or found
 /// to be a directory, by [`Tree::directory`] before anything is put into it; a link with that
-/// name is an error there. Files are only created anew.
+/// name is an error there. Files are only created anew, unless [`Disk::replacing`] says otherwise.
 #[derive(Debug)]
 pub struct Disk {
     root: OwnedFd,
+    replaces: bool,
 }
 
 /// A file on disk that is being written.
@@ -36,7 +37,29 @@ impl Disk {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Disk {
             root: openat(CWD, root, flags, Mode::empty())?,
+            replaces: false,
         })
+    }
+
+    /// The same where files and links that are there may be replaced: a script has run in the directory.
+    pub(crate) fn replacing(self, replaces: bool) -> Disk {
+        Disk { replaces, ..self }
+    }
+
+    /// Makes an entry, and takes one that is in the way first, if that may be.
+    fn make<T>(
+        &self,
+        path: &str,
+        replaces: bool,
+        make: impl Fn() -> rustix::io::Result<T>,
+    ) -> rustix::io::Result<T> {
+        match make() {
+            Err(Errno::EXIST) if replaces || self.replaces => {
+                unlinkat(&self.root, path, AtFlags::empty())?;
+                make()
+            }
+            result => result,
+        }
     }
 
     fn create(&self, path: &str, mode: Mode) -> rustix::io::Result<OwnedFd> {
@@ -89,13 +112,7 @@ impl Tree for Disk {
     fn file(&self, path: &str, attributes: Attributes) -> io::Result<DiskFile> {
         // The kernel applies the umask: no chmod is needed.
         let mode = Mode::from(attributes.mode & 0o777);
-        let file = match self.create(path, mode) {
-            Err(Errno::EXIST) if attributes.replace => {
-                unlinkat(&self.root, path, AtFlags::empty())?;
-                self.create(path, mode)?
-            }
-            result => result?,
-        };
+        let file = self.make(path, attributes.replace, || self.create(path, mode))?;
         Ok(DiskFile {
             file: file.into(),
             modified: attributes.modified,
@@ -122,11 +139,12 @@ impl Tree for Disk {
     }
 
     fn symbolic_link(&self, path: &str, target: &str) -> io::Result<()> {
-        Ok(symlinkat(target, &self.root, path)?)
+        Ok(self.make(path, false, || symlinkat(target, &self.root, path))?)
     }
 
     fn hard_link(&self, path: &str, existing: &str) -> io::Result<()> {
-        match linkat(&self.root, existing, &self.root, path, AtFlags::empty()) {
+        let link = || linkat(&self.root, existing, &self.root, path, AtFlags::empty());
+        match self.make(path, false, link) {
             // File systems without hard links, and the limit of links to one file.
             Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK | Errno::XDEV) => {
                 self.copy(path, existing)

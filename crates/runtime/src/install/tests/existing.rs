@@ -145,6 +145,41 @@ fn files_that_no_package_has_any_more_go() {
 }
 
 #[test]
+fn a_folder_of_an_old_package_may_become_a_file_and_one_of_a_new_one_stays() {
+    let old = |room: &Room| {
+        let files = ["bin/tool/a/deep", "bin/tool/b", "share/beta/data/gone"];
+        let record = serde_json::json!({ "files": files }).to_string();
+        room.put("conda-meta/alpha-0.9-h1_2.json", &record);
+        for file in files {
+            room.put(file, "old");
+        }
+    };
+    let options = |room: &Room| Options {
+        force: true,
+        ..room.options()
+    };
+    let new = || {
+        let mut made = two_packages();
+        made.entry(0, "share/beta/data", Kind::Directory);
+        made
+    };
+    let room = Room::new();
+    old(&room);
+    room.install_with(new(), &options(&room)).0.unwrap();
+    assert!(room.prefix.join("bin/tool").is_file());
+    let folder = room.prefix.join("share/beta/data");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+
+    let room = Room::new();
+    old(&room);
+    let before = room.listing();
+    let mut made = new();
+    made.plan.scripts.post_install = Some("rm -r share; exit 3".into());
+    room.install_with(made, &options(&room)).0.unwrap_err();
+    assert_eq!(room.listing(), before);
+}
+
+#[test]
 fn a_failure_brings_everything_back() {
     for empty in [false, true] {
         let room = Room::new();

@@ -421,3 +421,38 @@ fn a_python_that_cannot_run_is_only_a_warning() {
         assert_eq!(warnings.count(), 1, "{events:?}");
     }
 }
+
+#[test]
+fn what_pre_install_puts_where_a_package_has_something_gives_way() {
+    for exists in [false, true] {
+        let room = Room::new();
+        if exists {
+            fs::create_dir(&room.prefix).unwrap();
+        }
+        let mut made = two_packages();
+        let script = "mkdir -p bin lib share/mine\n\
+            for file in bin/tool lib/liba.so share/mine/file; do echo script >$file; done\n";
+        made.plan.scripts.pre_install = Some(script.into());
+        room.install(made).unwrap();
+        assert_eq!(room.read("bin/tool"), "#!/bin/sh\necho tool\n");
+        let link = fs::read_link(room.prefix.join("lib/liba.so")).unwrap();
+        assert_eq!(link.to_str(), Some("liba.so.1"));
+        assert_eq!(room.read("share/mine/file"), "script\n");
+    }
+}
+
+#[test]
+fn names_may_be_as_long_as_the_file_system_takes() {
+    let room = Room::new();
+    let prefix = room.prefix.with_file_name("n".repeat(250));
+    let options = Options {
+        prefix: prefix.clone(),
+        ..room.options()
+    };
+    let mut made = Fixture::new();
+    let alpha = made.package("alpha", "1.0");
+    made.file(alpha, "bin/tool", b"tool");
+    room.install_with(made, &options).0.unwrap();
+    assert!(prefix.join("bin/tool").exists());
+    assert_eq!(fs::read_dir(prefix.parent().unwrap()).unwrap().count(), 1);
+}

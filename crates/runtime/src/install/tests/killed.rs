@@ -108,6 +108,62 @@ fn a_prefix_that_was_used_after_a_kill_is_nobodys_to_remove() {
 }
 
 #[test]
+fn a_note_from_before_the_moves_says_nothing_of_them() {
+    let room = Room::new();
+    room.put("share/alpha/data", "old");
+    let before = room.listing();
+    let place = Existing::begin(&room.prefix, false).unwrap();
+    let folder = room.prefix.join(".installing");
+    // `pre_install` ran long ago.
+    crate::place::alive::note(&folder).unwrap();
+    long_ago(&folder);
+    place.publish(&["not/there".to_owned()]).unwrap_err();
+    drop(place);
+    room.put("share/alpha/data", "old");
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Undone);
+    assert_eq!(room.listing(), before);
+}
+
+#[test]
+fn what_cannot_be_put_back_does_not_keep_the_rest_from_it() {
+    let room = Room::new();
+    room.put("share/alpha/data", "old");
+    room.put("conda-meta/alpha-0.9-0.json", "{}");
+    let before = room.listing();
+    killed(&Existing::begin(&room.prefix, false).unwrap(), true);
+    let way = room.prefix.join("share/alpha");
+    fs::remove_dir_all(&way).unwrap();
+    fs::write(&way, "in the way").unwrap();
+    for _ in 0..2 {
+        crate::recover(&room.prefix).unwrap_err();
+        assert!(room.prefix.join("conda-meta/alpha-0.9-0.json").exists());
+        assert!(!room.prefix.join("bin/half").exists());
+    }
+    // Without the folder there is room for it.
+    fs::remove_file(&way).unwrap();
+    assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Undone);
+    assert_eq!(room.listing(), before);
+}
+
+#[test]
+fn a_complete_installation_is_not_said_to_be_undone() {
+    let room = Room::new();
+    room.install(two_packages()).unwrap();
+    let before = room.listing();
+    for folder in [
+        room.prefix.join(".installing"),
+        room.prefix.with_file_name(".prefix.installing"),
+    ] {
+        // Killed while it removed its folder.
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(crate::lock::MARKER), "").unwrap();
+        fs::write(folder.join("done"), "").unwrap();
+        assert_eq!(crate::recover(&room.prefix).unwrap(), Recovery::Nothing);
+        assert_eq!(room.listing(), before);
+    }
+}
+
+#[test]
 fn folders_that_were_moved_elsewhere_are_not_hidden() {
     let room = Room::new();
     room.put("mine", "x");
@@ -129,6 +185,11 @@ fn folders_that_were_moved_elsewhere_are_not_hidden() {
         matches!(&error, Error::LinkedFolder { path } if path.ends_with("share")),
         "{error}"
     );
+    // Nor while what it leads to is not there.
+    fs::rename(&elsewhere, room.folder.path().join("away")).unwrap();
+    let error = steps(&place).unwrap_err();
+    assert!(matches!(&error, Error::LinkedFolder { .. }), "{error}");
+    fs::rename(room.folder.path().join("away"), &elsewhere).unwrap();
     place.undo().unwrap();
     assert_eq!(room.listing(), before);
     assert!(elsewhere.join("data").exists());
