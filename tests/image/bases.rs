@@ -85,7 +85,7 @@ fn all_forms_of_one_base_give_one_image() {
     let given = base("arm64");
     let other = Given::new("amd64", vec![debian()]);
     layout(&place, "base", &[("base:1", &given), ("base:1", &other)]);
-    docker_archive(&place, "docker.tar", "base:1", &given);
+    docker_archive(&place, "docker.tar", &["base:1"], &given);
     let mut pack = place.command("tar");
     pack.args(["-cf", "oci.tar", "-C", "base", "."]);
     run(&mut pack).succeeds();
@@ -168,7 +168,7 @@ fn what_a_base_holds_is_remembered() {
         channel(&place);
         let given = base("amd64");
         layout(&place, "base", &[("base:1", &given)]);
-        docker_archive(&place, "docker.tar", "base:1", &given);
+        docker_archive(&place, "docker.tar", &["base:1"], &given);
         definition(
             &place,
             &format!("base = \"{form}\"\nuser = {{ name = \"builder\" }}"),
@@ -252,7 +252,7 @@ fn a_base_of_several_layers_is_the_same_with_any_number_of_threads() {
         .layers
         .push(layer(&[Put::File("usr/lib/long", &text)]));
     layout(&place, "base", &[("base:1", &given)]);
-    docker_archive(&place, "docker.tar", "base:1", &given);
+    docker_archive(&place, "docker.tar", &["base:1"], &given);
     for form in ["base", "docker.tar"] {
         definition(&place, &format!("base = \"{form}\""));
         let said = |threads: &str, output: &str, arguments: &[&str]| {
@@ -320,7 +320,7 @@ fn one_of_several_images_is_looked_at() {
     let one = base("amd64");
     let two = Given::new("amd64", vec![debian()]);
     layout(&place, "both", &[("a:1", &one), ("b:2", &two)]);
-    docker_archive(&place, "docker.tar", "c:3", &one);
+    docker_archive(&place, "docker.tar", &["c:3", "d:4"], &one);
     let tags = |image: &str| -> Vec<String> {
         let images = inspect(&place, image);
         let tag = |image: &serde_json::Value| image["tag"].as_str().map(str::to_owned);
@@ -330,8 +330,10 @@ fn one_of_several_images_is_looked_at() {
     assert_eq!(tags("oci:both"), ["a:1", "b:2"]);
     assert_eq!(tags("oci:both:b:2"), ["b:2"]);
     assert_eq!(tags("docker-archive:docker.tar:c:3"), ["c:3"]);
+    assert_eq!(tags("docker-archive:docker.tar:d:4"), ["c:3"]);
     for (image, expected) in [
         ("oci:both:c:3", "has no image `c:3`"),
+        ("docker-archive:docker.tar:e:5", "only `c:3`, `d:4`"),
         ("oci-archive:docker.tar", "no OCI layout"),
         (
             "docker-daemon:a:1",
@@ -369,4 +371,84 @@ fn images_of_other_names_are_not_lost_without_a_word() {
     let is_warning = |line: &str| line.starts_with("warning: ");
     assert!(output.stderr.lines().all(is_warning), "{output}");
     assert!(place.join("image.tar").is_file());
+}
+
+#[test]
+fn what_nobody_asks_for_may_be_missing() {
+    let place = Place::new();
+    channel(&place);
+    let given = base("amd64");
+    layout(&place, "base", &[("b:1", &given)]);
+    // As docker writes an image for several platforms of which it has one; and what is no image.
+    let path = place.join("base/index.json");
+    let text = fs::read_to_string(&path).expect("an index");
+    let mut index: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let chart = place.write("base/blobs/chart", r#"{"name":"chart"}"#);
+    let text = fs::read(&chart).expect("a file");
+    let name = digest(&text);
+    fs::rename(
+        &chart,
+        place.join("base/blobs").join(name.replace(':', "/")),
+    )
+    .expect("renamed");
+    let config = json!({ "mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": name, "size": text.len() });
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [] }).to_string();
+    let chart = digest(manifest.as_bytes());
+    place.write(
+        &format!("base/blobs/{}", chart.replace(':', "/")),
+        &manifest,
+    );
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let absent = digest(b"absent");
+    let all = index["manifests"].as_array_mut().expect("manifests");
+    let named = |name: &str| json!({ "org.opencontainers.image.ref.name": name });
+    all.extend([
+        json!({ "mediaType": media_type, "digest": absent, "size": 6, "annotations": named("b:1"),
+                "platform": { "architecture": "arm64", "os": "linux" } }),
+        json!({ "mediaType": media_type, "digest": absent, "size": 6, "annotations": named("b:1"),
+                "platform": { "architecture": "amd64", "os": "windows" } }),
+        json!({ "mediaType": media_type, "digest": chart, "size": manifest.len(), "annotations": named("chart:1") }),
+    ]);
+    fs::write(&path, index.to_string()).expect("written");
+    assert_eq!(inspect(&place, "base").len(), 1);
+    definition(&place, "base = \"oci:base:b:1\"");
+    run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
+    run(&mut bake(&place, "other", &["-p", "linux-aarch64"]))
+        .exits(4)
+        .says(&["is missing"]);
+    let mut inspect = place.archiconda();
+    run(inspect.args(["image", "inspect", "oci:base:chart:1"]))
+        .exits(4)
+        .says(&["does not name its layers"]);
+}
+
+#[test]
+fn files_do_not_go_through_links_of_packages() {
+    let place = Place::new();
+    channel(&place);
+    for (keys, expected) in [
+        (
+            "files = [{ path = \"/opt/conda/bin/python/x\", text = \"x\" }]",
+            "`/opt/conda/bin/python` is no folder",
+        ),
+        (
+            "workdir = \"/opt/conda/bin/python/x\"",
+            "`/opt/conda/bin/python` is no folder",
+        ),
+        (
+            "files = [{ path = \"/opt/conda/bin\", text = \"x\" }]",
+            "`/opt/conda/bin` is a folder of the packages",
+        ),
+    ] {
+        definition(&place, keys);
+        run(&mut bake(&place, "image", &["-p", "linux-64"]))
+            .exits(2)
+            .says(&[expected]);
+    }
+    // A file of a package may be replaced.
+    definition(
+        &place,
+        "files = [{ path = \"/opt/conda/bin/python\", text = \"x\" }]",
+    );
+    run(&mut bake(&place, "image", &["-p", "linux-64"])).succeeds();
 }

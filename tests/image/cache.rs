@@ -9,7 +9,9 @@ use super::push::push;
 use super::registry::Registry;
 use super::{bake, channel, definition, inspect, tool};
 use crate::support::channel::publish;
+use crate::support::requirements;
 use crate::support::run::{Place, run};
+use crate::support::server::Server;
 
 /// Which layers of packages were not built.
 fn cached(said: &Value) -> Vec<bool> {
@@ -176,4 +178,63 @@ fn layers_come_from_images_that_are_named() {
         cached(&output.json()).iter().filter(|one| !**one).count(),
         1
     );
+    // Nothing of it is left in the image that is there now.
+    for entry in fs::read_dir(place.join("again")).expect("a layout") {
+        let name = entry.expect("an entry").file_name();
+        let names = ["blobs", "index.json", "oci-layout"];
+        assert!(names.iter().any(|one| name == *one), "{}", name.display());
+    }
+}
+
+/// Changes bits of each download.
+pub(super) fn spoil(place: &Place) {
+    let mut count = 0;
+    let folder = place.join("cache/packages/sha256");
+    for folder in fs::read_dir(folder).expect("the store") {
+        for entry in fs::read_dir(folder.expect("an entry").path()).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none() {
+                let mut bytes = fs::read(&path).expect("an archive");
+                let length = bytes.len();
+                for byte in bytes[length / 4..length / 4 * 3].iter_mut().step_by(16) {
+                    *byte ^= 1;
+                }
+                fs::remove_file(&path).expect("removed");
+                fs::write(&path, bytes).expect("written");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 1);
+}
+
+#[test]
+fn damaged_downloads_are_fetched_again() {
+    let place = Place::new();
+    channel(&place);
+    definition(&place, "");
+    let server = Server::start(&place.join("channel"));
+    let text = fs::read_to_string(place.join("dist.toml")).expect("a spec");
+    place.write("dist.toml", text.replace("./channel", &server.url()));
+    let again = ["-p", "linux-64", "--no-cache"];
+    let first = run(&mut bake(&place, "first", &again)).succeeds().json();
+    for plans in [true, false] {
+        spoil(&place);
+        if !plans {
+            fs::remove_dir_all(place.join("cache/plans")).expect("plans");
+        }
+        let output = run(&mut bake(&place, "second", &again)).succeeds();
+        let output = output.says(&["is damaged; it is fetched again"]);
+        assert_eq!(output.json()["digest"], first["digest"]);
+    }
+    let Some(runtimes) = requirements::runtimes() else {
+        return;
+    };
+    let build = || run(place.build(&runtimes, "dist.toml").args(["-p", "linux-64"])).succeeds();
+    build();
+    let installer = place.out().join("Example-1.0-Linux-x86_64.sh");
+    let first = fs::read(&installer).expect("an installer");
+    spoil(&place);
+    build().says(&["is damaged; it is fetched again"]);
+    assert!(fs::read(&installer).expect("an installer") == first);
 }

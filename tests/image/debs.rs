@@ -437,6 +437,13 @@ fn layers_are_unpacked_once() {
     }
     fs::rename(place.join("mirror/gone"), place.join("mirror/pool")).expect("renamed");
     assert_eq!(bake("second", &["--no-cache"]).0, [false, false]);
+    // What was damaged in the cache folder is not unpacked.
+    super::cache::spoil(&place);
+    assert_eq!(bake("second", &["--no-cache"]).0, [false, false]);
+    assert_same(
+        &snapshot(&place.join("first")),
+        &snapshot(&place.join("second")),
+    );
     // Other packages on the same root; a locale is part of what is made; another compression is another layer.
     definition(
         &place,

@@ -148,7 +148,7 @@ pub(super) fn layout(place: &Place, folder: &str, images: &[(&str, &Given)]) -> 
 }
 
 /// Writes what `docker save` writes: layers that are not compressed.
-pub(super) fn docker_archive(place: &Place, file: &str, name: &str, image: &Given) -> PathBuf {
+pub(super) fn docker_archive(place: &Place, file: &str, names: &[&str], image: &Given) -> PathBuf {
     let config = image.config();
     let mut members = Vec::new();
     let mut layers = Vec::new();
@@ -158,7 +158,7 @@ pub(super) fn docker_archive(place: &Place, file: &str, name: &str, image: &Give
         members.push((member, layer.clone()));
     }
     let config_name = format!("{}.json", Sha256::of(&config));
-    let list = json!([{ "Config": config_name, "RepoTags": [name], "Layers": layers }]);
+    let list = json!([{ "Config": config_name, "RepoTags": names, "Layers": layers }]);
     members.push((config_name, config));
     members.push(("manifest.json".to_owned(), list.to_string().into_bytes()));
     let mut builder = tar::Builder::new(Vec::new());

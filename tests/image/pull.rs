@@ -380,8 +380,28 @@ fn a_damaged_store_is_noticed_and_mended() {
     let mut bytes = fs::read(&stored).expect("a blob");
     bytes[40] ^= 1;
     fs::write(&stored, bytes).expect("written");
-    over(&place, &base, &[]).exits(4).says(&["the digest of"]);
+    let before = inspect(&place, "image");
+    // Whoever may not fetch it again has no more of it.
+    over(&place, &base, &["--offline"]).exits(1);
+    assert_eq!(inspect(&place, "image"), before);
     over(&place, &base, &[]).succeeds();
+    // The same of a configuration.
+    let held = inspect(&place, &format!("docker://{base}"));
+    let is_ours = |image: &&Value| {
+        let platform = image["platform"].as_str();
+        platform.is_some_and(|platform| platform.starts_with("linux/arm64"))
+    };
+    let ours = held.iter().find(is_ours).expect("an image");
+    let digits = &ours["id"].as_str().expect("a digest")[7..];
+    let stored = place.join(format!("cache/packages/sha256/{}/{digits}", &digits[..2]));
+    let mut bytes = fs::read(&stored).expect("a blob");
+    bytes[40] ^= 1;
+    fs::write(&stored, &bytes).expect("written");
+    assert_eq!(inspect(&place, &format!("docker://{base}")), held);
+    fs::write(&stored, &bytes).expect("written");
+    over(&place, &base, &[])
+        .succeeds()
+        .says(&["is damaged; it is fetched again"]);
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn hostile_archives_and_indexes() {
     };
     // A name in the archive itself that is as long as it.
     let given = Given::new("amd64", vec![debian()]);
-    docker_archive(&place, "docker.tar", "b:1", &given);
+    docker_archive(&place, "docker.tar", &["b:1"], &given);
     let mut bytes = named(&"n".repeat(3 << 20));
     bytes.extend(fs::read(place.join("docker.tar")).expect("an archive"));
     place.write("long.tar", bytes);

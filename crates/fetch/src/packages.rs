@@ -98,6 +98,12 @@ impl Client {
         }
     }
 
+    /// Of all archives that came out of the store so far, takes those out that are damaged, and returns where they were:
+    /// for whoever found that something of them is not what it should be. The next time they are fetched.
+    pub fn heal(&self) -> Result<Vec<PathBuf>, Error> {
+        self.store.heal()
+    }
+
     /// Takes an archive out of the store, unless something else has a link to its file. Whoever has it open can go on
     /// reading.
     pub fn discard(&self, sha256: [u8; 32]) -> Result<(), Error> {

@@ -8,9 +8,11 @@
 //! packages/partial/KEY            a download that has not ended
 //! ```
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conda::hex;
 use fs_err as fs;
@@ -24,11 +26,16 @@ use crate::{Error, packages};
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// What was handed out without a look at its bytes.
+    trusted: Arc<Mutex<BTreeSet<[u8; 32]>>>,
 }
 
 impl Store {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root,
+            trusted: Arc::default(),
+        }
     }
 
     /// The archive that `wanted` means, where it is in the store and the digest says which it is.
@@ -145,6 +152,24 @@ impl Store {
         }
     }
 
+    /// Takes those archives out that were handed out and are not any more what they were when they came in.
+    pub(crate) fn heal(&self) -> Result<Vec<PathBuf>, Error> {
+        let trusted = std::mem::take(&mut *self.trusted());
+        let mut removed = Vec::new();
+        for sha256 in trusted {
+            self.recheck(sha256)?;
+            let entry = self.entry_path(&sha256);
+            if !entry.exists() {
+                removed.push(entry);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn trusted(&self) -> MutexGuard<'_, BTreeSet<[u8; 32]>> {
+        self.trusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn prepare(&self, digests: Digests) -> Result<PathBuf, Error> {
         let entry = self.entry_path(&digests.sha256);
         if let Some(folder) = entry.parent() {
@@ -187,6 +212,7 @@ impl Store {
             },
         };
         packages::verify(wanted, digests)?;
+        self.trusted().insert(sha256);
         Ok(Some(package(entry, digests)))
     }
 

@@ -11,6 +11,7 @@ mod store;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,8 +42,8 @@ const MOST_IMAGES: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Image {
     pub(crate) platform: Platform,
-    /// What it is called, if it is.
-    pub(crate) reference: Option<String>,
+    /// What it is called.
+    pub(crate) names: Vec<String>,
     /// The digest of its manifest; none for what `docker save` writes.
     pub(crate) manifest: Option<Digest>,
     pub(crate) config: Object,
@@ -88,6 +89,16 @@ pub(crate) enum Form {
 pub(crate) struct Source {
     pub(crate) store: Store,
     images: Vec<Image>,
+    unusable: Vec<Unusable>,
+}
+
+/// What is called an image and cannot be read. It concerns only who asks for it.
+#[derive(Debug)]
+struct Unusable {
+    names: Vec<String>,
+    /// Where its index says it.
+    platform: Option<Platform>,
+    error: Arc<Error>,
 }
 
 impl Source {
@@ -106,15 +117,18 @@ impl Source {
             return Err(Error::NotAnImage);
         }
         let docker = form == Form::DockerArchive || !layout;
-        let images = if docker {
-            docker_images(&store)?
+        let mut found = Found::default();
+        if docker {
+            found.images = docker_images(&store)?;
         } else {
             let index: Index = document(&store, "index.json", None)?;
-            let mut found = Found::default();
-            collect(&store, &index, None, 0, &mut found)?;
-            found.images
-        };
-        Ok(Source { store, images })
+            collect(&store, &index, &[], 0, &mut found)?;
+        }
+        Ok(Source {
+            store,
+            images: found.images,
+            unusable: found.unusable,
+        })
     }
 
     /// The images, each once.
@@ -135,6 +149,14 @@ impl Source {
             .filter(|image| image.platform.fits(platform))
             .collect();
         let Some(first) = fitting.first() else {
+            let mut unusable = self.unusable.iter();
+            let unusable = unusable.find(|one| {
+                let other = one.platform.as_ref();
+                is_called(&one.names, reference) && other.is_none_or(|one| one.fits(platform))
+            });
+            if let Some(unusable) = unusable {
+                return Err(Error::Unusable(Arc::clone(&unusable.error)));
+            }
             let found: BTreeSet<String> =
                 all.iter().map(|image| image.platform.to_string()).collect();
             return Err(Error::Platform {
@@ -154,31 +176,29 @@ impl Source {
 
     /// The images of that name if one is given, else all.
     pub(crate) fn of_name(&self, reference: Option<&str>) -> Result<Vec<&Image>, Error> {
-        let named = |image: &&Image| match (reference, &image.reference) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            // A tag alone says enough, as in `docker pull`.
-            (Some(wanted), Some(name)) => {
-                name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
-            }
-        };
-        let all: Vec<&Image> = self.images.iter().filter(named).collect();
-        match reference.filter(|_| all.is_empty()) {
-            None => Ok(all),
-            Some(reference) => Err(Error::NoReference {
-                reference: reference.to_owned(),
-                found: self.names(),
-            }),
+        let images = self.images.iter();
+        let all: Vec<&Image> = images
+            .filter(|image| is_called(&image.names, reference))
+            .collect();
+        if !all.is_empty() {
+            return Ok(all);
+        }
+        let mut unusable = self.unusable.iter();
+        match unusable.find(|one| is_called(&one.names, reference)) {
+            Some(unusable) => Err(Error::Unusable(Arc::clone(&unusable.error))),
+            None => match reference {
+                None => Ok(all),
+                Some(reference) => Err(Error::NoReference {
+                    reference: reference.to_owned(),
+                    found: self.names(),
+                }),
+            },
         }
     }
 
     /// What the images are called.
     pub(crate) fn names(&self) -> Vec<String> {
-        let names: BTreeSet<&String> = self
-            .images
-            .iter()
-            .filter_map(|image| image.reference.as_ref())
-            .collect();
+        let names: BTreeSet<&String> = self.images.iter().flat_map(|image| &image.names).collect();
         names.into_iter().cloned().collect()
     }
 }
@@ -196,10 +216,19 @@ pub(crate) fn place(base: &spec::Base, folder: &Path) -> Option<(PathBuf, Form, 
     Some((folder.join(path), form, reference.clone()))
 }
 
+/// Whether one of these is the name that is asked for, if one is. A tag alone says enough, as in `docker pull`.
+fn is_called(names: &[String], reference: Option<&str>) -> bool {
+    let is_it = |name: &String, wanted: &str| {
+        name == wanted || name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
+    };
+    reference.is_none_or(|wanted| names.iter().any(|name| is_it(name, wanted)))
+}
+
 /// What was found below an index so far.
 #[derive(Default)]
 struct Found {
     images: Vec<Image>,
+    unusable: Vec<Unusable>,
     /// Documents that were read.
     read: usize,
 }
@@ -208,7 +237,7 @@ struct Found {
 fn collect(
     store: &Store,
     index: &Index,
-    reference: Option<&str>,
+    above: &[String],
     depth: usize,
     found: &mut Found,
 ) -> Result<(), Error> {
@@ -220,14 +249,20 @@ fn collect(
         if descriptor.artifact_type.is_some() {
             continue;
         }
-        let name = annotation(descriptor, oci::REFERENCE)
-            .or_else(|| annotation(descriptor, oci::CONTAINERD_NAME));
-        let name = name.map(String::as_str).or(reference);
+        // Of containerd's, the first is a tag alone.
+        let keys = [oci::REFERENCE, oci::CONTAINERD_NAME].into_iter();
+        let names = keys.filter_map(|key| annotation(descriptor, key).cloned());
+        let mut names: Vec<String> = names.collect();
+        if names.is_empty() {
+            names.extend_from_slice(above);
+        }
         match &*descriptor.media_type {
             oci::INDEX | oci::DOCKER_INDEX => {
                 found.count()?;
-                let inner: Index = blob(store, descriptor)?;
-                collect(store, &inner, name, depth + 1, found)?;
+                match blob::<Index>(store, descriptor) {
+                    Ok(inner) => collect(store, &inner, &names, depth + 1, found)?,
+                    Err(error) => found.give_up(names, None, error),
+                }
             }
             oci::MANIFEST | oci::DOCKER_MANIFEST => {
                 // Statements of who built an image lie beside it, as an image for no machine.
@@ -236,7 +271,10 @@ fn collect(
                     continue;
                 }
                 found.count()?;
-                found.images.push(image(store, descriptor, name)?);
+                match image(store, descriptor, &names) {
+                    Ok(image) => found.images.push(image),
+                    Err(error) => found.give_up(names, platform.cloned(), error),
+                }
             }
             // Other things may lie in a layout.
             _ => {}
@@ -254,13 +292,22 @@ impl Found {
         }
         Ok(())
     }
+
+    /// Goes on without an image. Archives often name those of all platforms and have those of one.
+    fn give_up(&mut self, names: Vec<String>, platform: Option<Platform>, error: Error) {
+        self.unusable.push(Unusable {
+            names,
+            platform,
+            error: Arc::new(error),
+        });
+    }
 }
 
 fn annotation<'d>(descriptor: &'d Descriptor, key: &str) -> Option<&'d String> {
     descriptor.annotations.as_ref()?.get(key)
 }
 
-fn image(store: &Store, descriptor: &Descriptor, reference: Option<&str>) -> Result<Image, Error> {
+fn image(store: &Store, descriptor: &Descriptor, names: &[String]) -> Result<Image, Error> {
     let manifest: Manifest = blob(store, descriptor)?;
     let config: Object = blob(store, &manifest.config)?;
     let diff_ids = diff_ids(&config)?;
@@ -298,7 +345,7 @@ fn image(store: &Store, descriptor: &Descriptor, reference: Option<&str>) -> Res
         .collect::<Result<_, _>>()?;
     Ok(Image {
         platform: platform(&config)?,
-        reference: reference.map(str::to_owned),
+        names: names.to_vec(),
         manifest: Some(descriptor.digest),
         config,
         config_digest: manifest.config.digest,
@@ -334,7 +381,7 @@ fn docker_images(store: &Store) -> Result<Vec<Image>, Error> {
         }
         images.push(Image {
             platform: platform(&config)?,
-            reference: one.repo_tags.unwrap_or_default().into_iter().next(),
+            names: one.repo_tags.unwrap_or_default(),
             manifest: None,
             config_digest: Digest(archive::digest::Sha256::of(&text)),
             config,

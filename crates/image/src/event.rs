@@ -118,6 +118,12 @@ pub enum Warning<'a> {
         /// The layer.
         path: &'a Path,
     },
+    /// All is done again with other files.
+    #[error("`{}` in the cache is damaged; it is fetched again", .path.display())]
+    Refetched {
+        /// The file.
+        path: &'a Path,
+    },
     /// Many layers.
     #[error(
         "{platform}: the image has {count} layers, {base} of them from the base; each costs at every start"

@@ -144,8 +144,14 @@ pub fn inspect(place: &Base) -> Result<Vec<Inspected>, Error> {
 
 /// Reads all images that a name in a registry stands for.
 pub fn inspect_pulled(name: &str, network: &Network<'_>) -> Result<Vec<Inspected>, Error> {
-    let source = pulled(name, network);
-    let images = source.and_then(|source| all(&source, None));
+    let attempt = || pulled(name, network).and_then(|source| all(&source, None));
+    let mut images = attempt();
+    if images.as_ref().is_err_and(base::Error::is_integrity) {
+        let healed = network.client.heal().map_err(installer::Error::from)?;
+        if !healed.is_empty() {
+            images = attempt();
+        }
+    }
     images.map_err(|source| Error::Image {
         path: format!("docker://{name}").into(),
         source,
@@ -172,7 +178,7 @@ fn all(source: &Source, reference: Option<&str>) -> Result<Vec<Inspected>, base:
         let created = image.config.get("created").and_then(Value::as_str);
         images.push(Inspected {
             platform: image.platform.to_string(),
-            tag: image.reference.clone(),
+            tag: image.names.first().cloned(),
             digest: image.manifest.map(|digest| digest.to_string()),
             id: image.config_digest.to_string(),
             created: created.map(str::to_owned),

@@ -14,6 +14,7 @@ use fs_err::File;
 use installer::Draft;
 use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::TempPath;
 
 use crate::error::Error;
 use crate::oci::{self, Digest};
@@ -58,10 +59,10 @@ pub(crate) enum Check {
     Last,
 }
 
-/// A blob that is being written.
+/// A blob that is being written. One that is not stored goes with the value: all that is in the folder is in the image.
 #[derive(Debug)]
 pub(crate) struct Blob {
-    path: PathBuf,
+    path: TempPath,
     sink: HashingWriter<BufWriter<File>>,
 }
 
@@ -166,8 +167,9 @@ impl Staging {
     pub(crate) fn blob(&self, name: &str) -> Result<Blob, Error> {
         let path = self.folder.join(format!("new-{name}"));
         let file = File::create(&path).map_err(|source| cannot_write(&path, source))?;
+        let temporary = TempPath::try_from_path(&path);
         Ok(Blob {
-            path,
+            path: temporary.map_err(|source| cannot_write(&path, source))?,
             sink: HashingWriter::new(BufWriter::with_capacity(1 << 17, file)),
         })
     }
@@ -184,7 +186,8 @@ impl Staging {
         }
         let digest = Digest(sha256);
         let path = self.folder.join(digest.path());
-        fs::rename(&blob.path, &path).map_err(write)?;
+        let stored = blob.path.persist(&path);
+        stored.map_err(|error| cannot_write(&path, error.error))?;
         Ok((digest, length))
     }
 

@@ -6,7 +6,7 @@
 //! is a link to `usr/lib`, a layer that had a folder `lib` would take the link's place, and with it
 //! every program of the base.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use archive::digest::Md5;
@@ -78,12 +78,45 @@ pub(crate) struct Root {
     digests: BTreeMap<String, Md5>,
     entries: Budget,
     layer: u16,
+    #[serde(skip)]
+    cleared: Cleared,
+}
+
+/// Folders of which a layer has taken away already what lies below it. No marker has to be followed twice.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cleared(
+    /// With a slash at the end, and none in another one: so the last one before a path is the only one that may have it.
+    BTreeSet<Vec<u8>>,
+);
+
+impl Cleared {
+    /// Whether there may be anything in a folder yet; afterwards there is not.
+    pub(crate) fn is_first(&mut self, folder: &[u8]) -> bool {
+        let mut folder = folder.to_vec();
+        folder.push(b'/');
+        let before = self.0.range(..=folder.clone()).next_back();
+        if before.is_some_and(|one| folder.starts_with(one)) {
+            return false;
+        }
+        let inside: Vec<Vec<u8>> = self
+            .0
+            .range(folder.clone()..)
+            .take_while(|one| one.starts_with(&folder))
+            .cloned()
+            .collect();
+        for one in inside {
+            self.0.remove(&one);
+        }
+        self.0.insert(folder);
+        true
+    }
 }
 
 impl Root {
     /// Begins the next layer.
     pub(crate) fn next_layer(&mut self) {
         self.layer = self.layer.saturating_add(1);
+        self.cleared = Cleared::default();
     }
 
     /// Takes an entry of the current layer in.
@@ -293,7 +326,9 @@ impl Root {
     /// Removes what earlier layers have below a path.
     fn remove_below(&mut self, path: &str) {
         let current = self.layer;
-        self.remove_if(path, |layer| layer < current);
+        if self.cleared.is_first(path.as_bytes()) {
+            self.remove_if(path, |layer| layer < current);
+        }
     }
 
     fn remove_all_below(&mut self, path: &str) {
@@ -328,6 +363,24 @@ fn split(path: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_taken_away_once() {
+        let mut cleared = Cleared::default();
+        for (folder, first) in [
+            ("a/b", true),
+            ("a/b", false),
+            ("a/b/c", false),
+            ("a/bc", true),
+            ("a-b", true),
+            ("a", true),
+            ("a/c/d", false),
+            ("a/b", false),
+            ("a-c", true),
+        ] {
+            assert_eq!(cleared.is_first(folder.as_bytes()), first, "{folder}");
+        }
+    }
 
     fn entry(root: &mut Root, path: &str, kind: EntryKind, content: &str) -> Result<(), Error> {
         root.add(Entry {

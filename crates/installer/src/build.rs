@@ -96,6 +96,26 @@ pub fn build(
     options: &Options,
     report: Report<'_>,
 ) -> Result<Vec<Built>, Error> {
+    let outcome = attempt(distribution, client, options, report);
+    if !outcome.as_ref().is_err_and(Error::is_integrity) {
+        return outcome;
+    }
+    let healed = client.heal()?;
+    if healed.is_empty() {
+        return outcome;
+    }
+    for path in &healed {
+        report(Event::Warning(Warning::Refetched { path }));
+    }
+    attempt(distribution, client, options, report)
+}
+
+fn attempt(
+    distribution: &Distribution,
+    client: &fetch::Client,
+    options: &Options,
+    report: Report<'_>,
+) -> Result<Vec<Built>, Error> {
     let wanted = if options.platforms.is_empty() {
         &distribution.platforms
     } else {

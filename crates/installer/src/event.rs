@@ -70,6 +70,12 @@ pub enum Warning<'a> {
         /// What it needs.
         dependency: &'a str,
     },
+    /// All is done again with another file.
+    #[error("`{}` in the cache is damaged; it is fetched again", .path.display())]
+    Refetched {
+        /// The file.
+        path: &'a Path,
+    },
     /// A path that several packages have.
     #[error("`{}` is in {} and in {}: the file of {} is kept", .0.path, .0.winner, .0.loser, .0.winner)]
     Clobber(&'a Clobber),

@@ -134,6 +134,10 @@ impl<'a> Cache<'a> {
     ) -> Option<T> {
         self.sources.iter().find_map(|images| {
             let taken = take(images, images.layers.get(key)?);
+            if taken.as_ref().is_err_and(Error::is_integrity) {
+                // For the next run; this one builds the layer.
+                let _ = self.job.recipe.client.heal();
+            }
             taken
                 .map_err(|error| tell(self.job, images.name, &error))
                 .ok()

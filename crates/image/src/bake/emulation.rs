@@ -114,8 +114,8 @@ impl Job<'_> {
             source,
         })?;
         userland.close().map_err(cannot)?;
-        let packed = packer.finish(staging)?;
-        Ok(changed.then_some(packed))
+        // Nothing of a layer stays that is not finished.
+        changed.then(|| packer.finish(staging)).transpose()
     }
 }
 

@@ -173,7 +173,7 @@ impl Job<'_> {
         } = read.map_err(|failure| failure.named(cannot))?;
         let ground = Ground {
             config: Some(image.config.clone()),
-            reference: image.reference.clone(),
+            reference: image.names.first().cloned(),
             manifest: image.manifest,
             diff_ids: layers.iter().map(|packed| packed.diff_id).collect(),
             stack: Stack::of_base(layers.iter().map(Layer::of_base)),

@@ -1,7 +1,7 @@
 //! One platform's image: its base is read and checked, its packages are fetched and planned, each group
 //! of packages becomes a layer, and one more holds what belongs to no package.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::atomic::AtomicBool;
 
 use conda::Subdir;
@@ -120,6 +120,7 @@ impl<'a> Job<'a> {
             created,
             left: scripts.for_containers(),
             taken: RefCell::default(),
+            packaged: OnceCell::new(),
         })?;
         for layer in written {
             ground.stack.push_packages(layer);

@@ -2,12 +2,12 @@
 //! of cached packages and the installer's own files; outside it a profile for shells, the user's
 //! account and the definition's files.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 
 use runtime::lay::{self, Extent, Laid, Settings};
-use runtime::plan::Text;
+use runtime::plan::{Kind, Text};
 use runtime::{history, keep};
 use spec::{Account, User};
 
@@ -50,6 +50,8 @@ pub(super) struct Shared<'a> {
     pub(super) left: &'a [TaskFile],
     /// What lies in the layer so far and is no folder, by its place.
     pub(super) taken: RefCell<BTreeSet<String>>,
+    /// What the packages have that is no folder, by its place: looked for when the definition has files of its own.
+    pub(super) packaged: OnceCell<BTreeSet<String>>,
 }
 
 impl Shared<'_> {
@@ -105,9 +107,9 @@ impl Shared<'_> {
             self.check_user(name)?;
         }
         if let Some(workdir) = &self.job.target.workdir {
-            let place = self
-                .folder_place("workdir", workdir)
-                .map_err(|f| f.named(cannot))?;
+            let place = self.folder_place("workdir", workdir);
+            let place = place.and_then(|place| self.check_above("workdir", &place).map(|()| place));
+            let place = place.map_err(|f| f.named(cannot))?;
             self.folder(&mut archive, &place, self.meta(0o755))
                 .map_err(cannot)?;
         }
@@ -263,6 +265,22 @@ impl Shared<'_> {
     fn text(&self, archive: &mut Archive<Packer>, path: &str, text: &str) -> Result<(), Failure> {
         let place = self.place("files", path)?;
         Ok(self.put(archive, &place, self.meta(0o644), text.as_bytes())?)
+    }
+
+    /// What the packages have that is no folder.
+    fn packaged(&self) -> &BTreeSet<String> {
+        let all = || {
+            let of = |item: &Item<'_>| {
+                let place = item.place.to_owned();
+                let entries = item.package.entries.iter();
+                let entries = entries.filter(|entry| entry.kind != Kind::Directory);
+                let entries = entries.filter(|_| item.extent.has_prefix());
+                let entries = entries.map(move |entry| format!("{place}/{}", entry.path));
+                entries.collect::<Vec<_>>()
+            };
+            self.items.iter().flat_map(of).collect()
+        };
+        self.packaged.get_or_init(all)
     }
 
     /// Where a file goes: the links of its folders are followed.

@@ -1,6 +1,7 @@
 //! What can be wrong with an image.
 
 use std::io;
+use std::sync::Arc;
 
 /// What can be wrong with an image.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum Error {
         /// What is there.
         actual: String,
     },
+    /// The image that is asked for cannot be read.
+    #[error(transparent)]
+    Unusable(Arc<Error>),
     /// A document is no JSON, or another one than expected.
     #[error("`{member}` is not the document that it should be")]
     Json {
@@ -168,8 +172,10 @@ pub enum Error {
 impl Error {
     /// Whether bytes were wrong.
     pub fn is_integrity(&self) -> bool {
-        if let Error::Registry(error) = self {
-            return error.is_integrity();
+        match self {
+            Error::Registry(error) => return error.is_integrity(),
+            Error::Unusable(error) => return error.is_integrity(),
+            _ => {}
         }
         matches!(
             self,

@@ -56,9 +56,13 @@ pub(crate) fn pull(
     let images = search
         .found
         .iter()
-        .map(|descriptor| image(&store, descriptor, Some(reference)))
+        .map(|descriptor| image(&store, descriptor, &[reference.to_owned()]))
         .collect::<Result<_, _>>()?;
-    Ok(Source { store, images })
+    Ok(Source {
+        store,
+        images,
+        unusable: Vec::new(),
+    })
 }
 
 /// Fetches the layers of an image of `source`.

@@ -13,6 +13,7 @@ use super::{Special, Userland};
 use crate::base::{self, Entry, EntryKind, Packing};
 use crate::layer::Meta;
 use crate::oci;
+use crate::root::Cleared;
 
 /// Permission bits that every folder has here: it must be possible to fill it.
 const ENTERED: u32 = 0o700;
@@ -148,6 +149,7 @@ struct Layer {
     last: Option<(String, PathBuf)>,
     /// What came so far: whiteouts are about the layers below.
     written: HashSet<PathBuf>,
+    cleared: Cleared,
 }
 
 impl Layer {
@@ -176,8 +178,20 @@ impl Layer {
 
     /// Takes away what the layers below have in a folder.
     fn clear(&mut self, folder: &Path) -> io::Result<()> {
+        if self.cleared.is_first(folder.as_os_str().as_encoded_bytes()) {
+            self.clear_all(folder)?;
+        }
+        Ok(())
+    }
+
+    fn clear_all(&mut self, folder: &Path) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
-            self.remove(&entry?.path())?;
+            let place = entry?.path();
+            if !self.written.contains(&place) {
+                self.replace(&place)?;
+            } else if fs::symlink_metadata(&place)?.is_dir() {
+                self.clear_all(&place)?;
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use debian::signature::Keyring;
 use debian::{Pool, deb, index};
 use fetch::{Document, Wanted};
 use fs_err as fs;
+use rayon::prelude::*;
 use spec::{Archive, DebianLike};
 use url::Url;
 
@@ -359,11 +360,12 @@ fn read_index(
         md5: None,
         size: Some(listed.size),
     };
+    let client = job.recipe.client;
     let get = |url: &Url| {
         let wanted = [wanted(url)];
-        job.recipe
-            .client
-            .packages(&wanted, &|event| report(job, event))
+        // A damaged one may be no worse than a shorter one.
+        client.recheck(&wanted[0])?;
+        client.packages(&wanted, &|event| report(job, event))
     };
     let fetched = if release.by_hash {
         match get(&by_hash) {
@@ -405,6 +407,8 @@ pub(super) fn fetch(job: &Job<'_>, debs: &[LockedDeb]) -> Result<Vec<PathBuf>, D
         });
     }
     let client = job.recipe.client;
+    // Not all damage shows when they are unpacked.
+    wanted.par_iter().try_for_each(|one| client.recheck(one))?;
     let packages = client.packages(&wanted, &|event| report(job, event))?;
     Ok(packages.into_iter().map(|package| package.path).collect())
 }

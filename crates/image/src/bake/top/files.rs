@@ -1,5 +1,6 @@
 //! The definition's own files, from this machine or from its text, on top of all else.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,11 @@ impl Shared<'_> {
             self.entry(archive, &place, link, what, &mut io::empty())?;
         } else if found.is_dir() {
             let place = self.folder_place("files", path)?;
-            self.check_above(&place)?;
+            self.check_above("files", &place)?;
+            if self.packaged().contains(&place) {
+                let problem = format!("`/{place}` is no folder in a package");
+                return Err(definition("files", problem));
+            }
             let mut names: Vec<PathBuf> = Vec::new();
             for entry in fs::read_dir(source).map_err(read)? {
                 names.push(entry.map_err(read)?.path());
@@ -117,32 +122,38 @@ impl Shared<'_> {
             let problem = format!("`/{place}` is a folder in the base");
             return Err(definition("files", problem));
         }
-        self.check_above(&place)?;
+        self.check_above("files", &place)?;
         let taken = self.taken.borrow();
         let below = format!("{place}/");
-        let next = taken.range(below.clone()..).next();
+        let has_below = |all: &BTreeSet<String>| {
+            let next = all.range(below.clone()..).next();
+            next.is_some_and(|next| next.starts_with(&below))
+        };
         let problem = if taken.contains(&place) {
             format!("something else of the image's own lies at `/{place}`")
-        } else if next.is_some_and(|next| next.starts_with(&below)) {
+        } else if has_below(&taken) {
             format!("`/{place}` is a folder of the image's own")
+        } else if has_below(self.packaged()) {
+            format!("`/{place}` is a folder of the packages")
         } else {
             return Ok(place);
         };
         Err(definition("files", problem))
     }
 
-    /// Whether all that is above a place is a folder.
-    fn check_above(&self, place: &str) -> Result<(), Failure> {
-        let taken = self.taken.borrow();
-        let above = place
+    /// Whether all that is above a place is a folder: links of packages are not followed, since a folder would take their
+    /// place.
+    pub(super) fn check_above(&self, key: &'static str, place: &str) -> Result<(), Failure> {
+        let (taken, packaged) = (self.taken.borrow(), self.packaged());
+        let mut above = place
             .match_indices('/')
             .filter_map(|(end, _)| place.get(..end));
-        match above.chain([place]).find(|above| taken.contains(*above)) {
-            Some(above) if above != place => {
+        match above.find(|above| taken.contains(*above) || packaged.contains(*above)) {
+            None => Ok(()),
+            Some(above) => {
                 let problem = format!("`/{above}` is no folder, and `/{place}` is to lie in it");
-                Err(definition("files", problem))
+                Err(definition(key, problem))
             }
-            _ => Ok(()),
         }
     }
 }
