@@ -320,6 +320,18 @@ fn mistakes_in_definitions_are_named() {
         run(&mut repack(&place, "channel")).exits(2).says(expected);
         assert!(!place.join("channel").exists(), "{after}");
     }
+    let long = format!("{DEFINITION}\nodd = \"{}\"\n", "x".repeat(1 << 19));
+    for (definition, expected) in [
+        (long.as_str(), "unknown field `odd`"),
+        (&long.repeat(2), "at most 1024 KiB"),
+        ("caf\u{e9}", "is no definition of a channel"),
+    ] {
+        let place = place(definition, &debs());
+        let output = run(&mut repack(&place, "channel"))
+            .exits(2)
+            .says(&[expected]);
+        assert!(output.stderr.len() < 5000);
+    }
     let unmapped = [
         debs()[0]
             .clone()

@@ -175,7 +175,8 @@ fn a_mirror_mends_itself_even_if_the_store_has_the_same_file() {
     assert_eq!(found["failures"], 0);
     assert_eq!(found["problems"].as_array().map(Vec::len), Some(2));
     assert!(fs::read(&package).expect("a package") == right);
-    verify(&place, &mirror, &[]).succeeds();
+    let again = verify(&place, &mirror, &[]).succeeds().json();
+    assert_eq!(found["subdirs"], again["subdirs"]);
 
     // What cannot be had stays named, and nothing else happens.
     fs::write(&package, &wrong).expect("a package");

@@ -211,7 +211,7 @@ fn repodata_that_is_none() {
             let keys = format!(
                 "channels = [\"{channel}\"]\nspecs = [\"alpha\"]\nplatforms = [\"linux-64\"]"
             );
-            let output = dry(&place, &spec(&place, &keys), &[]).exits(1);
+            let output = dry(&place, &spec(&place, &keys), &[]).exits(4);
             assert_eq!(output.lines("error:").len(), 1, "{content:?}: {output}");
             output
                 .says(&["repodata", "cannot be read"])

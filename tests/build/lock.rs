@@ -148,12 +148,24 @@ fn a_lock_that_is_none_is_named() {
         place.write("dist.lock", text);
         let output = dry(&place, &spec(&place, KEYS), &[])
             .exits(1)
-            .says(&["dist.lock"]);
+            .says(&["dist.lock", "`--update` makes it anew"]);
         assert_eq!(output.lines("error:").len(), 1, "{output}");
         assert_eq!(
             fs::read_to_string(place.join("dist.lock")).expect("a lock"),
             text
         );
+    }
+    let Some(locked) = locked() else { return };
+    let path = locked.place.join("dist.lock");
+    for bytes in [&b"<<<<<<< HEAD\n"[..], b"", b"caf\xe9\n"] {
+        fs::write(&path, bytes).expect("written");
+        locked
+            .build(&[])
+            .exits(1)
+            .says(&["`--update` makes it anew"]);
+        let report = locked.build(&["--update"]).succeeds().json();
+        assert_eq!(packages(&report, "linux-64"), ["alpha-2.0-0.conda"]);
+        assert!(locked.lock().contains("alpha-2.0-0.conda"));
     }
 }
 

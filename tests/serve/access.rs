@@ -204,6 +204,13 @@ fn lists_with_mistakes_and_tokens_for_people() {
     serve("[[tokens]]\nname = \"a\"")
         .exits(2)
         .says(&["list.toml", "sha256"]);
+    let long = format!("name = \"{}\"", "x".repeat(1 << 19));
+    let output = serve(&long).exits(2).says(&["list.toml"]);
+    assert!(output.stderr.len() < 1000);
+    let output = serve(&long.repeat(3))
+        .exits(2)
+        .says(&["longer than 1024 KiB"]);
+    assert!(output.stderr.len() < 1000);
     serve("[channels]\nother.access = \"tokens\"")
         .exits(2)
         .says(&["`other`, which is not served"]);

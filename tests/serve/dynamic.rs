@@ -98,6 +98,17 @@ fn questions_are_no_way_around_a_token() {
         server.get(&path).is(200);
     }
     server.get("/forge/linux-64/repodata.json").is(401);
+    // Nobody is told which channels there are.
+    for rest in [
+        "",
+        "/",
+        "/linux-64/repodata.json",
+        "/a/linux-64/repodata.json",
+        "/a/b",
+    ] {
+        let of = |name: &str| server.get(&format!("/{name}{rest}")).status;
+        assert_eq!(of("nosuch"), of("forge"), "{rest}");
+    }
     server.get("/free/app/linux-64/repodata.json").is(200);
 }
 

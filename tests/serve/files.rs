@@ -172,6 +172,7 @@ fn parts_of_a_package() {
         }
     }
     let answer = server.ask("GET", path, &["Range: bytes=1000000-"]).is(416);
+    assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("content-range"), "bytes */1000000");
     for headers in [
         &["Range: bytes=0-1,5-6"][..],

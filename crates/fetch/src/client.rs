@@ -2,7 +2,9 @@
 //! in `repodata` and `packages`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -229,16 +231,20 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The XDG base directory specification's cache folder.
+/// The XDG base directory specification's cache folder; without a home, a folder for this run alone: one with a known
+/// name in the folder for temporary files may be anybody's.
 pub fn default_cache_dir() -> PathBuf {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
+    // That of the account, where no variable says it.
+    let home = || std::env::home_dir().filter(|home| home.is_absolute());
+    let random = || RandomState::new().build_hasher().finish();
     absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(std::env::temp_dir)
+        .or_else(|| home().map(|home| home.join(".cache")))
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("archiconda-{:016x}", random())))
         .join("archiconda")
 }
 

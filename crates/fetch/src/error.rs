@@ -208,7 +208,10 @@ impl Error {
     /// Whether the tools exit with 4, "integrity".
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::Digest { .. } | Self::Size { .. } | Self::TooLarge { .. } => true,
+            Self::Digest { .. }
+            | Self::Size { .. }
+            | Self::TooLarge { .. }
+            | Self::Repodata { .. } => true,
             Self::Registry(error) => error.is_integrity(),
             _ => false,
         }

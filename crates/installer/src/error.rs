@@ -99,7 +99,16 @@ pub enum Error {
         /// Why it does not fit.
         reason: String,
     },
-    /// A lock or an explicit list cannot be read.
+    /// The lock is none.
+    #[error("cannot use the lock `{path}`; `--update` makes it anew")]
+    DamagedLock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: solve::Error,
+    },
+    /// An explicit list cannot be read.
     #[error("cannot use `{path}`")]
     List {
         /// The file.

@@ -2,12 +2,18 @@
 //! for is the lock's business.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::Path;
 
-use fs_err as fs;
 use serde::Deserialize;
 
-use crate::{Error, error, wheel};
+use crate::{Error, wheel};
+
+/// A longer text is none, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// No longer line is shown with an error, in bytes.
+const LONGEST_LINE: usize = 1000;
 
 /// A definition.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,10 +113,28 @@ pub(crate) struct Replace {
 impl Definition {
     /// Reads a definition.
     pub(crate) fn read(path: &Path) -> Result<Definition, Error> {
-        let text = fs::read_to_string(path).map_err(error::file("read", path))?;
-        toml::from_str(&text).map_err(|source| Error::Definition {
+        let refuse = |problem| Error::Value {
             path: path.to_owned(),
-            source: Box::new(source),
+            problem,
+        };
+        let cannot = |error: io::Error| refuse(format!("it cannot be read: {error}"));
+        let file = std::fs::File::open(path).map_err(cannot)?;
+        let mut text = String::new();
+        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        read.map_err(cannot)?;
+        if text.len() as u64 > LARGEST {
+            let most = LARGEST / 1024;
+            return Err(refuse(format!("a definition is at most {most} KiB long")));
+        }
+        toml::from_str(&text).map_err(|source| {
+            // It shows the line.
+            if text.lines().any(|line| line.len() > LONGEST_LINE) {
+                return refuse(source.message().to_owned());
+            }
+            Error::Definition {
+                path: path.to_owned(),
+                source: Box::new(source),
+            }
         })
     }
 }

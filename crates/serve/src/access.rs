@@ -5,6 +5,7 @@
 //! random bits, of which nobody tries enough, and a quick hash costs nothing for each request.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,6 +20,12 @@ use subtle::ConstantTimeEq as _;
 
 use crate::error::Error;
 use crate::site::{Channel, Site};
+
+/// A longer list is none, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// No longer line is shown with an error, in bytes.
+const LONGEST_LINE: usize = 1000;
 
 /// The whole list.
 #[derive(Debug, Default)]
@@ -107,18 +114,32 @@ struct FileToken {
 impl Access {
     /// Reads the list.
     pub(crate) fn load(path: &Path, site: &Site) -> Result<Self, Error> {
-        let text = fs_err::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, site).map_err(|problem| Error::Tokens {
+        let refuse = |problem| Error::Tokens {
             path: path.to_owned(),
             problem,
-        })
+        };
+        let cannot = |error: std::io::Error| refuse(format!("it cannot be read: {error}"));
+        let file = std::fs::File::open(path).map_err(cannot)?;
+        let mut text = String::new();
+        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        read.map_err(cannot)?;
+        if text.len() as u64 > LARGEST {
+            let most = LARGEST / 1024;
+            return Err(refuse(format!("it is longer than {most} KiB")));
+        }
+        Self::parse(&text, site).map_err(refuse)
     }
 
     fn parse(text: &str, site: &Site) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let file: File = toml::from_str(text).map_err(|error| {
+            // All of it shows the line.
+            let is_long = text.lines().any(|line| line.len() > LONGEST_LINE);
+            if is_long {
+                error.message().to_owned()
+            } else {
+                error.to_string()
+            }
+        })?;
         let is_known = |name: &str| site.channels().iter().any(|channel| channel.name == name);
         let mut tokens: Vec<Arc<Token>> = Vec::new();
         for token in file.tokens {

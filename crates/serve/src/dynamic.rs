@@ -124,6 +124,11 @@ impl Dynamic {
         })
     }
 
+    /// Whether an address asks about channels that can be asked about.
+    pub(crate) fn is_question(&self, parts: &[String]) -> bool {
+        self.meant(parts).is_some()
+    }
+
     /// What an address calls the channels that it asks about.
     pub(crate) fn about(&self, parts: &[String]) -> Vec<String> {
         let meant = self.meant(parts);

@@ -165,6 +165,9 @@ pub(crate) fn describe(
     }
     if matches!(wanted, Wanted::NotModified | Wanted::Failed) {
         let failed = wanted == Wanted::Failed;
+        if failed {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         *reply.status_mut() = if failed {
             StatusCode::PRECONDITION_FAILED
         } else {
@@ -200,6 +203,8 @@ pub(crate) fn describe(
             headers.insert(CONTENT_RANGE, value(&range)?);
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
+            // What is wrong with one question is no answer to others.
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.insert(CONTENT_RANGE, value(&format!("bytes */{length}"))?);
         }
         _ => {}

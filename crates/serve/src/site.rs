@@ -121,14 +121,15 @@ impl Site {
                 |channel: &&Channel| channel.name.split('/').eq(name.iter().map(String::as_str));
             if let Some(channel) = self.channels.iter().find(same) {
                 // It may be asked for whole, and for a part of it.
-                let part = self.dynamic().filter(|_| is_in_question(rest));
+                let part = self.about(parts).filter(|_| is_in_question(rest));
                 return Some(part.map_or((channel, rest), |dynamic| (dynamic, parts)));
             }
         }
         match self.channels.as_slice() {
             [only] => Some((only, parts)),
-            // Its addresses begin with the names of the channels that are asked for.
-            _ => Some((self.dynamic()?, parts)),
+            // Its addresses begin with the names of the channels that are asked for. All others are nobody's, so that they
+            // are answered as those of channels which nobody is told of.
+            _ => Some((self.about(parts)?, parts)),
         }
     }
 
@@ -144,6 +145,14 @@ impl Site {
         numbers
             .filter_map(|number| self.channels.get(*number))
             .collect()
+    }
+
+    /// The channel of questions, where this is the address of one.
+    fn about(&self, parts: &[String]) -> Option<&Channel> {
+        self.dynamic().filter(|channel| match &channel.source {
+            Source::Dynamic(dynamic) => dynamic.is_question(parts),
+            _ => false,
+        })
     }
 
     fn dynamic(&self) -> Option<&Channel> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Error, Event, Listing, Repair, Report, ReportTo, packages};
+use super::{Error, Event, Fault, Listing, Repair, Report, ReportTo, packages};
 use crate::meta::place;
 use crate::origins::Origins;
 use crate::promise::Promise;
@@ -44,6 +44,7 @@ pub(super) fn repair(
                 .client
                 .packages(&[wanted], &|event| report(Event::Fetch(event)))?;
             let to = listing.folder.join(file);
+            let before = fs_err::metadata(&to).map_or(0, |metadata| metadata.len());
             for package in fetched {
                 place(&package.path, &to, channel).map_err(|source| Error::Write {
                     path: to.clone(),
@@ -51,6 +52,13 @@ pub(super) fn repair(
                 })?;
             }
             problem.is_repaired = packages::read(&to, &promise, &|_| ()).is_none();
+            let mut subdirs = found.subdirs.iter_mut();
+            let subdir = subdirs.find(|subdir| subdir.name == listing.subdir);
+            if let (true, Some(subdir)) = (problem.is_repaired, subdir) {
+                let length = |path| fs_err::metadata(path).map_or(0, |metadata| metadata.len());
+                subdir.packages += usize::from(problem.fault == Fault::Missing);
+                subdir.bytes = subdir.bytes.saturating_sub(before) + length(&to);
+            }
         }
     }
     Ok(())

@@ -24,7 +24,11 @@ pub(super) fn resolve(
     report: Report<'_>,
 ) -> Result<BTreeMap<Subdir, Resolution>, Error> {
     let path = lock_path(options);
-    let old = read(&path)?;
+    let old = match read(&path) {
+        // It is made anew, whatever it was.
+        Err(Error::DamagedLock { .. }) if options.lock == LockMode::Update => None,
+        old => old?,
+    };
     let mut new = Lock {
         channels: Vec::new(),
         platforms: BTreeMap::new(),
@@ -90,10 +94,10 @@ pub(super) fn resolve(
 }
 
 fn read(path: &Path) -> Result<Option<Lock>, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => solve::lock::parse(&text)
+    match fs::read(path) {
+        Ok(bytes) => solve::lock::parse(&String::from_utf8_lossy(&bytes))
             .map(Some)
-            .map_err(|source| Error::List {
+            .map_err(|source| Error::DamagedLock {
                 path: path.to_owned(),
                 source,
             }),
