@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use fs_err as fs;
 
-use crate::support::package::{Package, write_to};
+use crate::support::package::{Package, file, write_to};
 use crate::support::run::{Output, Place, run};
 use crate::support::serving::until;
 
@@ -201,4 +201,34 @@ fn a_killed_import_leaves_the_channel_as_it_was_and_goes_well_again() {
     verify(&place, &there);
     assert!(there.join("linux-64/app-2.0-0.conda").exists());
     assert!(!there.join(".cache/transfer").exists());
+}
+
+#[test]
+fn a_killed_export_leaves_nothing() {
+    let place = Place::new();
+    let here = place.join("here");
+    // Something that takes a while.
+    let noise: Vec<u8> = (0_u64..16 << 20)
+        .map(|number| {
+            number
+                .wrapping_mul(number ^ 0x9e37_79b9_7f4a_7c15)
+                .to_be_bytes()[2]
+        })
+        .collect();
+    let package = Package::named("app 1.0 0").with(vec![file("share/noise", noise)]);
+    write_to(&here, &package, &package.bytes());
+    index(&place, &here, &[]);
+    fs::create_dir(place.join("exports")).expect("a folder");
+    let mut kills = 0;
+    for pause in [1, 2, 5, 10, 20, 40] {
+        let to = place.join("exports/channel.tar");
+        let mut export = export_command(&place, &here, &to).spawn().expect("a child");
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        export.kill().expect("killed");
+        kills += usize::from(!export.wait().expect("its end").success());
+        let names = fs::read_dir(place.join("exports")).expect("a folder");
+        let names = names.map(|entry| entry.expect("an entry").file_name());
+        assert!(names.into_iter().all(|name| name == "channel.tar"));
+    }
+    assert!(kills > 0, "no kill came in time");
 }

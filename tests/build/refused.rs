@@ -66,14 +66,20 @@ fn files_that_a_spec_names_and_that_are_not_there() {
         "license_file = \"gone\"",
         "extra_files = [\"gone\"]",
         "post_install = \"gone\"",
+        "license_file = \"channel\"",
     ] {
         let place = Place::new();
         small(&place);
         let spec = spec(&place, &format!("{KEYS}{key}"));
+        let (key, file) = key.split_once(" = ").expect("a key");
+        let file = file.trim_matches(['[', ']', '"']);
+        // Before anything is solved.
+        dry(&place, &spec, &[]).exits(2).says(&[key, file]);
         let output = run(&mut place.build(&runtimes, spec))
-            .exits(1)
-            .says(&["gone"]);
+            .exits(2)
+            .says(&[key, file]);
         assert_eq!(output.lines("error:").len(), 1, "{output}");
+        assert!(!place.join("dist.lock").exists(), "no lock");
         assert!(snapshot(&place.out()).0.is_empty(), "no installer");
     }
 }

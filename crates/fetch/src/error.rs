@@ -79,6 +79,16 @@ pub enum Error {
         source: Cause,
     },
 
+    /// A file could not be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+
     /// Repodata that cannot be read.
     #[error("the repodata of {url} cannot be read")]
     Repodata {

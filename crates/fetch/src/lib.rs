@@ -13,6 +13,7 @@ mod credentials;
 mod digest;
 mod document;
 mod download;
+mod draft;
 mod error;
 mod event;
 mod http;
@@ -29,6 +30,7 @@ mod store;
 
 pub use client::{Client, Options, default_cache_dir};
 pub use document::{Document, LocalDocument};
+pub use draft::{Draft, replace};
 pub use error::{Cause, Error};
 pub use event::Event;
 pub use packages::{Package, Wanted};

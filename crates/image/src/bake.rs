@@ -97,7 +97,7 @@ pub fn bake(
     if !outcome.as_ref().is_err_and(Error::is_integrity) {
         return outcome;
     }
-    let healed = client.heal().map_err(installer::Error::from)?;
+    let healed = client.heal()?;
     if healed.is_empty() {
         return outcome;
     }

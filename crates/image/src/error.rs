@@ -197,6 +197,12 @@ pub enum Error {
     },
 }
 
+impl From<fetch::Error> for Error {
+    fn from(source: fetch::Error) -> Error {
+        Error::Installer(source.into())
+    }
+}
+
 impl Error {
     /// Whether bytes were wrong: exit code 4.
     pub fn is_integrity(&self) -> bool {

@@ -147,7 +147,7 @@ pub fn inspect_pulled(name: &str, network: &Network<'_>) -> Result<Vec<Inspected
     let attempt = || pulled(name, network).and_then(|source| all(&source, None));
     let mut images = attempt();
     if images.as_ref().is_err_and(base::Error::is_integrity) {
-        let healed = network.client.heal().map_err(installer::Error::from)?;
+        let healed = network.client.heal()?;
         if !healed.is_empty() {
             images = attempt();
         }

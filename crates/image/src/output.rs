@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use archive::digest::{HashingWriter, Sha256};
+use fetch::Draft;
 use fs_err as fs;
 use fs_err::File;
-use installer::Draft;
 use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempPath;

@@ -4,12 +4,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use fetch::Draft;
 use fs_err as fs;
 
 use archive::digest::Sha256;
 
 use crate::Error;
-use crate::draft::Draft;
 use crate::scan::{self, Part, Scan};
 
 /// A folder that several builds may use at once: every file in it appears by rename.
@@ -54,12 +54,12 @@ impl Cache {
         let bytes = compress(&text).map_err(write)?;
         let mut file = Draft::beside(&path)?;
         file.write_all(&bytes).map_err(write)?;
-        file.publish(&path, 0o644, false)
+        Ok(file.publish(&path, 0o644, false)?)
     }
 
     /// A file for a recompressed stream, to be handed to [`Cache::store_stream`].
     pub(crate) fn new_stream(&self) -> Result<Draft, Error> {
-        Draft::beside(&self.stream_path("new"))
+        Ok(Draft::beside(&self.stream_path("new"))?)
     }
 
     /// Stores a recompressed stream and returns its name.

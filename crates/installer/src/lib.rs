@@ -11,7 +11,6 @@
 
 mod build;
 mod cache;
-mod draft;
 mod error;
 mod event;
 mod finished;
@@ -29,7 +28,6 @@ mod settings;
 mod solid;
 
 pub use build::{Built, LockMode, Options, Prepared, build, prepare};
-pub use draft::{Draft, replace};
 pub use error::Error;
 pub use event::{Event, Stage, Warning};
 pub use finished::Finished;

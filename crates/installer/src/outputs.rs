@@ -14,7 +14,7 @@ use spec::{BuildOutput, Distribution, HashAlgorithm, Target, TextErrors};
 
 use crate::event::Event;
 use crate::pack::Packed;
-use crate::{Error, Report, draft, settings};
+use crate::{Error, Report, settings};
 
 /// What the outputs are about.
 pub(crate) struct Subject<'a> {
@@ -32,7 +32,7 @@ pub(crate) struct Subject<'a> {
 /// Writes all of them.
 pub(crate) fn write(subject: &Subject<'_>, report: Report<'_>) -> Result<(), Error> {
     let write = |path: PathBuf, text: String| {
-        draft::replace(&path, text.as_bytes())?;
+        fetch::replace(&path, text.as_bytes())?;
         report(Event::Wrote(&path));
         Ok::<_, Error>(())
     };

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use fetch::Draft;
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -10,7 +11,6 @@ use archive::digest::{HashingWriter, Sha256};
 use archive::payload::{self, Writer, compress_json};
 
 use crate::cache::Cache;
-use crate::draft::Draft;
 use crate::event::Event;
 use crate::frames::Frames;
 use crate::plan::Planned;

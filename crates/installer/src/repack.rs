@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use archive::digest::HashingWriter;
+use fetch::Draft;
 
 use crate::Error;
 use crate::cache::Cache;
-use crate::draft::Draft;
 use crate::scan::Part;
 
 /// How streams are made.

@@ -12,7 +12,7 @@ use spec::{Distribution, Target};
 use url::Url;
 
 use crate::event::{Event, Stage, Warning};
-use crate::{Error, Options, Report};
+use crate::{Error, Options, Report, settings};
 
 /// What a platform's installer holds, in dependency order.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub fn resolve(
     options: &Options,
     report: Report<'_>,
 ) -> Result<BTreeMap<Subdir, Resolution>, Error> {
+    for target in targets.values() {
+        settings::check_files(target, &options.folder())?;
+    }
     report(Event::Stage(Stage::Resolve));
     let mut resolved = BTreeMap::new();
     let mut to_solve = BTreeMap::new();

@@ -73,6 +73,30 @@ pub(crate) fn read(
     Ok((settings, parts))
 }
 
+/// Whether the files that a spec names are there: said before anything is solved and fetched.
+pub(crate) fn check_files(target: &Target, folder: &Path) -> Result<(), Error> {
+    let texts = [
+        ("license_file", &target.license_file),
+        ("pre_install", &target.pre_install),
+        ("post_install", &target.post_install),
+        ("environment_file", &target.environment_file),
+    ];
+    let texts = texts.into_iter();
+    let texts = texts.filter_map(|(key, file)| Some((key, file.as_deref()?)));
+    let extra = target.extra_files.iter();
+    let extra = extra.map(|file| ("extra_files", file.source.as_str()));
+    for (key, file) in texts.chain(extra) {
+        let path = folder.join(file);
+        let problem = match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => format!("`{}` is not a regular file", path.display()),
+            Ok(_) => continue,
+            Err(error) => format!("cannot read `{}`: {error}", path.display()),
+        };
+        return Err(Error::Spec { key, problem });
+    }
+    Ok(())
+}
+
 fn initialize(target: &Target, conda: bool) -> Result<Initialize, Error> {
     let wanted = match target.initialize_conda {
         spec::Initialize::Classic => Initialize::Classic,

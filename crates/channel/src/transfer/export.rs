@@ -9,7 +9,7 @@ use archive::digest::{Hasher, HashingWriter, Sha256};
 use super::{Error, Event, File, MANIFEST, Manifest, Report, ReportTo, VERSION, rank};
 use crate::output::repodata::fields::{field, string};
 use crate::output::shards;
-use crate::publish::{self, Target, folder_of};
+use crate::publish::{Target, folder_of};
 use crate::text::Text;
 
 /// How much is gathered before it is written, in bytes.
@@ -35,10 +35,14 @@ pub fn export(
     match Target::of(to).map_err(failed)? {
         Target::Stream(file) => export_into(channel, (file, to), since, report),
         Target::File(real) => {
-            let mut draft = publish::draft(folder_of(&real), b"", false).map_err(failed)?;
+            // Nobody sees it before it is complete, and nothing is left of it if that never comes.
+            let unwritten = |error| match error {
+                fetch::Error::Write { source, .. } => failed(source),
+                error => failed(io::Error::other(error)),
+            };
+            let mut draft = fetch::Draft::new(folder_of(&real)).map_err(unwritten)?;
             let done = export_into(channel, (&mut draft, to), since, report)?;
-            draft.as_file().sync_all().map_err(failed)?;
-            draft.persist(&real).map_err(|error| failed(error.error))?;
+            draft.publish(&real, 0o644, true).map_err(unwritten)?;
             Ok(done)
         }
     }

@@ -83,7 +83,7 @@ impl Attached {
             self.format.ending()
         );
         let path = output.with_file_name(name);
-        installer::replace(&path, &self.text)?;
+        fetch::replace(&path, &self.text)?;
         Ok(path)
     }
 }

@@ -104,7 +104,7 @@ fn write<T: Serialize>(path: &Path, listing: &T) -> Result<(), Error> {
         path: path.to_owned(),
         source,
     };
-    let draft = installer::Draft::beside(path)?;
+    let draft = fetch::Draft::beside(path)?;
     let mut sink = HashingWriter::new(io::BufWriter::new(draft));
     serde_json::to_writer(&mut sink, listing).map_err(|error| cannot(error.into()))?;
     let (mut sink, sha256, length) = sink.finish();

@@ -152,5 +152,5 @@ fn write(path: &Path, pins: &Pins) -> Result<(), Error> {
     };
     // Numbers and texts: nothing that TOML has no form for.
     let text = format!("{HEAD}{}", toml::to_string(&file).unwrap_or_default());
-    Ok(installer::replace(path, text.as_bytes())?)
+    Ok(fetch::replace(path, text.as_bytes())?)
 }

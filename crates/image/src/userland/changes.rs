@@ -1,9 +1,9 @@
 //! What programs changed in a userland, as entries of a layer: what is new or other, and whiteouts for what is gone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::Metadata;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use fs_err as fs;
@@ -151,7 +151,7 @@ impl Userland {
             }
             inodes.insert(data.ino(), path.to_owned());
         }
-        let mut file = fs::File::open(&place)?;
+        let mut file = open(&place, data)?;
         archive.entry(path, meta, What::File(data.len()), &mut file)
     }
 
@@ -169,10 +169,23 @@ impl Userland {
     }
 }
 
+/// Opens a file that whoever bakes has, and who has it may not be allowed to read it: root in the userland may.
+fn open(place: &Path, data: &Metadata) -> io::Result<fs::File> {
+    match fs::File::open(place) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let readable = Permissions::from_mode(data.mode() & 0o7777 | 0o400);
+            fs::set_permissions(place, readable)?;
+            let file = fs::File::open(place);
+            fs::set_permissions(place, data.permissions())?;
+            file
+        }
+        opened => opened,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::super::Special;
     use super::*;
@@ -225,7 +238,7 @@ mod tests {
         let before = userland.snapshot().unwrap();
 
         fs::write(root.join("etc/passwd"), "etc/PASSWD").unwrap();
-        fs::set_permissions(root.join("etc/su"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(root.join("etc/su"), Permissions::from_mode(0o700)).unwrap();
         fs::write(root.join("etc/sudo"), "new").unwrap();
         fs::remove_dir_all(root.join("opt/a")).unwrap();
         fs::remove_file(root.join("opt/was")).unwrap();

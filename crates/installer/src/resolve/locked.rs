@@ -86,7 +86,7 @@ pub(super) fn resolve(
             resolved.insert(platform, Resolution::new(records));
         }
         if !options.dry_run {
-            crate::draft::replace(&path, text.as_bytes())?;
+            fetch::replace(&path, text.as_bytes())?;
             report(Event::Wrote(&path));
         }
     }

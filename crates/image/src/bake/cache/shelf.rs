@@ -100,13 +100,13 @@ impl<'a> Shelf<'a> {
         fs::create_dir_all(self.folder().join("blobs")).map_err(write)?;
         // The same file, where the system lets it be: it is checked whenever it is used.
         if !path.exists() && fs::hard_link(&from, &path).is_err() {
-            let mut draft = installer::Draft::beside(&path)?;
+            let mut draft = fetch::Draft::beside(&path)?;
             let mut from = fs::File::open(from).map_err(write)?;
             io::copy(&mut from, &mut draft).map_err(write)?;
             draft.publish(&path, 0o644, false)?;
         }
         let path = self.entry(key);
-        let mut draft = installer::Draft::beside(&path)?;
+        let mut draft = fetch::Draft::beside(&path)?;
         draft
             .write_all(&oci::canonical(&kept))
             .map_err(|source| Error::Write {

@@ -176,7 +176,7 @@ pub(super) fn write(job: &Job<'_>, mut lock: Lock, locked: &Locked) -> Result<()
         path: path.clone(),
         source: error.into(),
     })?;
-    installer::replace(&path, (text + "\n").as_bytes()).map_err(Error::Installer)?;
+    fetch::replace(&path, (text + "\n").as_bytes()).map_err(Error::from)?;
     (job.recipe.report)(Event::Wrote(&path));
     Ok(())
 }
