@@ -105,6 +105,14 @@ fn it_is_the_bytecode_that_an_installation_makes() {
     for arguments in [&["--no-cache", "--threads", "1"][..], &["--no-cache"], &[]] {
         assert_eq!(bake("again", arguments)["digest"], said["digest"]);
     }
+    // Bytecode is its package's, whoever made the layer.
+    let taken = bake("again", &["--no-cache", "--cache-from", "image"]);
+    let sizes = |said: &Value| {
+        let layers = said["images"][0]["layers"].as_array().expect("layers");
+        let packages = layers.iter().map(|layer| layer["packages"].clone());
+        packages.collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(&taken), sizes(&said));
     let Some(root) = unpack(&place, "image:example:1.0", "bundle") else {
         return;
     };

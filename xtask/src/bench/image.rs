@@ -143,7 +143,7 @@ fn measure(
 
     let about = format!(
         "{} packages, {} files, {} MB, for {}, on Debian 12's required packages. `docker build` copies our \
-         installer and runs it{}; its daemon's CPU time is not seen here. Ours writes a compressed file (gzip, \
+         installer, which stays in a layer of its image, and runs it{}; its daemon's CPU time is not seen here. Ours writes a compressed file (gzip, \
          within 2 % of zlib's level 6), docker keeps a folder.",
         shape.packages,
         shape.files,

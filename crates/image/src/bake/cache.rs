@@ -10,6 +10,7 @@ use std::path::Path;
 
 use archive::digest::{HashingWriter, Sha256};
 use fetch::registry::{Blob, Registry};
+use runtime::compile;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use spec::Base;
@@ -302,6 +303,14 @@ fn places(members: &[&Item<'_>]) -> Places {
         let prefix = item.place;
         for path in item.paths() {
             files.insert(format!("{prefix}/{path}"), number);
+        }
+        if let Some((_, python)) = item.compiler().zip(item.python()) {
+            for path in item.paths() {
+                let compiled = compile::compiled_path(path, python);
+                files
+                    .entry(format!("{prefix}/{compiled}"))
+                    .or_insert(number);
+            }
         }
         let dist = item.dist();
         files.insert(format!("{prefix}/conda-meta/{dist}.json"), number);
