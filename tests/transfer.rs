@@ -229,6 +229,7 @@ fn a_killed_export_leaves_nothing() {
         let names = fs::read_dir(place.join("exports")).expect("a folder");
         let names = names.map(|entry| entry.expect("an entry").file_name());
         assert!(names.into_iter().all(|name| name == "channel.tar"));
+        let _ = fs::remove_file(to);
     }
     assert!(kills > 0, "no kill came in time");
 }

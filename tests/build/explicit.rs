@@ -233,6 +233,6 @@ fn lists_that_are_none() {
     }
     fs::remove_file(place.join("list.txt")).expect("a list");
     dry(&place, &spec(&place, KEYS), &[])
-        .exits(1)
-        .says(&["list.txt"]);
+        .exits(2)
+        .says(&["environment_file", "list.txt"]);
 }

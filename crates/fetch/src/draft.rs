@@ -1,5 +1,6 @@
 //! A file that nobody sees before it is complete: it has no name while it is written, so that
-//! even a killed process leaves nothing behind, and then appears in its place by rename.
+//! even a killed process leaves nothing behind, and then appears in its place, by rename where something is there
+//! (a hidden file, whole, may be left by who is killed in that moment).
 
 use std::io::{self, Write};
 use std::os::fd::AsRawFd as _;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use fs_err::File;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::Error;
@@ -124,13 +126,18 @@ impl Write for Draft {
     }
 }
 
-/// Gives a nameless file a name of its own first: linking does not replace what is there.
+/// Gives a nameless file its name. Linking does not replace what is there, so there it has another one first.
 fn name(file: &File, path: &Path) -> io::Result<()> {
+    let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let link = |path: &Path| rustix::fs::linkat(CWD, &open, CWD, path, AtFlags::SYMLINK_FOLLOW);
+    match link(path) {
+        Err(Errno::EXIST) => {}
+        linked => return Ok(linked?),
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     let hidden = named(folder)?.into_temp_path();
     fs::remove_file(&hidden)?;
-    let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    rustix::fs::linkat(CWD, &open, CWD, &*hidden, AtFlags::SYMLINK_FOLLOW)?;
+    link(&hidden)?;
     hidden.persist(path).map_err(|error| error.error)
 }
 

@@ -87,10 +87,10 @@ pub(crate) fn check_files(target: &Target, folder: &Path) -> Result<(), Error> {
     let extra = extra.map(|file| ("extra_files", file.source.as_str()));
     for (key, file) in texts.chain(extra) {
         let path = folder.join(file);
-        let problem = match std::fs::metadata(&path) {
+        let problem = match fs::metadata(&path) {
             Ok(found) if found.is_dir() => format!("`{}` is not a regular file", path.display()),
             Ok(_) => continue,
-            Err(error) => format!("cannot read `{}`: {error}", path.display()),
+            Err(error) => error.to_string(),
         };
         return Err(Error::Spec { key, problem });
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use fs_err as fs;
 use serde::Deserialize;
 
 use crate::{Error, wheel};
@@ -117,8 +118,8 @@ impl Definition {
             path: path.to_owned(),
             problem,
         };
-        let cannot = |error: io::Error| refuse(format!("it cannot be read: {error}"));
-        let file = std::fs::File::open(path).map_err(cannot)?;
+        let cannot = |error: io::Error| refuse(error.to_string());
+        let file = fs::File::open(path).map_err(cannot)?;
         let mut text = String::new();
         let read = file.take(LARGEST + 1).read_to_string(&mut text);
         read.map_err(cannot)?;

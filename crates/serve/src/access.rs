@@ -118,8 +118,8 @@ impl Access {
             path: path.to_owned(),
             problem,
         };
-        let cannot = |error: std::io::Error| refuse(format!("it cannot be read: {error}"));
-        let file = std::fs::File::open(path).map_err(cannot)?;
+        let cannot = |error: std::io::Error| refuse(error.to_string());
+        let file = fs_err::File::open(path).map_err(cannot)?;
         let mut text = String::new();
         let read = file.take(LARGEST + 1).read_to_string(&mut text);
         read.map_err(cannot)?;
