@@ -1,7 +1,7 @@
 //! What a spec says, with its files read and constructor's defaults filled in, as the planner
 //! wants it.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use fs_err as fs;
@@ -90,6 +90,9 @@ pub(crate) fn check_files(target: &Target, folder: &Path) -> Result<(), Error> {
         let problem = match fs::metadata(&path) {
             Ok(found) if found.is_dir() => format!("`{}` is not a regular file", path.display()),
             Ok(_) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                format!("there is no file `{}`", path.display())
+            }
             Err(error) => error.to_string(),
         };
         return Err(Error::Spec { key, problem });
