@@ -2,7 +2,7 @@
 //! is in `download` and `local`, where they are kept in `store`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use conda::{credentials, hex};
 use futures_util::stream::{self, StreamExt as _};
@@ -102,6 +102,28 @@ impl Client {
     /// for whoever found that something of them is not what it should be. The next time they are fetched.
     pub fn heal(&self) -> Result<Vec<PathBuf>, Error> {
         self.store.heal()
+    }
+
+    /// What `attempt` comes to. Where it finds bytes that are wrong, and some of the archives that came out of the store are
+    /// damaged, these are told, and it is tried once more with others.
+    pub fn healing<T, E: From<Error>>(
+        &self,
+        attempt: impl Fn() -> Result<T, E>,
+        is_integrity: impl Fn(&E) -> bool,
+        told: impl Fn(&Path),
+    ) -> Result<T, E> {
+        let outcome = attempt();
+        if !outcome.as_ref().is_err_and(is_integrity) {
+            return outcome;
+        }
+        let healed = self.heal()?;
+        if healed.is_empty() {
+            return outcome;
+        }
+        for path in &healed {
+            told(path);
+        }
+        attempt()
     }
 
     /// Takes an archive out of the store, unless something else has a link to its file. Whoever has it open can go on

@@ -87,24 +87,16 @@ pub fn bake(
     } else {
         Check::Last
     };
-    let outcome = match attempt(definition, client, options, report, check) {
+    let whole = || match attempt(definition, client, options, report, check) {
         Err(Error::Damaged { path }) => {
             report(Event::Warning(Warning::Damaged { path: &path }));
             attempt(definition, client, options, report, Check::First)
         }
         done => done,
     };
-    if !outcome.as_ref().is_err_and(Error::is_integrity) {
-        return outcome;
-    }
-    let healed = client.heal()?;
-    if healed.is_empty() {
-        return outcome;
-    }
-    for path in &healed {
+    client.healing(whole, Error::is_integrity, |path| {
         report(Event::Warning(Warning::Refetched { path }));
-    }
-    attempt(definition, client, options, report, check)
+    })
 }
 
 fn attempt(

@@ -149,14 +149,7 @@ impl Source {
             .filter(|image| image.platform.fits(platform))
             .collect();
         let Some(first) = fitting.first() else {
-            let mut unusable = self.unusable.iter();
-            let unusable = unusable.find(|one| {
-                let other = one.platform.as_ref();
-                is_called(&one.names, reference) && other.is_none_or(|one| one.fits(platform))
-            });
-            if let Some(unusable) = unusable {
-                return Err(Error::Unusable(Arc::clone(&unusable.error)));
-            }
+            self.check_unusable(reference, Some(platform))?;
             let found: BTreeSet<String> =
                 all.iter().map(|image| image.platform.to_string()).collect();
             return Err(Error::Platform {
@@ -183,16 +176,30 @@ impl Source {
         if !all.is_empty() {
             return Ok(all);
         }
+        self.check_unusable(reference, None)?;
+        match reference {
+            None => Ok(all),
+            Some(reference) => Err(Error::NoReference {
+                reference: reference.to_owned(),
+                found: self.names(),
+            }),
+        }
+    }
+
+    /// Whether what is asked for is there and cannot be read; its index need not say for which platform it is.
+    fn check_unusable(
+        &self,
+        reference: Option<&str>,
+        platform: Option<&Platform>,
+    ) -> Result<(), Error> {
+        let fits = |one: &Unusable| match (&one.platform, platform) {
+            (Some(one), Some(wanted)) => one.fits(wanted),
+            _ => true,
+        };
         let mut unusable = self.unusable.iter();
-        match unusable.find(|one| is_called(&one.names, reference)) {
+        match unusable.find(|one| is_called(&one.names, reference) && fits(one)) {
             Some(unusable) => Err(Error::Unusable(Arc::clone(&unusable.error))),
-            None => match reference {
-                None => Ok(all),
-                Some(reference) => Err(Error::NoReference {
-                    reference: reference.to_owned(),
-                    found: self.names(),
-                }),
-            },
+            None => Ok(()),
         }
     }
 

@@ -144,18 +144,15 @@ pub fn inspect(place: &Base) -> Result<Vec<Inspected>, Error> {
 
 /// Reads all images that a name in a registry stands for.
 pub fn inspect_pulled(name: &str, network: &Network<'_>) -> Result<Vec<Inspected>, Error> {
-    let attempt = || pulled(name, network).and_then(|source| all(&source, None));
-    let mut images = attempt();
-    if images.as_ref().is_err_and(base::Error::is_integrity) {
-        let healed = network.client.heal()?;
-        if !healed.is_empty() {
-            images = attempt();
-        }
-    }
-    images.map_err(|source| Error::Image {
-        path: format!("docker://{name}").into(),
-        source,
-    })
+    let attempt = || {
+        let images = pulled(name, network).and_then(|source| all(&source, None));
+        images.map_err(|source| Error::Image {
+            path: format!("docker://{name}").into(),
+            source,
+        })
+    };
+    let client = network.client;
+    client.healing(attempt, Error::is_integrity, |_| ())
 }
 
 fn all(source: &Source, reference: Option<&str>) -> Result<Vec<Inspected>, base::Error> {

@@ -96,18 +96,11 @@ pub fn build(
     options: &Options,
     report: Report<'_>,
 ) -> Result<Vec<Built>, Error> {
-    let outcome = attempt(distribution, client, options, report);
-    if !outcome.as_ref().is_err_and(Error::is_integrity) {
-        return outcome;
-    }
-    let healed = client.heal()?;
-    if healed.is_empty() {
-        return outcome;
-    }
-    for path in &healed {
-        report(Event::Warning(Warning::Refetched { path }));
-    }
-    attempt(distribution, client, options, report)
+    client.healing(
+        || attempt(distribution, client, options, report),
+        Error::is_integrity,
+        |path| report(Event::Warning(Warning::Refetched { path })),
+    )
 }
 
 fn attempt(

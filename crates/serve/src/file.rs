@@ -157,7 +157,12 @@ pub(crate) fn describe(
     let mut reply = Response::new(Body::nothing());
     let headers = reply.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(CACHE_CONTROL, cache_control(name, asked.is_public));
+    let control = match wanted {
+        // What is wrong with one question is no answer to others.
+        Wanted::Failed | Wanted::Unsatisfiable => HeaderValue::from_static("no-store"),
+        _ => cache_control(name, asked.is_public),
+    };
+    headers.insert(CACHE_CONTROL, control);
     headers.insert(ETAG, value(file.tag)?);
     headers.insert(LAST_MODIFIED, value(&httpdate::fmt_http_date(modified))?);
     if file.varies {
@@ -165,9 +170,6 @@ pub(crate) fn describe(
     }
     if matches!(wanted, Wanted::NotModified | Wanted::Failed) {
         let failed = wanted == Wanted::Failed;
-        if failed {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
         *reply.status_mut() = if failed {
             StatusCode::PRECONDITION_FAILED
         } else {
@@ -203,8 +205,6 @@ pub(crate) fn describe(
             headers.insert(CONTENT_RANGE, value(&range)?);
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
-            // What is wrong with one question is no answer to others.
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.insert(CONTENT_RANGE, value(&format!("bytes */{length}"))?);
         }
         _ => {}

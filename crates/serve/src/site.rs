@@ -121,7 +121,7 @@ impl Site {
                 |channel: &&Channel| channel.name.split('/').eq(name.iter().map(String::as_str));
             if let Some(channel) = self.channels.iter().find(same) {
                 // It may be asked for whole, and for a part of it.
-                let part = self.about(parts).filter(|_| is_in_question(rest));
+                let part = is_in_question(rest).then(|| self.about(parts)).flatten();
                 return Some(part.map_or((channel, rest), |dynamic| (dynamic, parts)));
             }
         }

@@ -44,7 +44,8 @@ pub(super) fn repair(
                 .client
                 .packages(&[wanted], &|event| report(Event::Fetch(event)))?;
             let to = listing.folder.join(file);
-            let before = fs_err::metadata(&to).map_or(0, |metadata| metadata.len());
+            let length = || fs_err::metadata(&to).map_or(0, |metadata| metadata.len());
+            let before = length();
             for package in fetched {
                 place(&package.path, &to, channel).map_err(|source| Error::Write {
                     path: to.clone(),
@@ -55,9 +56,8 @@ pub(super) fn repair(
             let mut subdirs = found.subdirs.iter_mut();
             let subdir = subdirs.find(|subdir| subdir.name == listing.subdir);
             if let (true, Some(subdir)) = (problem.is_repaired, subdir) {
-                let length = |path| fs_err::metadata(path).map_or(0, |metadata| metadata.len());
                 subdir.packages += usize::from(problem.fault == Fault::Missing);
-                subdir.bytes = subdir.bytes.saturating_sub(before) + length(&to);
+                subdir.bytes = subdir.bytes.saturating_sub(before) + length();
             }
         }
     }

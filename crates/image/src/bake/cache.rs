@@ -88,8 +88,8 @@ impl<'a> Cache<'a> {
         if let Some(found) = self.shelf.kept(&key, members.len()) {
             return Some(found);
         }
-        let places = places(members);
         let found = self.taken(&key, |images, layer| {
+            let places = places(members);
             let mut sizes = vec![0; members.len()];
             let packed = self.take(images, layer, &mut |entry: Entry<'_>| {
                 if entry.kind == EntryKind::File
